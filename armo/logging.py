@@ -1,0 +1,43 @@
+"""How log lines look: for a terminal, or one JSON object a line for a collector."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+# What every LogRecord carries; whatever else it has was given as `extra`.
+STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def record_time(record: logging.LogRecord) -> str:
+    """Return when the record was made, in UTC to the millisecond."""
+    at = datetime.fromtimestamp(record.created, tz=UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Time, level, logger and message; the facts of `extra` are already in the message."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Return the time in UTC, whatever the zone of the machine."""
+        return record_time(record)
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and every fact given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        line: dict[str, Any] = {
+            "time": record_time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in STANDARD_FIELDS}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)

@@ -1,0 +1,189 @@
+"""Settings of every environment.
+
+Environments differ by values, not by files: each value comes from the process's environment or from
+`.env` beside `manage.py`, and `.env.example` lists them all. With `DEBUG` off, what has no safe
+default must be given.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from armo import postgres
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+DEBUG = env.bool("DEBUG", default=False)
+
+
+def needed(name: str, *, in_development: str) -> str:
+    """Return the value of a variable that only development may leave out."""
+    value: str = env.str(name, default="")
+    if value or DEBUG:
+        return value or in_development
+    raise ImproperlyConfigured(f"{name} is not set. Set it, or DEBUG=on for development.")
+
+
+SECRET_KEY = needed("SECRET_KEY", in_development="only-for-development-and-known-to-everyone")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# Applications
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "scheduling",  # before django_q: its `qcluster` takes the place of the stock command
+    "content",
+    "django_q",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "armo.urls"
+WSGI_APPLICATION = "armo.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Database
+
+DATABASE_URL = needed("DATABASE_URL", in_development="")
+
+
+def database() -> dict[str, Any]:
+    """Return the connection of DATABASE_URL, or of the embedded server."""
+    if DATABASE_URL:
+        config: dict[str, Any] = env.db_url_config(DATABASE_URL)
+        if "postgres" not in config["ENGINE"]:
+            raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL server.")
+    else:
+        config = postgres.settings(Path(env.str("POSTGRES_DIR", default=BASE_DIR / ".postgres")))
+    config["CONN_MAX_AGE"] = None
+    # Without the check, the first result after a dropped connection is lost by django-q2.
+    config["CONN_HEALTH_CHECKS"] = True
+    config["OPTIONS"] = {"application_name": "armo-web", **config.get("OPTIONS", {})}
+    return config
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Languages and time. Times are stored in UTC; TIME_ZONE is the site's own.
+
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
+LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
+LOCALE_PATHS = [BASE_DIR / "armo" / "locale"]
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_TZ = True
+
+# Sign-in
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+)
+
+# Static files: only the admin's, served by the web process itself.
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+
+# Mail
+
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="armo@localhost")
+
+# The publisher
+
+# What a lane runs at most. `timeout` ends a task; `retry` must lie beyond it, or a task that
+# still runs would be handed out a second time.
+WORKERS = env.int("WORKERS", default=2)
+RETRY_DELAYS: list[int] = env.list("RETRY_DELAYS", cast=int, default=[10, 60, 300])
+OVERDUE_AFTER = env.int("OVERDUE_AFTER", default=60)
+SWEEP_EVERY = env.int("SWEEP_EVERY", default=60)
+# LISTEN needs a connection of its own: off behind a transaction-pooling proxy, where it polls.
+QUEUE_LISTEN = env.bool("QUEUE_LISTEN", default=True)
+
+PUBLISH_LANE = "publish"
+
+Q_CLUSTER: dict[str, Any] = {
+    "name": "armo",  # also the salt of every message: changing it makes the queued ones unreadable
+    "cluster_name": PUBLISH_LANE,
+    "ALT_CLUSTERS": {},
+    "orm": "default",
+    "broker_class": "scheduling.broker.TimedBroker",
+    "workers": WORKERS,
+    "bulk": 1,
+    "queue_limit": WORKERS,
+    "poll": 0.2,
+    "timeout": 60,
+    "retry": 210,
+    "guard_cycle": 0.5,  # other values can step over the zero that kills a hung worker
+    "scheduler": False,
+    "catch_up": False,
+    "save_limit": 0,  # a positive limit locks every kept row at each result
+    "max_attempts": 5,
+    "label": "django-q2",
+    "time_zone": "UTC",
+}
+
+# Log
+
+LOG_FORMAT = env.str("LOG_FORMAT", default="console")
+if LOG_FORMAT not in ("console", "json"):
+    raise ImproperlyConfigured("LOG_FORMAT must be console or json.")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "console": {"()": "armo.logging.ConsoleFormatter"},
+        "json": {"()": "armo.logging.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # One line a message at INFO would drown the publishes; each publish has its own line.
+        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")},
+    },
+}

@@ -1,0 +1,12 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from armo import health
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("health/live/", health.live, name="health-live"),
+    path("", include("content.urls")),
+]

@@ -1,0 +1,1 @@
+"""What editors write: stories and notices."""

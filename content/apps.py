@@ -1,0 +1,11 @@
+"""What editors write, as a Django application."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ContentConfig(AppConfig):
+    """Stories and notices."""
+
+    name = "content"
+    verbose_name = _("Content")

@@ -1,0 +1,132 @@
+"""What an editor writes."""
+
+import re
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.models import VISIBLE, Schedulable
+
+_visible = re.compile(VISIBLE)
+
+
+class TitledBody(Schedulable):
+    """What every type of content here has: a title and a body, and neither may be blank."""
+
+    title = models.CharField(_("title"), max_length=200, blank=True)
+    body = models.TextField(_("body"), blank=True, help_text=_("Markdown."))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed at"), auto_now=True)
+
+    class Meta(Schedulable.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.title or gettext("(no title)")
+
+    def publish_problems(self) -> list[str]:
+        """Return what is missing, a sentence each."""
+        problems = super().publish_problems()
+        if not _visible.search(self.title):
+            problems.append(gettext("It has no title."))
+        if not _visible.search(self.body):
+            problems.append(gettext("Its body is empty."))
+        return problems
+
+    @classmethod
+    def publishable_condition(cls) -> Q:
+        """Return the condition of a row without problems."""
+        return super().publishable_condition() & Q(title__regex=VISIBLE, body__regex=VISIBLE)
+
+
+class Category(models.Model):
+    """A section of the site that stories belong to."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+
+    class Meta:
+        verbose_name = _("category")
+        verbose_name_plural = _("categories")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tag(models.Model):
+    """A word that stories share."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+
+    class Meta:
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Story(TitledBody):
+    """An article, a post, a page of news."""
+
+    slug = models.SlugField(_("slug"), max_length=200, unique=True, allow_unicode=True)
+    summary = models.TextField(_("summary"), blank=True)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="stories",
+        verbose_name=_("author"),
+    )
+    # Who wrote it, as readers see it; an imported post's authors need no login here.
+    byline = models.CharField(_("byline"), max_length=200, blank=True)
+    categories = models.ManyToManyField(
+        Category, blank=True, related_name="stories", verbose_name=_("categories")
+    )
+    tags = models.ManyToManyField(Tag, blank=True, related_name="stories", verbose_name=_("tags"))
+    keywords = ArrayField(
+        models.CharField(max_length=100), default=list, blank=True, verbose_name=_("keywords")
+    )
+    language = models.CharField(_("language"), max_length=16, blank=True, default="en")
+    # What the import found in a post's front matter and has no field of its own.
+    extra = models.JSONField(_("other front matter"), default=dict, blank=True)
+
+    class Meta(TitledBody.Meta):
+        verbose_name = _("story")
+        verbose_name_plural = _("stories")
+
+    def get_absolute_url(self) -> str:
+        """Return the address readers see it at."""
+        return reverse("story", kwargs={"slug": self.slug})
+
+
+class Notice(TitledBody):
+    """A short announcement, usually with an end."""
+
+    class Severity(models.TextChoices):
+        """How loud it is."""
+
+        INFO = "info", _("information")
+        WARNING = "warning", _("warning")
+        URGENT = "urgent", _("urgent")
+
+    severity = models.CharField(
+        _("severity"), max_length=7, choices=Severity, default=Severity.INFO
+    )
+
+    class Meta(TitledBody.Meta):
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints: ClassVar = [
+            *TitledBody.Meta.constraints,
+            models.CheckConstraint(
+                name="content_notice_known_severity",
+                condition=Q(severity__in=("info", "warning", "urgent")),
+            ),
+        ]
