@@ -1,0 +1,60 @@
+"""What would happen if everything up to a time ran now, without doing any of it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.contrib.contenttypes.models import ContentType
+from django.utils.translation import gettext
+
+from scheduling.models import Job, Kind, Schedulable, schedulable_models
+
+BATCH = 1000
+
+
+class Forecast(NamedTuple):
+    """An open job, and why it would fail; no problems when it would succeed."""
+
+    job: Job
+    problems: list[str]
+
+
+def forecast(until: datetime) -> Iterator[Forecast]:
+    """Say of each open job up to a time what would become of it, the oldest first.
+
+    :param until: aware.
+    """
+    jobs = Job.objects.open().filter(next_attempt_at__lte=until)
+    batch: list[Job] = []
+    for job in jobs.order_by("next_attempt_at", "pk").iterator(chunk_size=BATCH):
+        batch.append(job)
+        if len(batch) == BATCH:
+            yield from _look_at(batch)
+            batch = []
+    yield from _look_at(batch)
+
+
+def _look_at(batch: Sequence[Job]) -> Iterator[Forecast]:
+    items = _items_of(batch)
+    for job in batch:
+        item = items.get((job.content_type_id, job.object_id))
+        if item is None:
+            yield Forecast(job, [gettext("The item is gone.")])
+        elif job.kind == Kind.PUBLISH:
+            yield Forecast(job, item.publish_problems())
+        else:
+            yield Forecast(job, [])
+
+
+def _items_of(batch: Sequence[Job]) -> dict[tuple[int, int], Schedulable]:
+    """Query the items of jobs, one query a type."""
+    wanted: dict[int, set[int]] = defaultdict(set)
+    for job in batch:
+        wanted[job.content_type_id].add(job.object_id)
+    found: dict[tuple[int, int], Schedulable] = {}
+    for model in schedulable_models():
+        content_type_id = ContentType.objects.get_for_model(model).pk
+        for item in model._base_manager.filter(pk__in=wanted[content_type_id]):
+            found[content_type_id, item.pk] = item
+    return found

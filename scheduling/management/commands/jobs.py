@@ -1,0 +1,86 @@
+"""`manage.py jobs`."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from scheduling.management import base
+from scheduling.models import Job, JobQuerySet, State
+
+
+class Command(base.ArmoCommand):
+    """Example: manage.py jobs --state waiting --limit 20."""
+
+    help = "List jobs: what still has to run first, in the order of time, then the newest."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the filters."""
+        parser.add_argument("--state", choices=State.values)
+        base.add_kind(parser)
+        parser.add_argument("--item", metavar="<item>", help="story:42, or content.story:42")
+        parser.add_argument(
+            "--overdue", action="store_true", help="only what should have run OVERDUE_AFTER s ago"
+        )
+        parser.add_argument("--limit", type=int, default=50, help="default: 50")
+        base.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print the jobs."""
+        if options["limit"] < 1:
+            raise CommandError("--limit must be 1 or more.", returncode=base.WRONG_USAGE)
+        jobs = self.find(options).select_related("scheduled_by")
+        limit = options["limit"]
+        found = list(jobs.open().order_by("next_attempt_at", "pk")[:limit])
+        found += jobs.finished().order_by("-pk")[: limit - len(found)]
+        rows = [self.describe(job) for job in found]
+        if options["json"]:
+            self.print_json(rows)
+        elif rows:
+            columns = ("id", "state", "kind", "item", "run_at", "lateness_ms", "attempts", "title")
+            for line in base.table([{name: text(row[name]) for name in columns} for row in rows]):
+                self.stdout.write(line)
+        else:
+            self.stderr.write("No jobs.")
+
+    def find(self, options: dict[str, Any]) -> JobQuerySet:
+        """Return the jobs that the filters ask for."""
+        jobs = Job.objects.all()
+        if options["state"]:
+            jobs = jobs.filter(state=options["state"])
+        if options["kind"]:
+            jobs = jobs.filter(kind=options["kind"])
+        if options["item"]:
+            jobs = jobs.of(base.item(options["item"]))
+        if options["overdue"]:
+            jobs = jobs.overdue()
+        return jobs
+
+    def describe(self, job: Job) -> dict[str, Any]:
+        """Return what there is to say of a job."""
+        return {
+            "id": job.pk,
+            "state": job.state,
+            "kind": job.kind,
+            "item": job.item_label,
+            "title": job.item_title,
+            "run_at": job.run_at,
+            "next_attempt_at": job.next_attempt_at if job.is_open else None,
+            "finished_at": job.finished_at,
+            "lateness_ms": job.lateness_ms,
+            "attempts": job.attempts,
+            "scheduled_by": job.scheduled_by and job.scheduled_by.get_username(),
+            "reason": job.reason,
+            "created_at": job.created_at,
+        }
+
+
+def text(value: object) -> str:
+    """Return a value as a column shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    if isinstance(value, datetime):
+        return base.utc(value)
+    return str(value)

@@ -1,0 +1,72 @@
+"""`manage.py publish_due`."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from scheduling import attempts, ledger
+from scheduling.forecast import forecast
+from scheduling.management import base
+
+
+class Command(base.ArmoCommand):
+    """Example: manage.py publish_due --dry-run --at 2026-03-01T09:00:00+09:00."""
+
+    help = "Do everything that is due, without a worker. Exit code 1 when something failed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take what to show instead of doing it."""
+        parser.add_argument(
+            "--dry-run", action="store_true", help="show what would happen, and do nothing"
+        )
+        parser.add_argument(
+            "--at", metavar="<time>", help="with --dry-run: up to this time, ISO 8601 with offset"
+        )
+        base.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it, or show it."""
+        if options["dry_run"]:
+            failing = self.show(options)
+        elif options["at"]:
+            raise CommandError("--at goes with --dry-run.", returncode=base.WRONG_USAGE)
+        else:
+            failing = self.do(options)
+        if failing:
+            sys.exit(base.REFUSED)
+
+    def show(self, options: dict[str, Any]) -> int:
+        """Print what would happen; return how many jobs would fail."""
+        until = base.moment(options["at"]) if options["at"] else ledger.database_now()
+        rows: list[dict[str, Any]] = [
+            {
+                "job": seen.job.pk,
+                "kind": seen.job.kind,
+                "item": seen.job.item_label,
+                "run_at": seen.job.run_at,
+                "title": seen.job.item_title,
+                "problems": seen.problems,
+            }
+            for seen in forecast(until)
+        ]
+        failing = sum(bool(row["problems"]) for row in rows)
+        if options["json"]:
+            self.print_json(rows)
+            return failing
+        for row in rows:
+            verb = "would fail" if row["problems"] else f"would {row['kind']}"
+            why = " ".join(row["problems"])
+            line = f"{base.utc(row['run_at'])}  {verb}  {row['item']}  {row['title']}  {why}"
+            self.stdout.write(line.rstrip())
+        self.stdout.write(f"{len(rows) - failing} would be done, {failing} would fail.")
+        return failing
+
+    def do(self, options: dict[str, Any]) -> int:
+        """Do what is due; return how many jobs failed."""
+        outcome = attempts.run_everything_due()
+        if options["json"]:
+            self.print_json(outcome._asdict())
+        else:
+            self.stdout.write(f"{outcome.done} done, {outcome.failed} failed.")
+        return outcome.failed

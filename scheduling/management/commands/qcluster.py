@@ -1,0 +1,37 @@
+"""`manage.py qcluster`: the worker."""
+
+import os
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+
+class Command(BaseCommand):
+    """Run the worker until it is told to stop."""
+
+    help = "Publish what is due, at its moment. Ends on SIGTERM or SIGINT, running work finished."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the flags of django-q2's own command."""
+        parser.add_argument(
+            "--run-once", action="store_true", help="Start, do what is at hand, and stop."
+        )
+        parser.add_argument(
+            "-n",
+            "--name",
+            dest="cluster_name",
+            help="Run only this lane, as the variable Q_CLUSTER_NAME does.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Start the cluster, wait for its end, leave with its exit code."""
+        if options["cluster_name"]:
+            os.environ["Q_CLUSTER_NAME"] = options["cluster_name"]
+        from scheduling import cluster
+
+        cluster.name_connections()
+        worker = cluster.Cluster()
+        worker.stop_asked = options["run_once"]
+        if code := worker.run():
+            sys.exit(code)

@@ -1,0 +1,35 @@
+"""`manage.py schedule`."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from scheduling import operations
+from scheduling.management import base
+from scheduling.models import Kind
+
+
+class Command(base.ArmoCommand):
+    """Example: manage.py schedule story:42 --at 2026-03-01T09:00:00+09:00 --reason "Embargo"."""
+
+    help = "Have an item published, or taken down, at a moment; move it when it is scheduled."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the item, the time, the kind and the reason."""
+        base.add_item(parser)
+        parser.add_argument(
+            "--at", required=True, metavar="<time>", help="ISO 8601 with an offset, or Z for UTC"
+        )
+        base.add_kind(parser, default=Kind.PUBLISH, help="default: publish")
+        parser.add_argument("--reason", default="", help="kept in the job's history")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Schedule the item and print the id of the job."""
+        job = operations.schedule(
+            item=base.item(options["item"]),
+            run_at=base.moment(options["at"]),
+            by=None,
+            kind=Kind(options["kind"]),
+            reason=options["reason"],
+        )
+        self.stdout.write(str(job.pk))

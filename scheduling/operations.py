@@ -1,0 +1,376 @@
+"""The operations: one unit of work each, the only writers of an item's status.
+
+Every door comes through here: the API, the admin, the commands. An operation is one transaction:
+lock, check, change, record. Locks are taken item first, then its jobs; the workers lock a job first
+but never wait for an item, so the two cannot block each other for good (docs/adr/0003).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext, gettext_noop
+
+from armo.errors import DomainError, ProblemsError
+from scheduling import ledger
+from scheduling.announce import BY_HAND, Change, announce
+from scheduling.items import ItemNotFound
+from scheduling.models import ALLOWED, Job, JobEvent, Kind, Schedulable, State, Status
+
+What = JobEvent.What
+
+
+class NotInFuture(DomainError):
+    """That time has already passed."""
+
+    code = "not_in_future"
+
+
+class InvalidTransition(DomainError):
+    """That cannot be done in the present status."""
+
+    code = "invalid_transition"
+
+
+class NotPublishable(ProblemsError):
+    """It cannot go live as it is."""
+
+    code = "not_publishable"
+
+
+class EndNotAfterStart(DomainError):
+    """The end must come after the start."""
+
+    code = "validation_error"
+
+
+class _Keep:
+    """Says that the item's end stays as it is."""
+
+
+KEEP: Final = _Keep()
+
+
+@dataclass
+class _Locked:
+    """An item under its lock: what the caller holds, the row as it is, its open jobs by kind."""
+
+    item: Schedulable
+    row: Schedulable
+    jobs: dict[str, Job]
+
+
+@transaction.atomic
+def schedule(
+    *,
+    item: Schedulable,
+    run_at: datetime,
+    by: AbstractBaseUser | None,
+    kind: Kind = Kind.PUBLISH,
+    unpublish_at: datetime | _Keep | None = KEEP,
+    reason: str = "",
+) -> Job:
+    """Have an item published, or taken down, at a moment; move it when it is scheduled already.
+
+    :param run_at: aware; must lie after the database's clock.
+    :param by: who asked for it; None is the publisher itself.
+    :param unpublish_at: of a publish: its end, None for none; left out, the item keeps the end it
+        has.
+    :raises NotInFuture:
+    :raises EndNotAfterStart:
+    :raises InvalidTransition: it is live already; or, for an end, neither live nor scheduled.
+    :raises NotPublishable: something is missing, see `publish_problems()`.
+    :raises ItemNotFound: it has been deleted.
+    """
+    locked = _lock(item)
+    row = locked.row
+    now = ledger.database_now()
+    if run_at <= now:
+        raise NotInFuture
+    if kind == Kind.UNPUBLISH:
+        return _schedule_end(locked, run_at=run_at, at=now, by=by, reason=reason)
+
+    _require_transition(row, Status.SCHEDULED)
+    _require_publishable(row)
+    if isinstance(unpublish_at, _Keep):
+        # What was live before carries the end of that time.
+        end = None if row.status == Status.UNPUBLISHED else row.unpublish_at
+    else:
+        end = unpublish_at
+    if end is not None and end <= run_at:
+        raise EndNotAfterStart
+    _write(locked, status=Status.SCHEDULED, publish_at=run_at, unpublish_at=end)
+    job = _set_job(locked, Kind.PUBLISH, run_at, at=now, by=by, reason=reason)
+    _set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
+    return job
+
+
+def _schedule_end(
+    locked: _Locked, *, run_at: datetime, at: datetime, by: AbstractBaseUser | None, reason: str
+) -> Job:
+    row = locked.row
+    if row.status not in (Status.PUBLISHED, Status.SCHEDULED):
+        raise InvalidTransition(
+            gettext("Only what is live or scheduled can be given an end; it is %(status)s.")
+            % {"status": Status(row.status).label}
+        )
+    if row.publish_at is not None and run_at <= row.publish_at:
+        raise EndNotAfterStart
+    _write(locked, unpublish_at=run_at)
+    return _set_job(locked, Kind.UNPUBLISH, run_at, at=at, by=by, reason=reason)
+
+
+@transaction.atomic
+def move(*, job: Job, run_at: datetime, by: AbstractBaseUser | None, reason: str = "") -> Job:
+    """Give an open job another time.
+
+    :param run_at: aware; must lie after the database's clock.
+    :raises InvalidTransition: the job has already run or been cancelled.
+    :raises ItemNotFound: its item has been deleted.
+
+    and what `schedule` raises.
+    """
+    item = _item_of_open(job)
+    return schedule(item=item, run_at=run_at, by=by, kind=Kind(job.kind), reason=reason)
+
+
+@transaction.atomic
+def unschedule(
+    *,
+    item: Schedulable,
+    by: AbstractBaseUser | None,
+    kind: Kind = Kind.PUBLISH,
+    reason: str = "",
+) -> Job:
+    """Cancel what is scheduled for an item; a cancelled publish takes its end with it.
+
+    A failed item is given up by this: it goes back to where it was before it was scheduled.
+
+    :returns: the job that was cancelled; of a failed item, the job that had failed.
+    :raises InvalidTransition: nothing of that kind is scheduled.
+    :raises ItemNotFound: it has been deleted.
+    """
+    locked = _lock(item)
+    now = ledger.database_now()
+    if kind == Kind.PUBLISH and locked.row.status in (Status.SCHEDULED, Status.FAILED):
+        job = locked.jobs.get(kind) or ledger.last_job(item=item, kind=kind)
+        unwanted = list(locked.jobs.values())
+        # What has been live before was not a draft.
+        before = Status.DRAFT if locked.row.published_at is None else Status.UNPUBLISHED
+        _write(locked, status=before, publish_at=None, unpublish_at=None)
+    elif kind == Kind.UNPUBLISH:
+        job = locked.jobs.get(kind)
+        unwanted = [job] if job else []
+        _write(locked, unpublish_at=None)
+    else:
+        job, unwanted = None, []
+    if job is None:
+        raise InvalidTransition(gettext("Nothing is scheduled."))
+    for open_job in unwanted:
+        ledger.cancel_job(job=open_job, at=now, by=by, reason=reason)
+    return locked.jobs.get(kind, job)
+
+
+@transaction.atomic
+def cancel(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
+    """Cancel an open job.
+
+    :raises InvalidTransition: the job has already run or been cancelled.
+    :raises ItemNotFound: its item has been deleted.
+    """
+    item = _item_of_open(job)
+    return unschedule(item=item, by=by, kind=Kind(job.kind), reason=reason)
+
+
+@transaction.atomic
+def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str = "") -> Job:
+    """Publish an item at once, whatever is scheduled for it; an end in the future stays.
+
+    :returns: the finished job that records it.
+    :raises InvalidTransition: it is live already.
+    :raises NotPublishable: something is missing, see `publish_problems()`.
+    :raises ItemNotFound: it has been deleted.
+    """
+    locked = _lock(item)
+    now = ledger.database_now()
+    _require_transition(locked.row, Status.PUBLISHED)
+    _require_publishable(locked.row)
+    end = locked.row.unpublish_at
+    if end is not None and end <= now:
+        end = None
+    _write(locked, status=Status.PUBLISHED, publish_at=now, published_at=now, unpublish_at=end)
+    job = _record_by_hand(locked, Kind.PUBLISH, at=now, by=by, reason=reason)
+    _set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
+    return job
+
+
+@transaction.atomic
+def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str = "") -> Job:
+    """Take a live item down at once.
+
+    :returns: the finished job that records it.
+    :raises InvalidTransition: it is not live.
+    :raises ItemNotFound: it has been deleted.
+    """
+    locked = _lock(item)
+    now = ledger.database_now()
+    _require_transition(locked.row, Status.UNPUBLISHED)
+    start = locked.row.publish_at
+    # A clock that was set back must not make the end come before the start.
+    end = now if start is None else max(now, start)
+    _write(locked, status=Status.UNPUBLISHED, unpublish_at=end)
+    return _record_by_hand(locked, Kind.UNPUBLISH, at=now, by=by, reason=reason)
+
+
+# Following changes that no operation made
+
+
+@transaction.atomic
+def reconcile(*, item: Schedulable, reason: str) -> None:
+    """Bring an item's jobs in line with its status and times: the item is the later wish.
+
+    For items that were saved directly, restored from a dump, or left half-changed by hand. A time
+    in the past is not refused: it is due at once. An item that is gone is left alone.
+    """
+    try:
+        locked = _lock(item)
+    except ItemNotFound:
+        return
+    row = locked.row
+    now = ledger.database_now()
+    start = row.publish_at if row.status == Status.SCHEDULED else None
+    end = row.unpublish_at if row.status in (Status.SCHEDULED, Status.PUBLISHED) else None
+    _set_job_or_none(locked, Kind.PUBLISH, start, at=now, by=None, reason=reason)
+    _set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=None, reason=reason)
+
+
+@transaction.atomic
+def forget(*, item: Schedulable, reason: str) -> None:
+    """Cancel what is scheduled for an item that is about to be deleted."""
+    try:
+        locked = _lock(item)
+    except ItemNotFound:
+        return
+    now = ledger.database_now()
+    for job in locked.jobs.values():
+        ledger.cancel_job(job=job, at=now, by=None, reason=reason)
+
+
+# Steps
+
+
+def _lock(item: Schedulable) -> _Locked:
+    """Lock an item and its open jobs, and read them anew: what the caller holds may be old.
+
+    :raises ItemNotFound:
+    """
+    row = type(item)._base_manager.select_for_update().filter(pk=item.pk).first()
+    if row is None:
+        raise ItemNotFound
+    jobs = Job.objects.of(item).open().select_for_update().order_by("pk")
+    locked = _Locked(item=item, row=row, jobs={job.kind: job for job in jobs})
+    item.copy_engine_fields(row)
+    return locked
+
+
+def _item_of_open(job: Job) -> Schedulable:
+    """Return the locked item of a job that has still to run.
+
+    :raises InvalidTransition: the job has already run or been cancelled.
+    :raises ItemNotFound: its item has been deleted.
+    """
+    item = job.find_item()
+    if item is None:
+        raise ItemNotFound
+    if _lock(item).jobs.get(job.kind) != job:
+        raise InvalidTransition(gettext("The job has already run or been cancelled."))
+    return item
+
+
+def _write(locked: _Locked, **fields: object) -> None:
+    """Write status and times of a locked item, and nothing else of it."""
+    row = locked.row
+    type(row)._base_manager.filter(pk=row.pk).update(version=F("version") + 1, **fields)
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.version += 1
+    locked.item.copy_engine_fields(row)
+
+
+def _set_job_or_none(
+    locked: _Locked,
+    kind: Kind,
+    run_at: datetime | None,
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> None:
+    """Have one open job of that kind at that time, or none when there is no time."""
+    if run_at is not None:
+        _set_job(locked, kind, run_at, at=at, by=by, reason=reason)
+    elif kind in locked.jobs:
+        ledger.cancel_job(job=locked.jobs[kind], at=at, by=by, reason=reason)
+
+
+def _set_job(
+    locked: _Locked,
+    kind: Kind,
+    run_at: datetime,
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> Job:
+    """Have one open job of that kind at that time: open it, move it, or leave it as it is."""
+    job = locked.jobs.get(kind)
+    if job is None:
+        [job] = ledger.open_jobs([(locked.row, kind, run_at)], at=at, by=by, reason=reason)
+        return job
+    if job.run_at != run_at:
+        ledger.move_job(job=job, run_at=run_at, at=at, by=by, reason=reason)
+    return job
+
+
+def _record_by_hand(
+    locked: _Locked, kind: Kind, *, at: datetime, by: AbstractBaseUser | None, reason: str
+) -> Job:
+    """Record a change made at once, in place of what was scheduled."""
+    if kind in locked.jobs:
+        instead = reason or gettext_noop("Done by hand instead.")
+        ledger.cancel_job(job=locked.jobs[kind], at=at, by=by, reason=instead)
+    job = ledger.new_job(
+        item=locked.row,
+        kind=kind,
+        run_at=at,
+        by=by,
+        reason=reason,
+        state=State.SUCCEEDED,
+        created_at=at,
+        finished_at=at,
+    )
+    job.save()
+    ledger.new_event(job=job, what=What.SUCCEEDED, at=at, by=by, reason=reason).save()
+    announce(
+        BY_HAND,
+        [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)],
+    )
+    return job
+
+
+def _require_transition(row: Schedulable, wanted: Status) -> None:
+    now = Status(row.status)
+    # Scheduling what is scheduled moves it.
+    if wanted not in ALLOWED[now] and not (now == wanted == Status.SCHEDULED):
+        raise InvalidTransition(
+            gettext("It is %(now)s and cannot become %(wanted)s.")
+            % {"now": now.label, "wanted": wanted.label}
+        )
+
+
+def _require_publishable(row: Schedulable) -> None:
+    if problems := row.publish_problems():
+        raise NotPublishable(problems)

@@ -1,0 +1,114 @@
+"""The sweep: what makes losing a message, or a half-made change, lose nothing.
+
+It runs when a worker starts, when it has found the database again, and every minute. Each step is
+idempotent, skips what others hold, and may run in many workers at once.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_noop
+
+from scheduling import ledger, queue
+from scheduling.drain import drain
+from scheduling.models import Job, Kind, Schedulable, Status, schedulable_models
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+
+WITHOUT_MESSAGE = """
+    SELECT job.id, job.next_attempt_at
+    FROM scheduling_job AS job
+    WHERE job.state IN ('waiting', 'retrying')
+      AND (job.next_attempt_at, job.id) > (%(after_time)s, %(after_id)s)
+      AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
+    ORDER BY job.next_attempt_at, job.id
+    LIMIT %(limit)s
+    FOR UPDATE OF job SKIP LOCKED
+"""
+
+LINK = """
+    UPDATE scheduling_job AS job SET message_id = link.message_id
+    FROM unnest(%s::bigint[], %s::bigint[]) AS link(job_id, message_id)
+    WHERE job.id = link.job_id
+"""
+
+
+# Which time of an item a job of each kind mirrors, and which items ask for one.
+WISHES = {
+    Kind.PUBLISH: ("publish_at", Q(status=Status.SCHEDULED)),
+    Kind.UNPUBLISH: (
+        "unpublish_at",
+        Q(status__in=(Status.SCHEDULED, Status.PUBLISHED), unpublish_at__isnull=False),
+    ),
+}
+
+
+class Swept(NamedTuple):
+    """How much a sweep found to do."""
+
+    drained: int
+    adopted: int
+    messages: int
+
+
+def sweep() -> Swept:
+    """Publish what is overdue, give each scheduled item its job and each open job its message."""
+    drained = drain()
+    adopted = sum(_adopt(model, kind) for model in schedulable_models() for kind in Kind)
+    if adopted:
+        drained += drain()
+    swept = Swept(drained=drained, adopted=adopted, messages=restore_messages())
+    if swept.adopted or swept.messages:
+        logger.warning(
+            "The sweep gave %d items a job and %d jobs a message.", swept.adopted, swept.messages
+        )
+    return swept
+
+
+def restore_messages() -> int:
+    """Give each open job that has lost its message a new one; return how many."""
+    after: tuple[datetime | str, int] = ("-infinity", 0)
+    restored = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                WITHOUT_MESSAGE, {"after_time": after[0], "after_id": after[1], "limit": BATCH}
+            )
+            found: Sequence[tuple[int, datetime]] = cursor.fetchall()
+            if found:
+                cursor.execute(LINK, [[job_id for job_id, _ in found], queue.put_many(found)])
+        restored += len(found)
+        if len(found) < BATCH:
+            return restored
+        job_id, at = found[-1]
+        after = (at, job_id)
+
+
+def _adopt(model: type[Schedulable], kind: Kind) -> int:
+    """Give the items that ask for a change of that kind, and have no open job of it, one each."""
+    jobs = Job.objects.open().filter(
+        content_type=ContentType.objects.get_for_model(model), object_id=OuterRef("pk"), kind=kind
+    )
+    time, wished = WISHES[kind]
+    orphans = model._base_manager.filter(~Exists(jobs), wished).order_by("pk")
+    adopted = 0
+    while True:
+        with transaction.atomic():
+            batch = list(orphans.select_for_update(skip_locked=True, of=("self",))[:BATCH])
+            if batch:
+                ledger.open_jobs(
+                    [(item, kind, getattr(item, time)) for item in batch],
+                    at=ledger.database_now(),
+                    by=None,
+                    reason=gettext_noop("The item was found like this."),
+                )
+        adopted += len(batch)
+        if len(batch) < BATCH:
+            return adopted
