@@ -1,0 +1,51 @@
+# `make run` is all a new checkout needs: it makes .venv and .env by itself.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.DEFAULT_GOAL = help
+.PHONY: help run stop check lint types contracts migrations test format clean
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+run: .venv/run | .env ## Run the database, the web and the worker until Ctrl-C
+	@$(BIN)/python -m armo.run
+
+stop: ## Stop the embedded database, which a killed run leaves running
+	@test ! -x $(BIN)/python || $(BIN)/python -m armo.postgres stop
+
+check: lint types contracts migrations test ## All of lint, types, contracts, migrations and test, as CI does
+
+lint: .venv/dev ## Style and common mistakes
+	@$(BIN)/ruff check && $(BIN)/ruff format --check
+
+types: .venv/dev | .env ## Types
+	@$(BIN)/mypy
+
+contracts: .venv/dev ## Which module may import which
+	@$(BIN)/lint-imports --no-cache
+
+migrations: .venv/dev | .env ## Whether a model has changed without its migration
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+test: .venv/dev | .env ## Every test, on a real database
+	@$(BIN)/pytest
+
+format: .venv/dev ## Lay out the code, and mend what can be mended without thought
+	@$(BIN)/ruff check --fix && $(BIN)/ruff format
+
+clean: stop ## Remove .venv and caches; the data in .postgres/ and .env stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.env: | .env.example
+	cp .env.example .env
+
+.venv/run: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Armo needs Python 3.11, this is %d.%d. Try: make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt .venv/run
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
