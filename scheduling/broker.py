@@ -1,4 +1,5 @@
-"""django-q2's queue table as an alarm clock exact to the millisecond.
+"""
+django-q2's queue table as an alarm clock exact to the millisecond.
 
 A message is a row of `django_q_ormq`; since django-q2 1.4.10 its `lock` means that no cluster may
 take it before that time. The stock ORM broker looks every 0.2 s, compares with the clock of its own
@@ -28,6 +29,7 @@ CHANNEL = "armo_queue"
 LOOP_SECONDS = 1.0
 # It asks the database again at least this often, also when nothing was notified.
 LONGEST_SLEEP_SECONDS = 10.0
+FULL_SWEEP_SECONDS = 3600.0
 # A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
 # long after it put a message in, and the broker still hears of it or asks in time.
 NOTIFY_WITHIN_SECONDS = 2 * LONGEST_SLEEP_SECONDS
@@ -50,11 +52,12 @@ INSERT = """
 """
 
 # One statement, so that a message is claimed once; in the order of time, so that a backlog is
-# worked off oldest first; by the database's clock, so that a worker's wrong clock does no harm.
+# worked off oldest first; by the database's clock, so that a worker's wrong clock does no harm. Why
+# the clock is asked in a subquery, `scheduling.models.ClockNow` says.
 CLAIM = """
     WITH due AS MATERIALIZED (
         SELECT id FROM django_q_ormq
-        WHERE key = %(key)s AND lock <= clock_timestamp()
+        WHERE key = %(key)s AND lock <= (SELECT clock_timestamp())
         ORDER BY lock, id LIMIT %(bulk)s
         FOR UPDATE SKIP LOCKED
     )
@@ -73,7 +76,8 @@ NEXT = """
 def insert_messages(
     *, key: str, payloads: Sequence[str], times: Sequence[datetime | None]
 ) -> list[int]:
-    """Put messages into the queue table, in the caller's transaction.
+    """
+    Put messages into the queue table, in the caller's transaction.
 
     :param key: the lane; a cluster of that name takes them.
     :param times: aware; None means at once, by the database's clock.
@@ -107,7 +111,8 @@ class Envelope:
 
 
 def seal(func: str, *args: int | str, lane: str, name: str, **options: Any) -> str:
-    """Return a message that calls `func`, without queueing it.
+    """
+    Return a message that calls `func`, without queueing it.
 
     :param func: the dotted name of the function; code may have moved when the message arrives.
     :param name: what django-q2's history calls it, at most 100 characters.
@@ -125,7 +130,8 @@ def seal(func: str, *args: int | str, lane: str, name: str, **options: Any) -> s
 
 
 class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
-    """django-q2's ORM broker, exact to the millisecond.
+    """
+    django-q2's ORM broker, exact to the millisecond.
 
     One lives in the pusher of each cluster; others only `enqueue`. Its state is of one process and
     starts afresh after a fork.
@@ -133,8 +139,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
     # When to ask the database next, by `monotonic()`; 0 is at once.
     ask_at = 0.0
-    # When to hand out the next sweep; the first at once, which is the catch-up after an outage.
-    sweep_at = 0.0
+    # When to hand out the next sweep, and the next that looks at everything; the first at once,
+    # which is the catch-up after an outage.
+    sweep_at = full_sweep_at = 0.0
     # The psycopg connection that listens; Django may have replaced it since.
     listening_on: Any = None
     # Grows while the database cannot be reached, or while a due message is locked by someone.
@@ -149,7 +156,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         connection = connections[Conf.ORM]
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
-        return OrmQ.objects.using(Conf.ORM)
+        rows: QuerySet[OrmQ] = OrmQ.objects.using(Conf.ORM)
+        return rows
 
     def enqueue(self, task: str) -> int:
         """Put a message in that is due at once, by the database's clock."""
@@ -159,7 +167,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         return message_id
 
     def dequeue(self) -> list[tuple[int | None, str]] | None:
-        """Claim what is due, or sleep until something may be, a second at most.
+        """
+        Claim what is due, or sleep until something may be, a second at most.
 
         A lost connection is not raised: django-q2 would pause for 10 s and start a new pusher.
 
@@ -181,9 +190,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     def _dequeue(self) -> list[tuple[int | None, str]] | None:
         self._listen()
         if monotonic() >= self.sweep_at and self.list_key == settings.PUBLISH_LANE:
-            self.sweep_at = monotonic() + settings.SWEEP_EVERY
-            sweep = seal("scheduling.tasks.sweep", lane=self.list_key, name="sweep", save=False)
-            return [(self.NO_ROW, sweep)]
+            return [(self.NO_ROW, self._next_sweep())]
         if monotonic() >= self.ask_at:
             if claimed := self._claim():
                 self.pause_seconds = 0.0
@@ -191,6 +198,16 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             self.ask_at = monotonic() + self._seconds_until_next()
         self._sleep(min(self.ask_at - monotonic(), LOOP_SECONDS))
         return None
+
+    def _next_sweep(self) -> str:
+        now = monotonic()
+        everything = now >= self.full_sweep_at
+        if everything:
+            self.full_sweep_at = now + FULL_SWEEP_SECONDS
+        self.sweep_at = now + settings.SWEEP_EVERY
+        return seal(
+            "scheduling.tasks.sweep", everything, lane=self.list_key, name="sweep", save=False
+        )
 
     def _claim(self) -> list[tuple[int | None, str]]:
         with connections[Conf.ORM].cursor() as cursor:
@@ -222,7 +239,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                 cursor.execute(f"LISTEN {CHANNEL}")
         self.listening_on = connection.connection
         # While it was away, messages may have come, and some that were in work may be lost.
-        self.ask_at = self.sweep_at = 0.0
+        self.ask_at = self.sweep_at = self.full_sweep_at = 0.0
 
     def _sleep(self, seconds: float) -> None:
         if seconds <= 0:

@@ -1,4 +1,5 @@
-"""Everything that is due, set-based: a handful of statements a batch, however many rows.
+"""
+Everything that is due, set-based: a handful of statements a batch, however many rows.
 
 The drain takes what it can change without asking the item anything: its type has no
 `before_publish`, a query says that it may go live, and nobody else holds its row. The rest it
@@ -24,14 +25,15 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1000
 
-# "Due" is the database's clock at the moment of the claim. `after` is where the last batch ended:
-# what was passed over is not met again, what others hold is theirs.
+# "Due" is the database's clock at the moment of the claim; why in a subquery, see `ClockNow`.
+# `after` is where the last batch ended: what was passed over is not met again, what others hold is
+# theirs.
 CLAIM = """
     SELECT id, kind, content_type_id, object_id, run_at, next_attempt_at, message_id,
            clock_timestamp() AS claimed_at
     FROM scheduling_job
     WHERE state IN ('waiting', 'retrying')
-      AND next_attempt_at <= clock_timestamp()
+      AND next_attempt_at <= (SELECT clock_timestamp())
       AND (next_attempt_at, id) > (%(after_time)s, %(after_id)s)
     ORDER BY next_attempt_at, id
     LIMIT %(limit)s
@@ -43,7 +45,7 @@ CLAIM_AGAIN = """
            clock_timestamp() AS claimed_at
     FROM scheduling_job
     WHERE id = ANY(%(ids)s) AND state IN ('waiting', 'retrying')
-      AND next_attempt_at <= clock_timestamp()
+      AND next_attempt_at <= (SELECT clock_timestamp())
     ORDER BY next_attempt_at, id
     FOR UPDATE SKIP LOCKED
 """
@@ -81,7 +83,8 @@ class Batch(NamedTuple):
 
 
 def drain() -> int:
-    """Publish, and take down, everything that is due.
+    """
+    Publish, and take down, everything that is due.
 
     Many may run at once; each works on rows that no other holds.
 

@@ -1,4 +1,5 @@
-"""What is scheduled, and the ledger of it.
+"""
+What is scheduled, and the ledger of it.
 
 `Schedulable` is the base of every type of content; a `Job` is one timed change of one item, a
 `JobEvent` one line of its history. The Job row is the schedule: `status` and the times of an item
@@ -25,6 +26,17 @@ class ClockTimestamp(Func):
     function = "clock_timestamp"
     template = "%(function)s()"
     output_field = models.DateTimeField()
+
+
+class ClockNow(ClockTimestamp):
+    """
+    The same, asked once a statement.
+
+    `clock_timestamp()` may differ from row to row, so PostgreSQL compares it with every row and
+    uses no index; the result of a subquery it looks up in the index.
+    """
+
+    template = "(SELECT %(function)s())"
 
 
 # Items
@@ -77,7 +89,7 @@ class SchedulableQuerySet(models.QuerySet[Any]):
 
     def due(self) -> Self:
         """Keep what should be live by the database's clock and is not yet."""
-        return self.scheduled().filter(publish_at__lte=ClockTimestamp())
+        return self.scheduled().filter(publish_at__lte=ClockNow())
 
     def publishable(self) -> Self:
         """Keep what has no `publish_problems()`."""
@@ -85,7 +97,8 @@ class SchedulableQuerySet(models.QuerySet[Any]):
 
 
 class Schedulable(models.Model):
-    """Base of every type of content that goes live at a moment.
+    """
+    Base of every type of content that goes live at a moment.
 
     A type adds its own fields, says in `publish_problems()` and `publishable_condition()` what
     keeps an item from going live, and may do work of its own in `before_publish()`.
@@ -202,7 +215,8 @@ class Schedulable(models.Model):
         return self.status == Status.PUBLISHED
 
     def publish_problems(self) -> list[str]:
-        """Return why this item may not go live, a sentence each; nothing when it may.
+        """
+        Return why this item may not go live, a sentence each; nothing when it may.
 
         Reads the row only, never the database. Must agree with `publishable_condition()`.
         """
@@ -214,7 +228,8 @@ class Schedulable(models.Model):
         return Q()
 
     def before_publish(self) -> None:
-        """Do the type's own work just before the item goes live; raise to stop it.
+        """
+        Do the type's own work just before the item goes live; raise to stop it.
 
         A type that overrides this is published one item at a time, outside the drain, so that
         other people's code cannot delay the rest.
@@ -241,7 +256,8 @@ class Schedulable(models.Model):
         self._remember_engine_fields()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save what the caller changed; see the class for status and times.
+        """
+        Save what the caller changed; see the class for status and times.
 
         :raises django.db.IntegrityError: status and times do not go together.
         """
@@ -324,16 +340,12 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def due(self) -> Self:
         """Keep what should run now by the database's clock, the oldest first."""
-        return (
-            self.open()
-            .filter(next_attempt_at__lte=ClockTimestamp())
-            .order_by("next_attempt_at", "pk")
-        )
+        return self.open().filter(next_attempt_at__lte=ClockNow()).order_by("next_attempt_at", "pk")
 
     def overdue(self) -> Self:
         """Keep what should have run more than OVERDUE_AFTER seconds ago."""
         grace = timedelta(seconds=settings.OVERDUE_AFTER)
-        return self.open().filter(run_at__lt=ClockTimestamp() - grace)
+        return self.open().filter(run_at__lt=ClockNow() - grace)
 
     def of(self, item: Schedulable) -> Self:
         """Keep the jobs of one item."""
@@ -341,7 +353,8 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """One timed change of one item: the schedule while open, the ledger once finished.
+    """
+    One timed change of one item: the schedule while open, the ledger once finished.
 
     It outlives its item, so the item is named by type and id and by `item_title`.
     """

@@ -1,18 +1,25 @@
-"""The sweep: what makes losing a message, or a half-made change, lose nothing.
+"""
+The sweep: what makes losing a message, or a half-made change, lose nothing.
 
 It runs when a worker starts, when it has found the database again, and every minute. Each step is
 idempotent, skips what others hold, and may run in many workers at once.
+
+With a million jobs waiting, comparing each with its message takes seconds. So a sweep looks closely
+at the next hour only, where a loss would soon be felt, and counts the rest; the first sweep of a
+worker, and one an hour, look at everything.
 """
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_noop
+from django_q.models import OrmQ
 
 from scheduling import ledger, queue
 from scheduling.drain import drain
@@ -21,11 +28,13 @@ from scheduling.models import Job, Kind, Schedulable, Status, schedulable_models
 logger = logging.getLogger(__name__)
 
 BATCH = 1000
+CLOSE_LOOK = timedelta(hours=1)
 
 WITHOUT_MESSAGE = """
     SELECT job.id, job.next_attempt_at
     FROM scheduling_job AS job
     WHERE job.state IN ('waiting', 'retrying')
+      AND job.next_attempt_at <= %(until)s
       AND (job.next_attempt_at, job.id) > (%(after_time)s, %(after_id)s)
       AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
     ORDER BY job.next_attempt_at, job.id
@@ -38,7 +47,6 @@ LINK = """
     FROM unnest(%s::bigint[], %s::bigint[]) AS link(job_id, message_id)
     WHERE job.id = link.job_id
 """
-
 
 # Which time of an item a job of each kind mirrors, and which items ask for one.
 WISHES = {
@@ -58,28 +66,44 @@ class Swept(NamedTuple):
     messages: int
 
 
-def sweep() -> Swept:
-    """Publish what is overdue, give each scheduled item its job and each open job its message."""
+def sweep(*, everything: bool = True) -> Swept:
+    """
+    Do what is overdue, give each scheduled item its job and each open job its message.
+
+    :param everything: look closely at all that is scheduled, not at the next hour only.
+    """
     drained = drain()
-    adopted = sum(_adopt(model, kind) for model in schedulable_models() for kind in Kind)
+    horizon = ledger.database_now() + CLOSE_LOOK
+    until = None if everything else horizon
+    adopted = sum(adopt(model, kind, until) for model in schedulable_models() for kind in Kind)
     if adopted:
         drained += drain()
-    swept = Swept(drained=drained, adopted=adopted, messages=restore_messages())
-    if swept.adopted or swept.messages:
-        logger.warning(
-            "The sweep gave %d items a job and %d jobs a message.", swept.adopted, swept.messages
-        )
-    return swept
+    messages = restore_messages(until)
+    if not everything and _messages_are_missing_after(horizon):
+        messages += restore_messages(None)
+    if adopted or messages:
+        logger.warning("The sweep gave %d items a job and %d jobs a message.", adopted, messages)
+    return Swept(drained=drained, adopted=adopted, messages=messages)
 
 
-def restore_messages() -> int:
-    """Give each open job that has lost its message a new one; return how many."""
+def restore_messages(until: datetime | None) -> int:
+    """
+    Give each open job that has lost its message a new one; return how many.
+
+    :param until: aware; leave jobs alone that run after it.
+    """
     after: tuple[datetime | str, int] = ("-infinity", 0)
     restored = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
-                WITHOUT_MESSAGE, {"after_time": after[0], "after_id": after[1], "limit": BATCH}
+                WITHOUT_MESSAGE,
+                {
+                    "until": until or "infinity",
+                    "after_time": after[0],
+                    "after_id": after[1],
+                    "limit": BATCH,
+                },
             )
             found: Sequence[tuple[int, datetime]] = cursor.fetchall()
             if found:
@@ -91,13 +115,31 @@ def restore_messages() -> int:
         after = (at, job_id)
 
 
-def _adopt(model: type[Schedulable], kind: Kind) -> int:
-    """Give the items that ask for a change of that kind, and have no open job of it, one each."""
+def _messages_are_missing_after(horizon: datetime) -> bool:
+    """
+    Compare two counts, a tenth of the work of comparing the rows.
+
+    So far ahead only jobs have messages, one each.
+    """
+    jobs = Job.objects.open().filter(next_attempt_at__gt=horizon).count()
+    messages = OrmQ.objects.filter(key=settings.PUBLISH_LANE, lock__gt=horizon).count()
+    return messages < jobs
+
+
+def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
+    """
+    Give each item that asks for a change of that kind, and has no open job for it, one.
+
+    :param until: aware; leave items alone that ask for it after that time.
+    :returns: how many were given one.
+    """
     jobs = Job.objects.open().filter(
         content_type=ContentType.objects.get_for_model(model), object_id=OuterRef("pk"), kind=kind
     )
     time, wished = WISHES[kind]
-    orphans = model._base_manager.filter(~Exists(jobs), wished).order_by("pk")
+    orphans = model._base_manager.filter(~Exists(jobs), wished).order_by(time, "pk")
+    if until is not None:
+        orphans = orphans.filter(**{f"{time}__lte": until})
     adopted = 0
     while True:
         with transaction.atomic():

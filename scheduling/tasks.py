@@ -1,4 +1,5 @@
-"""What django-q2 calls in a worker.
+"""
+What django-q2 calls in a worker.
 
 Delivery is at least once, and a message may be older than the code: ids and plain values in,
 everything else is read anew.
@@ -24,6 +25,6 @@ def run_job(job_id: int) -> None:
     attempts.run_alone(job_id)
 
 
-def sweep() -> dict[str, int]:
+def sweep(everything: bool = True) -> dict[str, int]:
     """Mend what has come apart, and do what is overdue; see `scheduling.sweep`."""
-    return sweeping.sweep()._asdict()
+    return sweeping.sweep(everything=everything)._asdict()
