@@ -1,4 +1,5 @@
-"""Settings of every environment.
+"""
+Settings of every environment.
 
 Environments differ by values, not by files: each value comes from the process's environment or from
 `.env` beside `manage.py`, and `.env.example` lists them all. With `DEBUG` off, what has no safe

@@ -1,4 +1,5 @@
-"""One job alone, so that its error is its own.
+"""
+One job alone, so that its error is its own.
 
 An attempt is counted, and committed, before it runs: a job that kills its worker uses up its
 attempts all the same. Errors have a class: a *permanent* one no retry can mend, and the job fails
@@ -80,7 +81,8 @@ def run_everything_due() -> Outcome:
 
 
 def run_alone(job_id: int) -> None:
-    """Run one job if it is open and due.
+    """
+    Run one job if it is open and due.
 
     A message that comes late, twice, or for a job that has moved finds nothing to do.
 
@@ -252,7 +254,8 @@ def _describe(error: Exception) -> Mapping[str, object]:
 
 
 def _lock_due(job_id: int) -> Job | None:
-    """Lock the job if it is open, due, and in nobody else's hands.
+    """
+    Lock the job if it is open, due, and in nobody else's hands.
 
     Whoever holds it is changing it; if that comes to nothing, a message of its own wakes it again.
     """

@@ -1,4 +1,5 @@
-"""django-q2's cluster, stopped the way operators stop processes.
+"""
+django-q2's cluster, stopped the way operators stop processes.
 
 Stock django-q2 joins its sentinel inside the signal handler, and its children die of a SIGTERM to
 the process group: an ordinary stop by systemd or a terminal then hangs. Here only the main process
@@ -55,7 +56,8 @@ class Cluster(stock.Cluster):  # type: ignore[misc]  # django-q2 has no types
         os.write(self._wake_writer, b"\0")
 
     def run(self) -> int:
-        """Work until a SIGTERM or SIGINT, then finish what is running.
+        """
+        Work until a SIGTERM or SIGINT, then finish what is running.
 
         :returns: the exit code: 0 when it was asked to stop, `EXIT_BROKEN` otherwise.
         """

@@ -21,7 +21,8 @@ class Forecast(NamedTuple):
 
 
 def forecast(until: datetime) -> Iterator[Forecast]:
-    """Say of each open job up to a time what would become of it, the oldest first.
+    """
+    Say of each open job up to a time what would become of it, the oldest first.
 
     :param until: aware.
     """

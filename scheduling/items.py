@@ -23,7 +23,8 @@ class MalformedItem(DomainError):
 
 
 def find_model(name: str) -> type[Schedulable]:
-    """Return the type of content called `story` or `content.story`.
+    """
+    Return the type of content called `story` or `content.story`.
 
     :raises UnknownModel: also when two applications have one of that name.
     """
@@ -40,7 +41,8 @@ def find_model(name: str) -> type[Schedulable]:
 
 
 def find_item(name: str) -> Schedulable:
-    """Return the item called `story:42` or `content.story:42`.
+    """
+    Return the item called `story:42` or `content.story:42`.
 
     :raises MalformedItem: it is no type and number.
     :raises UnknownModel:

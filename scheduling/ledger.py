@@ -1,4 +1,5 @@
-"""The rows behind every operation: a job, its message, its history.
+"""
+The rows behind every operation: a job, its message, its history.
 
 Each function is a step inside the caller's transaction; none checks whether the step is wise.
 """
@@ -67,7 +68,8 @@ def open_jobs(
     by: AbstractBaseUser | None,
     reason: str,
 ) -> list[Job]:
-    """Save a new job for each item, kind and time, with its message and its first event.
+    """
+    Save a new job for each item, kind and time, with its message and its first event.
 
     :param at: now, by the database's clock.
     :raises django.db.IntegrityError: one of the items has an open job of that kind already.
@@ -125,7 +127,8 @@ def move_job(
 
 
 def wake(*, job: Job, at: datetime) -> None:
-    """Have a worker take the job up at that time, and save the job.
+    """
+    Have a worker take the job up at that time, and save the job.
 
     The old message is replaced, never moved: a worker may hold it already, and will delete it when
     it is done with it.

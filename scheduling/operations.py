@@ -1,4 +1,5 @@
-"""The operations: one unit of work each, the only writers of an item's status.
+"""
+The operations: one unit of work each, the only writers of an item's status.
 
 Every door comes through here: the API, the admin, the commands. An operation is one transaction:
 lock, check, change, record. Locks are taken item first, then its jobs; the workers lock a job first
@@ -73,7 +74,8 @@ def schedule(
     unpublish_at: datetime | _Keep | None = KEEP,
     reason: str = "",
 ) -> Job:
-    """Have an item published, or taken down, at a moment; move it when it is scheduled already.
+    """
+    Have an item published, or taken down, at a moment; move it when it is scheduled already.
 
     :param run_at: aware; must lie after the database's clock.
     :param by: who asked for it; None is the publisher itself.
@@ -125,7 +127,8 @@ def _schedule_end(
 
 @transaction.atomic
 def move(*, job: Job, run_at: datetime, by: AbstractBaseUser | None, reason: str = "") -> Job:
-    """Give an open job another time.
+    """
+    Give an open job another time.
 
     :param run_at: aware; must lie after the database's clock.
     :raises InvalidTransition: the job has already run or been cancelled.
@@ -145,7 +148,8 @@ def unschedule(
     kind: Kind = Kind.PUBLISH,
     reason: str = "",
 ) -> Job:
-    """Cancel what is scheduled for an item; a cancelled publish takes its end with it.
+    """
+    Cancel what is scheduled for an item; a cancelled publish takes its end with it.
 
     A failed item is given up by this: it goes back to where it was before it was scheduled.
 
@@ -176,7 +180,8 @@ def unschedule(
 
 @transaction.atomic
 def cancel(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
-    """Cancel an open job.
+    """
+    Cancel an open job.
 
     :raises InvalidTransition: the job has already run or been cancelled.
     :raises ItemNotFound: its item has been deleted.
@@ -187,7 +192,8 @@ def cancel(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
 
 @transaction.atomic
 def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str = "") -> Job:
-    """Publish an item at once, whatever is scheduled for it; an end in the future stays.
+    """
+    Publish an item at once, whatever is scheduled for it; an end in the future stays.
 
     :returns: the finished job that records it.
     :raises InvalidTransition: it is live already.
@@ -209,7 +215,8 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
 
 @transaction.atomic
 def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str = "") -> Job:
-    """Take a live item down at once.
+    """
+    Take a live item down at once.
 
     :returns: the finished job that records it.
     :raises InvalidTransition: it is not live.
@@ -230,7 +237,8 @@ def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str
 
 @transaction.atomic
 def reconcile(*, item: Schedulable, reason: str) -> None:
-    """Bring an item's jobs in line with its status and times: the item is the later wish.
+    """
+    Bring an item's jobs in line with its status and times: the item is the later wish.
 
     For items that were saved directly, restored from a dump, or left half-changed by hand. A time
     in the past is not refused: it is due at once. An item that is gone is left alone.
@@ -263,7 +271,8 @@ def forget(*, item: Schedulable, reason: str) -> None:
 
 
 def _lock(item: Schedulable) -> _Locked:
-    """Lock an item and its open jobs, and read them anew: what the caller holds may be old.
+    """
+    Lock an item and its open jobs, and read them anew: what the caller holds may be old.
 
     :raises ItemNotFound:
     """
@@ -277,7 +286,8 @@ def _lock(item: Schedulable) -> _Locked:
 
 
 def _item_of_open(job: Job) -> Schedulable:
-    """Return the locked item of a job that has still to run.
+    """
+    Return the locked item of a job that has still to run.
 
     :raises InvalidTransition: the job has already run or been cancelled.
     :raises ItemNotFound: its item has been deleted.

@@ -12,7 +12,8 @@ RUN_JOB = "scheduling.tasks.run_job"
 
 
 def put(*, job_id: int, at: datetime) -> int:
-    """Put a message in that wakes a worker for the job, in the caller's transaction.
+    """
+    Put a message in that wakes a worker for the job, in the caller's transaction.
 
     :param at: aware; no worker takes the message before, by the database's clock.
     :returns: the id of the row.

@@ -34,7 +34,8 @@ JOB_PERMISSIONS = {
 
 
 def create_groups(*, using: str, **kwargs: Any) -> None:
-    """Make the groups that do not exist yet.
+    """
+    Make the groups that do not exist yet.
 
     A group that exists is left as it is: its rights are the site's to change.
     """

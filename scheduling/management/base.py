@@ -28,7 +28,8 @@ class OneLineParser(CommandParser):
 
 
 class ArmoCommand(BaseCommand):
-    """A command that ends with 0 when done, 1 when refused or failed, 2 on wrong usage.
+    """
+    A command that ends with 0 when done, 1 when refused or failed, 2 on wrong usage.
 
     Whatever an operation refuses becomes one line on standard error.
     """
@@ -73,7 +74,8 @@ def item(name: str) -> Schedulable:
 
 
 def moment(text: str) -> datetime:
-    """Return the aware time written as ISO 8601 with an offset.
+    """
+    Return the aware time written as ISO 8601 with an offset.
 
     :raises CommandError: it is no such time, or has no offset; wrong usage.
     """
