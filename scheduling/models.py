@@ -6,7 +6,7 @@ What is scheduled, and the ledger of it.
 mirror it for readers. The rules here are of one row; what spans rows is in `operations`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
@@ -16,6 +16,7 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
 from django.db.models import F, Func, Q
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -250,10 +251,16 @@ class Schedulable(models.Model):
         item._remember_engine_fields()
         return item
 
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        """Read the row again."""
-        super().refresh_from_db(*args, **kwargs)
-        self._remember_engine_fields()
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Any] | None = None,
+    ) -> None:
+        """Read the row, or some of its fields, again; a change of the others stays a change."""
+        fields = None if fields is None else list(fields)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        self._remember_engine_fields(fields)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -266,16 +273,23 @@ class Schedulable(models.Model):
             if self._state.adding:
                 self.has_new_wish = self.status != Status.DRAFT
                 super().save(*args, **kwargs)
-            else:
-                changed = {name for name in self.ENGINE_FIELDS if self._is_changed(name)}
-                self.has_new_wish = bool(changed)
-                wanted = kwargs.pop("update_fields", None)
-                names = set(self._saved_names() if wanted is None else wanted)
-                names -= set(self.ENGINE_FIELDS) - changed
-                self.version = F("version") + 1
-                super().save(*args, update_fields=names | {"version"}, **kwargs)
-                super().refresh_from_db(fields=["version"])
-            self._remember_engine_fields()
+                self._remember_engine_fields()
+                return
+            changed = {name for name in self.ENGINE_FIELDS if self._is_changed(name)}
+            wanted = kwargs.pop("update_fields", None)
+            names = set(self._saved_names() if wanted is None else wanted)
+            names -= set(self.ENGINE_FIELDS) - changed
+            if not names:
+                return
+            self.has_new_wish = bool(names & changed)
+            self.version = F("version") + 1
+            super().save(*args, update_fields=names | {"version"}, **kwargs)
+            super().refresh_from_db(fields=["version"])
+            self._remember_engine_fields(names)
+
+    @cached_property
+    def _as_read(self) -> dict[str, Any]:
+        return {}
 
     # Set by `save()` for `follow_saved_item`: the caller asked for another status or time.
     has_new_wish = False
@@ -286,8 +300,10 @@ class Schedulable(models.Model):
             setattr(self, name, getattr(row, name))
         self._remember_engine_fields()
 
-    def _remember_engine_fields(self) -> None:
-        self._as_read = {name: self.__dict__.get(name) for name in self.ENGINE_FIELDS}
+    def _remember_engine_fields(self, fields: Collection[str] | None = None) -> None:
+        for name in self.ENGINE_FIELDS:
+            if name in self.__dict__ and (fields is None or name in fields):
+                self._as_read[name] = self.__dict__[name]
 
     def _is_changed(self, name: str) -> bool:
         return name in self.__dict__ and self.__dict__[name] != self._as_read.get(name)

@@ -123,7 +123,7 @@ def _messages_are_missing_after(horizon: datetime) -> bool:
     """
     jobs = Job.objects.open().filter(next_attempt_at__gt=horizon).count()
     messages = OrmQ.objects.filter(key=settings.PUBLISH_LANE, lock__gt=horizon).count()
-    return messages < jobs
+    return bool(messages < jobs)
 
 
 def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
