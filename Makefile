@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test format clean
+.PHONY: help run stop check lint types contracts migrations test messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -30,6 +30,10 @@ migrations: .venv/dev | .env ## Whether a model has changed without its migratio
 
 test: .venv/dev | .env ## Every test, on a real database
 	@$(BIN)/pytest
+
+messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
+	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html --no-location --no-wrap
+	@$(BIN)/pybabel compile --domain=django --directory=armo/locale --statistics
 
 format: .venv/dev ## Lay out the code, and mend what can be mended without thought
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format

@@ -123,7 +123,7 @@ SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 )
 
-# Static files: only the admin's, served by the web process itself.
+# Static files, few and small: the web process serves them itself.
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True

@@ -1,6 +1,7 @@
 """What an editor writes."""
 
 import re
+import secrets
 from typing import ClassVar
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.text import slugify
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -71,10 +73,31 @@ class Tag(models.Model):
         return self.name
 
 
+class StorySlugField(models.SlugField):
+    """A slug that is made from the title when none is given, also for rows made in bulk."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        """Return the slug to store."""
+        slug: str = super().pre_save(model_instance, add)
+        if not slug:
+            title = slugify(getattr(model_instance, "title", ""), allow_unicode=True)
+            # Two stories may share a title, but no address.
+            slug = "-".join(filter(None, [title[:180].strip("-"), secrets.token_hex(4)]))
+            setattr(model_instance, self.attname, slug)
+        return slug
+
+
 class Story(TitledBody):
     """An article, a post, a page of news."""
 
-    slug = models.SlugField(_("slug"), max_length=200, unique=True, allow_unicode=True)
+    slug = StorySlugField(
+        _("slug"),
+        max_length=200,
+        unique=True,
+        allow_unicode=True,
+        blank=True,
+        help_text=_("The end of its address. Left empty, it is made from the title."),
+    )
     summary = models.TextField(_("summary"), blank=True)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -96,10 +119,20 @@ class Story(TitledBody):
     language = models.CharField(_("language"), max_length=16, blank=True, default="en")
     # What the import found in a post's front matter and has no field of its own.
     extra = models.JSONField(_("other front matter"), default=dict, blank=True)
+    # What the file said at the last import, for the next to tell what has changed since; see
+    # `content.importing.Memory`.
+    imported = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta(TitledBody.Meta):
         verbose_name = _("story")
         verbose_name_plural = _("stories")
+        constraints: ClassVar = [
+            *TitledBody.Meta.constraints,
+            models.CheckConstraint(
+                name="content_story_slug_is_one_step_of_a_path",
+                condition=~Q(slug="") & ~Q(slug__contains="/"),
+            ),
+        ]
 
     def get_absolute_url(self) -> str:
         """Return the address readers see it at."""

@@ -224,7 +224,9 @@ def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str
     """
     locked = _lock(item)
     now = ledger.database_now()
-    _require_transition(locked.row, Status.UNPUBLISHED)
+    # `ALLOWED` has more ways there: what was live before and is cancelled goes back to it.
+    if locked.row.status != Status.PUBLISHED:
+        raise _invalid_transition(locked.row, Status.UNPUBLISHED)
     start = locked.row.publish_at
     # A clock that was set back must not make the end come before the start.
     end = now if start is None else max(now, start)
@@ -375,10 +377,14 @@ def _require_transition(row: Schedulable, wanted: Status) -> None:
     now = Status(row.status)
     # Scheduling what is scheduled moves it.
     if wanted not in ALLOWED[now] and not (now == wanted == Status.SCHEDULED):
-        raise InvalidTransition(
-            gettext("It is %(now)s and cannot become %(wanted)s.")
-            % {"now": now.label, "wanted": wanted.label}
-        )
+        raise _invalid_transition(row, wanted)
+
+
+def _invalid_transition(row: Schedulable, wanted: Status) -> InvalidTransition:
+    return InvalidTransition(
+        gettext("It is %(now)s and cannot become %(wanted)s.")
+        % {"now": Status(row.status).label, "wanted": wanted.label}
+    )
 
 
 def _require_publishable(row: Schedulable) -> None:

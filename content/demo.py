@@ -1,0 +1,116 @@
+"""
+What `make run` starts with: people, posts, and a few items about to go live.
+
+It may run again and again. What is there is used again, so that each start shows publishing and
+nothing piles up.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.utils.translation import gettext_noop
+
+from armo.errors import DomainError
+from content.importing import IMPORTERS, Outcome, find_posts
+from scheduling import ledger, operations
+from scheduling.items import find_item
+from scheduling.models import Schedulable
+
+FOLDER = Path(settings.BASE_DIR) / "demo"
+REASON = gettext_noop("demo")
+
+# Who can sign in, and the group each belongs to. The name is also the password.
+PEOPLE = {"admin": None, "editor": "Editors", "author": "Authors", "operator": "Operators"}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How long after the start an item goes live, and is taken down again."""
+
+    seconds: int
+    end_seconds: int | None = None
+
+
+# By the names of files in `demo/due` and `demo/notices`.
+WAITS = {
+    "the-morning-edition-is-out": Wait(20),
+    "the-lift-is-resting": Wait(40, end_seconds=100),
+    "the-news-before-lunch": Wait(60),
+    "the-evening-column": Wait(120),
+}
+
+
+class DemoFileBroken(DomainError):
+    """A file of the demo cannot be imported."""
+
+    code = "validation_error"
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """An item about to go live, or why it cannot."""
+
+    item: Schedulable
+    seconds: int
+    run_at: datetime
+    unpublish_at: datetime | None
+    refusal: str = ""
+
+
+def make_people() -> dict[str, User]:
+    """Make the demo's users where they are missing; leave those that exist as they are."""
+    return {name: _person(name, group) for name, group in PEOPLE.items()}
+
+
+@transaction.atomic
+def _person(name: str, group: str | None) -> User:
+    found = User.objects.filter(username=name).first()
+    if found is not None:
+        return found
+    user = User.objects.create_user(name, password=name, is_staff=True, is_superuser=group is None)
+    if group is not None:
+        user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+def import_files(*, by: User) -> dict[str, Schedulable]:
+    """
+    Import the demo's files.
+
+    :returns: the items, by the name of the file without its suffix.
+    :raises DemoFileBroken:
+    """
+    found = {}
+    for kind, folders in {"story": ("posts", "due"), "notice": ("notices",)}.items():
+        files = find_posts(FOLDER / folder for folder in folders)
+        for result in IMPORTERS[kind](by=by).run(files):
+            if result.outcome == Outcome.FAILED:
+                raise DemoFileBroken(f"{result.file}: {' '.join(result.notes)}")
+            if result.item:  # some files are no posts
+                found[Path(result.file).stem] = find_item(result.item)
+    return found
+
+
+def schedule_soon(items: dict[str, Schedulable], *, by: User) -> Iterator[Upcoming]:
+    """Have the items of `WAITS` go live soon, also those that are live or waiting already."""
+    start = ledger.database_now()
+    for name, wait in WAITS.items():
+        item, end = items[name], wait.end_seconds
+        run_at = start + timedelta(seconds=wait.seconds)
+        unpublish_at = None if end is None else start + timedelta(seconds=end)
+        refusal = ""
+        try:
+            with transaction.atomic():
+                if item.is_published:
+                    operations.unpublish_now(item=item, by=by, reason=REASON)
+                operations.schedule(
+                    item=item, run_at=run_at, unpublish_at=unpublish_at, by=by, reason=REASON
+                )
+        except DomainError as error:  # somebody has emptied it: the others still go live
+            refusal = str(error)
+        yield Upcoming(item, wait.seconds, run_at, unpublish_at, refusal)

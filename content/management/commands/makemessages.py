@@ -1,0 +1,43 @@
+"""`manage.py makemessages`, which also collects what the refusals say."""
+
+import json
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from django.core.management.commands import makemessages
+
+import armo
+import content
+import scheduling
+from armo.errors import DomainError
+
+
+class Command(makemessages.Command):
+    """Example: manage.py makemessages --locale=ko."""
+
+    # A guess that nobody has looked at is worse than the English text.
+    msgmerge_options = [*makemessages.Command.msgmerge_options, "--no-fuzzy-matching"]  # noqa: RUF012 (as Django has it)
+
+    def process_files(self, file_list: list[Any]) -> None:
+        """Collect the marked texts, then the messages of errors: the latter are docstrings."""
+        super().process_files(file_list)
+        assert self.default_locale_path  # LOCALE_PATHS names one
+        template = Path(self.default_locale_path, f"{self.domain}.pot")
+        with template.open("a", encoding="utf-8") as file:
+            for error in _errors(DomainError):
+                msgid = json.dumps(error.default_message(), ensure_ascii=False)
+                file.write(f'\nmsgid {msgid}\nmsgstr ""\n')
+
+
+def _errors(base: type[DomainError]) -> Iterator[type[DomainError]]:
+    """Yield an error and all that are more special, also of modules not loaded yet."""
+    for package in (armo, content, scheduling):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                import_module(module.name)
+    yield base
+    for error in base.__subclasses__():
+        yield from _errors(error)

@@ -1,0 +1,577 @@
+"""The admin: the pages of items and jobs, and the buttons that call operations."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.contrib.messages import get_messages
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pytest_django import Settings
+
+from content.models import Notice, Story
+from scheduling import operations
+from scheduling.admin import ACTIONS
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
+from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+SOON_ENOUGH = "2100-03-01T09:30"
+
+
+def signed_in(group: str) -> Client:
+    """Return the browser of a new member of the group."""
+    user = UserFactory(username=f"one-of-{group}", is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def editor() -> Client:
+    return signed_in("Editors")
+
+
+@pytest.fixture
+def author() -> Client:
+    return signed_in("Authors")
+
+
+@pytest.fixture
+def operator() -> Client:
+    return signed_in("Operators")
+
+
+def page_of(item: Schedulable | Job) -> str:
+    opts = item._meta
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[item.pk])
+
+
+def list_of(model: type[Schedulable] | type[Job]) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def press(client: Client, item: Schedulable | Job, name: str, **data: Any) -> Any:
+    """Press the button of that name on the item's page."""
+    opts = item._meta
+    url = reverse(f"admin:{opts.app_label}_{opts.model_name}_{name}", args=[item.pk])
+    return client.post(url, data)
+
+
+def told(response: Any) -> list[str]:
+    """Return the messages that the next page will show."""
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def buttons_on(client: Client, item: Schedulable) -> list[str]:
+    html = client.get(page_of(item)).content.decode()
+    return [action.name for action in ACTIONS if f'/{item.pk}/{action.name}/"' in html]
+
+
+class TestItemPage:
+    @pytest.mark.parametrize(
+        ("situation", "expected"),
+        [
+            ({}, ["schedule", "publish"]),
+            ({"scheduled": True}, ["move", "publish", "cancel"]),
+            ({"published": True}, ["end", "unpublish"]),
+            (
+                {"published": True, "unpublish_at": FAR_OFF},
+                ["end", "cancel-end", "unpublish"],
+            ),
+            ({"unpublished": True}, ["schedule", "publish"]),
+            ({"failed": True}, ["schedule", "publish", "cancel"]),
+            ({"title": ""}, []),
+        ],
+    )
+    def test_offers_an_editor_what_the_status_allows(
+        self, editor: Client, situation: dict[str, Any], expected: list[str]
+    ) -> None:
+        story = StoryFactory(**situation)
+
+        assert buttons_on(editor, story) == expected
+
+    def test_offers_an_author_nothing(self, author: Client) -> None:
+        assert buttons_on(author, StoryFactory()) == []
+        assert buttons_on(author, StoryFactory(published=True)) == []
+
+    def test_offers_who_may_only_schedule_no_publishing(self, client: Client) -> None:
+        user = UserFactory(is_staff=True)
+        codenames = ["view_story", "schedule_story"]
+        permissions = Group.objects.get(name="Editors").permissions
+        user.user_permissions.set(permissions.filter(codename__in=codenames))
+        client.force_login(user)
+
+        assert buttons_on(client, StoryFactory(scheduled=True)) == ["move", "cancel"]
+
+    def test_says_what_is_missing(self, editor: Client) -> None:
+        story = StoryFactory(title="", body=" ")
+
+        html = editor.get(page_of(story)).content.decode()
+
+        assert "It has no title." in html
+        assert "Its body is empty." in html
+
+    def test_shows_who_did_what_and_why(self, editor: Client) -> None:
+        story = StoryFactory()
+        boss = UserFactory(username="the-boss")
+        operations.schedule(item=story, run_at=FAR_OFF, by=boss, reason="“다음 호”에 <b>")
+
+        html = editor.get(page_of(story)).content.decode()
+
+        assert "publish: scheduled" in html
+        assert "the-boss" in html
+        assert "“다음 호”에 &lt;b&gt;" in html
+        assert "2100-10-31 01:00:00" in html
+
+    def test_shows_times_of_the_site_and_of_utc(self, editor: Client, settings: Settings) -> None:
+        settings.TIME_ZONE = "Asia/Seoul"
+        story = StoryFactory(scheduled=True)
+
+        html = editor.get(page_of(story)).content.decode()
+
+        assert "2100-10-31 10:00:00 KST" in html
+        assert "2100-10-31 01:00:00 UTC" in html
+
+    def test_keeps_every_form_outside_the_others(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+
+        html = editor.get(page_of(story)).content.decode()
+
+        depths = {"<form": 1, "</form": -1}
+        depth = 0
+        for tag in re.findall(r"</?form", html):
+            depth += depths[tag]
+            assert depth in (0, 1)
+
+    def test_saves_content_and_leaves_the_status_alone(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+        form = {"title": "새 제목", "slug": "new", "body": "b", "extra": "{}", "language": "ko"}
+
+        editor.post(page_of(story), form | {"status": "published", "publish_at": ""})
+
+        story.refresh_from_db()
+        assert story.title == "새 제목"
+        assert (story.status, story.publish_at) == (Status.SCHEDULED, FAR_OFF)
+
+    def test_lets_an_author_write_a_draft(self, author: Client) -> None:
+        form = {"title": "초안", "slug": "초안", "body": "b", "extra": "{}", "language": "ko"}
+
+        author.post(reverse("admin:content_story_add"), form)
+
+        assert Story.objects.get().status == Status.DRAFT
+
+    def test_links_to_the_site_only_what_is_there(self, editor: Client) -> None:
+        live, draft = StoryFactory(published=True), StoryFactory()
+
+        assert live.get_absolute_url() in editor.get(page_of(live)).content.decode()
+        assert draft.get_absolute_url() not in editor.get(page_of(draft)).content.decode()
+
+
+class TestButtons:
+    def test_schedule_an_item_in_the_time_of_the_site(
+        self, editor: Client, settings: Settings
+    ) -> None:
+        settings.TIME_ZONE = "Asia/Seoul"
+        story = StoryFactory()
+
+        response = press(
+            editor,
+            story,
+            "schedule",
+            run_at=SOON_ENOUGH,
+            unpublish_at="2100-03-02T09:30:15",
+            reason="봄 호",
+        )
+
+        story.refresh_from_db()
+        assert response["Location"] == page_of(story)
+        assert story.status == Status.SCHEDULED
+        assert story.publish_at == datetime(2100, 3, 1, 0, 30, tzinfo=UTC)
+        assert story.unpublish_at == datetime(2100, 3, 2, 0, 30, 15, tzinfo=UTC)
+        event = JobEvent.objects.get(job__kind=Kind.PUBLISH)
+        assert (str(event.by), event.reason) == ("one-of-Editors", "봄 호")
+
+    def test_move_an_item_and_keep_the_fraction_of_an_end_left_alone(self, editor: Client) -> None:
+        story = StoryFactory()
+        end = FAR_OFF + timedelta(days=1)
+        operations.schedule(item=story, run_at=FAR_OFF, unpublish_at=end, by=None)
+
+        press(editor, story, "move", run_at=SOON_ENOUGH, unpublish_at=f"{end:%Y-%m-%dT%H:%M:%S}")
+
+        story.refresh_from_db()
+        assert story.publish_at == datetime(2100, 3, 1, 9, 30, tzinfo=UTC)
+        assert story.unpublish_at == end
+
+    def test_move_an_item_and_take_its_end_away(self, editor: Client) -> None:
+        story = StoryFactory()
+        end = FAR_OFF + timedelta(days=1)
+        operations.schedule(item=story, run_at=FAR_OFF, unpublish_at=end, by=None)
+
+        press(editor, story, "move", run_at=SOON_ENOUGH, unpublish_at="")
+
+        story.refresh_from_db()
+        assert story.unpublish_at is None
+        assert not Job.objects.open().filter(kind=Kind.UNPUBLISH).exists()
+
+    def test_schedule_what_was_taken_down_without_its_old_end(self, editor: Client) -> None:
+        story = StoryFactory(unpublished=True)
+
+        press(editor, story, "schedule", run_at=SOON_ENOUGH)
+
+        story.refresh_from_db()
+        assert (story.status, story.unpublish_at) == (Status.SCHEDULED, None)
+
+    def test_publish_an_item_now(self, editor: Client) -> None:
+        story = StoryFactory()
+
+        response = press(editor, story, "publish", reason="breaking")
+
+        story.refresh_from_db()
+        assert story.is_published
+        assert told(response) == ["It is live."]
+        assert JobEvent.objects.get().reason == "breaking"
+
+    def test_take_an_item_down_now(self, editor: Client) -> None:
+        story = StoryFactory(published=True)
+
+        press(editor, story, "unpublish")
+
+        story.refresh_from_db()
+        assert story.status == Status.UNPUBLISHED
+
+    def test_give_a_live_item_an_end_and_take_it_away(self, editor: Client) -> None:
+        notice = NoticeFactory(published=True)
+
+        press(editor, notice, "end", run_at=SOON_ENOUGH)
+        notice.refresh_from_db()
+        given = notice.unpublish_at
+        press(editor, notice, "cancel-end")
+        notice.refresh_from_db()
+
+        assert given == datetime(2100, 3, 1, 9, 30, tzinfo=UTC)
+        assert notice.unpublish_at is None
+        assert Job.objects.get().state == State.CANCELLED
+
+    def test_cancel_a_schedule(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+
+        press(editor, story, "cancel", reason="not ready")
+
+        story.refresh_from_db()
+        assert story.status == Status.DRAFT
+        assert Job.objects.get().state == State.CANCELLED
+
+    @pytest.mark.parametrize(
+        ("name", "data", "situation"),
+        [
+            ("schedule", {"run_at": "2001-01-01T00:00"}, {}),
+            ("schedule", {"run_at": SOON_ENOUGH}, {"published": True}),
+            ("schedule", {"run_at": SOON_ENOUGH}, {"body": ""}),
+            ("schedule", {"run_at": SOON_ENOUGH, "unpublish_at": "2099-01-01T00:00"}, {}),
+            ("schedule", {"run_at": ""}, {}),
+            ("schedule", {}, {}),
+            ("schedule", {"run_at": "tomorrow"}, {}),
+            ("schedule", {"run_at": "9999-12-31T23:59:59"}, {}),
+            ("schedule", {"run_at": "0001-01-01T00:00"}, {}),
+            ("schedule", {"run_at": SOON_ENOUGH, "reason": "x" * 1001}, {}),
+            ("schedule", {"run_at": SOON_ENOUGH, "reason": "\x00"}, {}),
+            ("publish", {}, {"published": True}),
+            ("publish", {}, {"title": ""}),
+            ("unpublish", {}, {}),
+            ("unpublish", {}, {"scheduled": True}),
+            ("end", {"run_at": SOON_ENOUGH}, {}),
+            ("cancel", {}, {}),
+            ("cancel-end", {}, {"published": True}),
+        ],
+    )
+    def test_tell_why_they_did_nothing(
+        self, editor: Client, name: str, data: dict[str, str], situation: dict[str, Any]
+    ) -> None:
+        story = StoryFactory(**situation)
+        before = Story.objects.values("status", "publish_at", "unpublish_at").get()
+
+        response = press(editor, story, name, **data)
+
+        assert response.status_code == 302
+        assert [message.level_tag for message in get_messages(response.wsgi_request)] == ["error"]
+        assert Story.objects.values("status", "publish_at", "unpublish_at").get() == before
+
+    @pytest.mark.parametrize(
+        ("run_at", "word"), [("2100-03-14T02:30", "skip"), ("2100-11-07T01:30", "twice")]
+    )
+    def test_refuse_a_time_that_the_clocks_skip_or_repeat(
+        self, editor: Client, settings: Settings, run_at: str, word: str
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        story = StoryFactory()
+
+        response = press(editor, story, "schedule", run_at=run_at)
+
+        [message] = told(response)
+        assert word in message
+        assert run_at.replace("T", " ") in message
+        assert not Job.objects.exists()
+
+    @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+    def test_are_closed_to_authors(self, author: Client, action: Any) -> None:
+        story = StoryFactory(scheduled=True)
+
+        response = press(author, story, action.name, run_at=SOON_ENOUGH)
+
+        story.refresh_from_db()
+        assert response.status_code == 403
+        assert story.publish_at == FAR_OFF
+
+    @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+    def test_are_closed_to_who_is_not_signed_in(self, client: Client, action: Any) -> None:
+        response = press(client, StoryFactory(), action.name, run_at=SOON_ENOUGH)
+
+        assert response["Location"].startswith(reverse("admin:login"))
+        assert not Job.objects.exists()
+
+    @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+    def test_need_a_post_with_its_token(self, editor: Client, action: Any) -> None:
+        url = reverse(f"admin:content_story_{action.name}", args=[StoryFactory().pk])
+        strict = Client(enforce_csrf_checks=True)
+        strict.cookies = editor.cookies
+
+        assert editor.get(url).status_code == 405
+        assert strict.post(url, {"run_at": SOON_ENOUGH}).status_code == 403
+        assert not Job.objects.exists()
+
+    def test_do_not_find_what_is_gone(self, editor: Client) -> None:
+        story = StoryFactory()
+        Story.objects.all().delete()
+
+        assert press(editor, Story(pk=story.pk or 1), "publish").status_code == 404
+
+
+class TestList:
+    def test_shows_status_times_and_author(self, editor: Client) -> None:
+        user = UserFactory(username="writer")
+        StoryFactory(title="제목", scheduled=True, author=user)
+        StoryFactory(title="")
+
+        html = editor.get(list_of(Story)).content.decode()
+
+        for part in ("제목", "(no title)", "armo-scheduled", "2100-10-31", "01:00:00", "writer"):
+            assert part in html
+
+    def test_searches_and_filters(self, editor: Client) -> None:
+        StoryFactory(title="찾는 글", scheduled=True)
+        StoryFactory(title="찾는 초안")
+        StoryFactory(title="다른 글", scheduled=True)
+
+        html = editor.get(list_of(Story), {"q": "찾는", "status": "scheduled"}).content.decode()
+
+        assert "찾는 글" in html
+        assert "찾는 초안" not in html
+        assert "다른 글" not in html
+
+    @pytest.mark.parametrize(("model", "factory"), [(Story, StoryFactory), (Notice, NoticeFactory)])
+    def test_asks_the_database_as_often_for_many_items_as_for_one(
+        self, editor: Client, model: type[Schedulable], factory: Any
+    ) -> None:
+        extra = {"author": UserFactory()} if model is Story else {}
+        factory(**extra)
+        with CaptureQueriesContext(
+            connection,
+        ) as one:
+            editor.get(list_of(model))
+        for _ in range(9):
+            factory(**({"author": UserFactory()} if model is Story else {}))
+        with CaptureQueriesContext(connection) as many:
+            editor.get(list_of(model))
+
+        assert len(many) == len(one)
+
+    def test_publishes_what_is_selected_and_tells_each_refusal(self, editor: Client) -> None:
+        good, live, blank = (
+            StoryFactory(title="좋은 글"),
+            StoryFactory(title="이미 나간 글", published=True),
+            StoryFactory(title="빈 글", body=""),
+        )
+        chosen = [good.pk, live.pk, blank.pk]
+
+        response = editor.post(
+            list_of(Story), {"action": "publish_selected", "_selected_action": chosen}
+        )
+
+        good.refresh_from_db()
+        assert good.is_published
+        messages = told(response)
+        assert messages[0] == "Publish now: 1 item done."
+        assert any("“이미 나간 글”" in text and "cannot become" in text for text in messages[1:])
+        assert any("“빈 글”" in text and "body is empty" in text for text in messages[1:])
+
+    def test_cancels_and_takes_down_what_is_selected(self, editor: Client) -> None:
+        waiting, live = StoryFactory(scheduled=True), StoryFactory(published=True)
+        for action, story in (("cancel_selected", waiting), ("unpublish_selected", live)):
+            editor.post(list_of(Story), {"action": action, "_selected_action": [story.pk]})
+
+        waiting.refresh_from_db()
+        live.refresh_from_db()
+
+        assert (waiting.status, live.status) == (Status.DRAFT, Status.UNPUBLISHED)
+
+    def test_names_a_few_of_many_refused(self, editor: Client) -> None:
+        stories = StoryFactory.create_batch(7, published=True)
+
+        response = editor.post(
+            list_of(Story),
+            {"action": "publish_selected", "_selected_action": [story.pk for story in stories]},
+        )
+
+        [message] = told(response)
+        assert message.count("“") == 5
+        assert "and 2 more" in message
+
+    @pytest.mark.parametrize(
+        "action", ["publish_selected", "cancel_selected", "unpublish_selected"]
+    )
+    def test_offers_an_author_no_action(self, author: Client, action: str) -> None:
+        story = StoryFactory(scheduled=True)
+
+        html = author.get(list_of(Story)).content.decode()
+        author.post(list_of(Story), {"action": action, "_selected_action": [story.pk]})
+
+        story.refresh_from_db()
+        assert action not in html
+        assert story.status == Status.SCHEDULED
+
+
+class TestJobs:
+    def test_are_listed_with_their_item(self, operator: Client) -> None:
+        story = StoryFactory(title="제목")
+        operations.publish_now(item=story, by=None)
+
+        html = operator.get(list_of(Job)).content.decode()
+
+        assert f'<a href="{page_of(story)}">제목</a>' in html
+        assert "armo-succeeded" in html
+
+    def test_are_listed_also_when_their_item_is_gone(self, operator: Client) -> None:
+        story = StoryFactory(title="사라진 글", scheduled=True)
+        story.delete()
+
+        html = operator.get(list_of(Job)).content.decode()
+
+        assert "사라진 글" in html
+
+    def test_are_listed_with_as_many_queries_for_many_as_for_one(self, operator: Client) -> None:
+        StoryFactory(scheduled=True)
+        operator.get(list_of(Job))
+        with CaptureQueriesContext(connection) as one:
+            operator.get(list_of(Job))
+        StoryFactory.create_batch(9, scheduled=True)
+        NoticeFactory.create_batch(9, scheduled=True)
+        with CaptureQueriesContext(connection) as many:
+            operator.get(list_of(Job))
+
+        assert len(many) == len(one)
+
+    def test_are_found_by_title_and_number(self, operator: Client) -> None:
+        story = StoryFactory(title="찾는 글", scheduled=True)
+        StoryFactory(title="다른 글", scheduled=True)
+
+        for wanted in ("찾는", str(story.pk)):
+            html = operator.get(list_of(Job), {"q": wanted}).content.decode()
+            assert "찾는 글" in html
+            assert "다른 글" not in html
+
+    def test_show_their_history(self, operator: Client) -> None:
+        boss: User = UserFactory(username="the-boss")
+        story = StoryFactory()
+        job = operations.schedule(item=story, run_at=FAR_OFF, by=boss, reason="first")
+        operations.move(job=job, run_at=FAR_OFF + timedelta(hours=1), by=boss, reason="second")
+
+        html = operator.get(page_of(job)).content.decode()
+
+        [history] = re.findall('<ol class="armo-history">.*?</ol>', html, re.DOTALL)
+        assert re.findall("first|second", history) == ["second", "first"]
+        assert "2100-10-31 01:00:00 → 2100-10-31 02:00:00" in history
+
+    def test_show_the_traceback_of_a_failed_attempt(self, operator: Client) -> None:
+        StoryFactory(scheduled=True)
+        job = Job.objects.get()
+        detail = {"error": "RuntimeError", "traceback": "Traceback <here>"}
+        JobEvent.objects.create(job=job, what=JobEvent.What.ATTEMPT_FAILED, detail=detail)
+
+        html = operator.get(page_of(job)).content.decode()
+
+        assert "Traceback &lt;here&gt;" in html
+
+    def test_are_cancelled_by_a_button(self, operator: Client) -> None:
+        story = StoryFactory(scheduled=True)
+        job = Job.objects.get()
+
+        response = press(operator, job, "cancel", reason="wrong day")
+
+        job.refresh_from_db()
+        story.refresh_from_db()
+        assert response["Location"] == page_of(job)
+        assert (job.state, story.status) == (State.CANCELLED, Status.DRAFT)
+        assert job.events.latest("pk").reason == "wrong day"
+
+    def test_are_not_cancelled_twice(self, operator: Client) -> None:
+        StoryFactory(scheduled=True)
+        job = Job.objects.get()
+        press(operator, job, "cancel")
+
+        response = press(operator, job, "cancel")
+
+        assert "The job has already run or been cancelled." in told(response)
+        assert "/cancel/" not in operator.get(page_of(job)).content.decode()
+
+    def test_are_cancelled_by_who_may_schedule_their_type(self, client: Client) -> None:
+        StoryFactory(scheduled=True)
+        job = Job.objects.get()
+        user = UserFactory(is_staff=True)
+        permissions = Group.objects.get(name="Editors").permissions
+        user.user_permissions.set(permissions.filter(codename__in=["view_job", "schedule_story"]))
+        client.force_login(user)
+
+        press(client, job, "cancel")
+
+        job.refresh_from_db()
+        assert job.state == State.CANCELLED
+
+    def test_are_closed_to_authors(self, author: Client) -> None:
+        StoryFactory(scheduled=True)
+        job = Job.objects.get()
+
+        response = press(author, job, "cancel")
+
+        job.refresh_from_db()
+        assert response.status_code == 403
+        assert author.get(page_of(job)).status_code == 403
+        assert job.state == State.WAITING
+
+    def test_are_edited_by_nobody(self, admin_client: Client) -> None:
+        StoryFactory(scheduled=True)
+        job = Job.objects.get()
+
+        for name, args in (("add", []), ("delete", [job.pk])):
+            url = reverse(f"admin:scheduling_job_{name}", args=args)
+            assert admin_client.get(url).status_code == 403
+        assert admin_client.post(page_of(job), {"state": "succeeded"}).status_code == 403
+
+
+class TestSite:
+    def test_has_no_page_of_django_q(self) -> None:
+        shown = {model._meta.app_label for model in admin.site._registry}
+
+        assert "scheduling" in shown
+        assert "django_q" not in shown
+
+    def test_has_a_page_for_every_type_of_content(self) -> None:
+        assert admin.site.is_registered(Story)
+        assert admin.site.is_registered(Notice)

@@ -1,0 +1,147 @@
+"""The demo: what `make run` starts with."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+from pytest_django import Settings
+
+from content.demo import PEOPLE, WAITS
+from content.models import Notice, Story
+from scheduling import ledger, operations
+from scheduling.models import Job, Kind, Status
+
+pytestmark = pytest.mark.django_db
+
+Demo = Callable[[], str]
+
+
+@pytest.fixture
+def demo(settings: Settings) -> Demo:
+    """Return the command, which gives back what it prints."""
+    settings.DEBUG = True
+
+    def run() -> str:
+        out = StringIO()
+        call_command("demo", stdout=out)
+        return out.getvalue()
+
+    return run
+
+
+def waiting() -> list[tuple[str, str]]:
+    """Return the title and kind of every open job, the next first."""
+    return list(Job.objects.open().order_by("run_at").values_list("item_title", "kind"))
+
+
+class TestDemo:
+    def test_lets_everyone_in_with_the_rights_of_their_group(self, demo: Demo) -> None:
+        demo()
+
+        for name, group in PEOPLE.items():
+            user = authenticate(username=name, password=name)
+            assert isinstance(user, User)
+            assert user.is_staff
+            assert user.is_superuser is (group is None)
+            assert [group.name for group in user.groups.all()] == ([group] if group else [])
+
+    def test_fills_the_front_page(self, demo: Demo, client: Client) -> None:
+        demo()
+
+        html = client.get("/").content.decode()
+
+        assert "The minute hand" in html
+        assert "예약 발행의 하루" in html
+        assert "A word for waiting" not in html
+        assert Story.objects.get(slug="a-word-for-waiting").status == Status.DRAFT
+
+    def test_has_posts_that_all_can_be_opened(self, demo: Demo, client: Client) -> None:
+        demo()
+
+        for story in Story.objects.published():
+            assert client.get(story.get_absolute_url()).status_code == 200
+
+    def test_schedules_items_for_the_next_two_minutes(self, demo: Demo) -> None:
+        before = ledger.database_now()
+        demo()
+        after = ledger.database_now()
+
+        jobs = list(Job.objects.open().order_by("run_at"))
+        assert waiting() == [
+            ("The morning edition is out", Kind.PUBLISH),
+            ("The lift is resting", Kind.PUBLISH),
+            ("점심 전에 읽는 소식", Kind.PUBLISH),
+            ("The lift is resting", Kind.UNPUBLISH),
+            ("The evening column", Kind.PUBLISH),
+        ]
+        for job, seconds in zip(jobs, (20, 40, 60, 100, 120), strict=True):
+            assert before <= job.run_at - timedelta(seconds=seconds) <= after
+
+    def test_run_again_makes_no_copies(self, demo: Demo) -> None:
+        demo()
+        counts = [model.objects.count() for model in (User, Story, Notice)]
+        jobs = waiting()
+
+        demo()
+
+        assert [model.objects.count() for model in (User, Story, Notice)] == counts
+        assert waiting() == jobs
+
+    def test_run_again_has_what_went_live_go_live_again(self, demo: Demo) -> None:
+        demo()
+        for item in (*Story.objects.scheduled(), *Notice.objects.scheduled()):
+            operations.publish_now(item=item, by=None)
+
+        demo()
+
+        assert Story.objects.scheduled().count() + Notice.objects.scheduled().count() == len(WAITS)
+
+    def test_run_again_keeps_what_people_changed(self, demo: Demo) -> None:
+        demo()
+        editor = User.objects.get(username="editor")
+        editor.set_password("another one")
+        editor.save()
+        editor.groups.clear()
+        Story.objects.filter(slug="the-minute-hand").update(title="My own title")
+
+        demo()
+
+        editor.refresh_from_db()
+        assert editor.check_password("another one")
+        assert not editor.groups.exists()
+        assert Story.objects.get(slug="the-minute-hand").title == "My own title"
+
+    def test_goes_on_when_an_item_cannot_be_scheduled(self, demo: Demo) -> None:
+        demo()
+        operations.unschedule(item=Story.objects.get(slug="the-evening-column"), by=None)
+        Story.objects.filter(slug="the-evening-column").update(body="")
+
+        printed = demo()
+
+        assert "The evening column: It cannot go live as it is. Its body is empty." in printed
+        assert len(waiting()) == 4
+
+    def test_prints_the_logins_and_what_is_coming(self, demo: Demo, settings: Settings) -> None:
+        settings.TIME_ZONE = "Asia/Seoul"
+
+        lines = demo().splitlines()
+
+        job = Job.objects.get(item_title="The morning edition is out")
+        at = job.run_at + timedelta(hours=9)
+        assert "  editor    write, schedule, publish" in lines
+        assert "About to go live (times of Asia/Seoul):" in lines
+        assert f"  {at:%H:%M:%S}  in 20 s   The morning edition is out" in lines
+
+    def test_refuses_outside_development(self, demo: Demo, settings: Settings) -> None:
+        settings.DEBUG = False
+
+        with pytest.raises(CommandError, match="DEBUG=on") as refusal:
+            demo()
+
+        assert refusal.value.returncode == 1
+        assert not User.objects.exists()
