@@ -65,6 +65,15 @@ def press(client: Client, item: Schedulable | Job, name: str, **data: Any) -> An
     return client.post(url, data)
 
 
+def submit(client: Client, page: str, name: str) -> Any:
+    """Send the form of the button as the page has it, with the hidden fields that are in it."""
+    html = client.get(page).content.decode()
+    form = re.search(rf'<form method="post" action="([^"]*/{name}/)">(.*?)</form>', html, re.DOTALL)
+    assert form
+    hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', form[2])
+    return client.post(form[1], dict(hidden))
+
+
 def told(response: Any) -> list[str]:
     """Return the messages that the next page will show."""
     return [str(message) for message in get_messages(response.wsgi_request)]
@@ -347,6 +356,17 @@ class TestButtons:
         assert strict.post(url, {"run_at": SOON_ENOUGH}).status_code == 403
         assert not Job.objects.exists()
 
+    def test_have_their_token_on_the_page(self, editor: Client) -> None:
+        story = StoryFactory()
+        strict = Client(enforce_csrf_checks=True)
+        strict.cookies = editor.cookies
+
+        response = submit(strict, page_of(story), "publish")
+
+        story.refresh_from_db()
+        assert response.status_code == 302
+        assert story.is_published
+
     def test_do_not_find_what_is_gone(self, editor: Client) -> None:
         story = StoryFactory()
         Story.objects.all().delete()
@@ -520,6 +540,16 @@ class TestJobs:
         assert response["Location"] == page_of(job)
         assert (job.state, story.status) == (State.CANCELLED, Status.DRAFT)
         assert job.events.latest("pk").reason == "wrong day"
+
+    def test_have_the_token_of_the_button_on_the_page(self, operator: Client) -> None:
+        StoryFactory(scheduled=True)
+        strict = Client(enforce_csrf_checks=True)
+        strict.cookies = operator.cookies
+
+        response = submit(strict, page_of(Job.objects.get()), "cancel")
+
+        assert response.status_code == 302
+        assert Job.objects.get().state == State.CANCELLED
 
     def test_are_not_cancelled_twice(self, operator: Client) -> None:
         StoryFactory(scheduled=True)
