@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils.translation import gettext_noop
+from django_q.exceptions import TimeoutException
 
 from armo.errors import DomainError
 from scheduling import drain, ledger, queue
@@ -75,8 +76,11 @@ def run_everything_due() -> Outcome:
         except Exception as error:  # noqa: BLE001 (whatever a type's own code raises; it is recorded)
             logger.debug("Job %d: %s", job_id, error)
             failed += 1
-        else:
-            done += 1
+            continue
+        # It may also have been put off, or have had no attempt left.
+        state = Job.objects.filter(pk=job_id).values_list("state", flat=True).first()
+        done += state == State.SUCCEEDED
+        failed += state == State.FAILED
     return Outcome(done=done, failed=failed)
 
 
@@ -99,7 +103,8 @@ def run_alone(job_id: int) -> None:
         return
     try:
         _carry_out(job_id)
-    except Exception as error:
+    except (Exception, TimeoutException) as error:
+        # django-q2's time-out is a SystemExit, so that tasks do not catch it by chance.
         _record_failure(job_id, error)
         raise
 
@@ -152,11 +157,10 @@ def _publish(job: Job, item: Schedulable) -> None:
     at = ledger.database_now()
     _write(item, status=Status.PUBLISHED, published_at=at)
     _succeed(job, item, at)
-    if item.unpublish_at is not None and item.unpublish_at <= at:
-        # Its end has passed and waited for this.
-        queue.put_many(
-            [(end.pk, at) for end in Job.objects.of(item).open().filter(kind=Kind.UNPUBLISH)]
-        )
+    ends = Job.objects.of(item).open().filter(kind=Kind.UNPUBLISH, run_at__lte=at)
+    for end in ends.select_for_update(skip_locked=True):
+        # It has passed and waited for this.
+        ledger.wake(job=end, at=at)
 
 
 def _unpublish(job: Job, item: Schedulable) -> None:
@@ -191,7 +195,7 @@ def _succeed(job: Job, item: Schedulable, at: datetime) -> None:
 
 
 @transaction.atomic
-def _record_failure(job_id: int, error: Exception) -> None:
+def _record_failure(job_id: int, error: BaseException) -> None:
     """Have the job retried, or end it; either way its history says what happened."""
     job = _lock_due(job_id)
     if job is None:
@@ -216,14 +220,14 @@ def _record_failure(job_id: int, error: Exception) -> None:
         what=What.ATTEMPT_FAILED,
         at=at,
         by=None,
-        reason=str(error),
+        reason=_text(error),
         new_run_at=job.next_attempt_at,
         detail=_describe(error),
     ).save()
-    logger.warning("Attempt %d of %s failed: %s", job.attempts, job, error)
+    logger.warning("Attempt %d of %s failed: %s", job.attempts, job, _text(error))
 
 
-def _fail(job: Job, error: Exception, *, at: datetime) -> None:
+def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
     """End the job; what was asked for stays on the item."""
     ledger.close_job(
         job=job,
@@ -231,7 +235,7 @@ def _fail(job: Job, error: Exception, *, at: datetime) -> None:
         what=What.FAILED,
         at=at,
         by=None,
-        reason=str(error),
+        reason=_text(error),
         detail=_describe(error),
     )
     item = job.find_item()
@@ -239,15 +243,25 @@ def _fail(job: Job, error: Exception, *, at: datetime) -> None:
         type(item)._base_manager.filter(
             pk=item.pk, status=Status.SCHEDULED, publish_at=job.run_at
         ).update(status=Status.FAILED, version=F("version") + 1)
-    logger.error("%s failed for good: %s", job, error)
+    logger.error("%s failed for good: %s", job, _text(error))
 
 
-def _describe(error: Exception) -> Mapping[str, object]:
+def _describe(error: BaseException) -> Mapping[str, object]:
     return {
         "error": f"{type(error).__module__}.{type(error).__qualname__}",
         "class": "permanent" if isinstance(error, PERMANENT) else "transient",
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": _storable("".join(traceback.format_exception(error))),
     }
+
+
+def _text(error: BaseException) -> str:
+    """Return what the error says, or at least what it is."""
+    return _storable(str(error)) or type(error).__name__
+
+
+def _storable(text: str) -> str:
+    """Spell out what PostgreSQL cannot store: NUL, and halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 # Locks

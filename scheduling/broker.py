@@ -56,7 +56,7 @@ INSERT = """
 # the clock is asked in a subquery, `scheduling.models.ClockNow` says.
 CLAIM = """
     WITH due AS MATERIALIZED (
-        SELECT id FROM django_q_ormq
+        SELECT id, lock FROM django_q_ormq
         WHERE key = %(key)s AND lock <= (SELECT clock_timestamp())
         ORDER BY lock, id LIMIT %(bulk)s
         FOR UPDATE SKIP LOCKED
@@ -64,7 +64,7 @@ CLAIM = """
     UPDATE django_q_ormq AS message
     SET lock = clock_timestamp() + make_interval(secs => %(retry)s)
     FROM due WHERE message.id = due.id
-    RETURNING message.id, message.payload
+    RETURNING due.lock, message.id, message.payload
 """
 
 NEXT = """
@@ -212,8 +212,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     def _claim(self) -> list[tuple[int | None, str]]:
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(CLAIM, {"key": self.list_key, "bulk": Conf.BULK, "retry": Conf.RETRY})
-            # RETURNING promises no order; ids follow the order in which messages were put in.
-            return sorted(cursor.fetchall())
+            # RETURNING promises no order.
+            return [(message_id, payload) for _, message_id, payload in sorted(cursor.fetchall())]
 
     def _seconds_until_next(self) -> float:
         with connections[Conf.ORM].cursor() as cursor:
@@ -247,9 +247,10 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if not settings.QUEUE_LISTEN:
             sleep(seconds)
             return
-        for notice in self.listening_on.notifies(timeout=seconds, stop_after=1):
-            if notice.payload == self.list_key:
-                self.ask_at = 0.0
+        with connections[Conf.ORM].wrap_database_errors:
+            for notice in self.listening_on.notifies(timeout=seconds, stop_after=1):
+                if notice.payload == self.list_key:
+                    self.ask_at = 0.0
 
     def _drop_connection(self) -> None:
         self.listening_on = None

@@ -1,7 +1,12 @@
 """Items by name: `story:42`, or `content.story:42` where two applications have a `story`."""
 
+from django.utils.text import Truncator
+
 from armo.errors import DomainError
 from scheduling.models import Schedulable, schedulable_models
+
+# Every number of that many digits is a bigint, which PostgreSQL compares ids with.
+MAX_DIGITS = 18
 
 
 class UnknownModel(DomainError):
@@ -37,24 +42,45 @@ def find_model(name: str) -> type[Schedulable]:
     if len(found) == 1:
         return found[0]
     known = ", ".join(sorted(model._meta.label_lower for model in schedulable_models()))
-    raise UnknownModel(f"{UnknownModel.default_message()} ({name}; {known})")
+    raise UnknownModel(f"{UnknownModel.default_message()} ({_one_line(name)}; {known})")
+
+
+def parse_item(name: str) -> tuple[type[Schedulable], int]:
+    """
+    Return the type and the number that `story:42`, or `content.story:42`, names.
+
+    :raises MalformedItem: it is no type and number.
+    :raises UnknownModel:
+    """
+    model_name, separator, number = name.partition(":")
+    if not (separator and model_name and number.isascii() and number.isdigit()):
+        raise MalformedItem(f"{MalformedItem.default_message()} ({_one_line(name)})")
+    model = find_model(model_name)
+    if len(number) > MAX_DIGITS:
+        raise not_found(name)
+    return model, int(number)
 
 
 def find_item(name: str) -> Schedulable:
     """
     Return the item called `story:42` or `content.story:42`.
 
-    :raises MalformedItem: it is no type and number.
-    :raises UnknownModel:
     :raises ItemNotFound:
+
+    and what `parse_item` raises.
     """
-    model_name, separator, number = name.partition(":")
-    if not (separator and model_name and number.isascii() and number.isdigit()):
-        raise MalformedItem(f"{MalformedItem.default_message()} ({name})")
-    model = find_model(model_name)
-    pk = int(number)
-    # Beyond a bigint PostgreSQL would refuse the comparison.
-    item = model._base_manager.filter(pk=pk).first() if pk < 2**63 else None
+    model, pk = parse_item(name)
+    item = model._base_manager.filter(pk=pk).first()
     if item is None:
-        raise ItemNotFound(f"{ItemNotFound.default_message()} ({name})")
+        raise not_found(name)
     return item
+
+
+def not_found(name: str) -> ItemNotFound:
+    """Return the refusal of an item that does not exist."""
+    return ItemNotFound(f"{ItemNotFound.default_message()} ({_one_line(name)})")
+
+
+def _one_line(name: str) -> str:
+    """Return what was typed, short and on one line."""
+    return Truncator(" ".join(name.split())).chars(60)

@@ -306,7 +306,9 @@ class Schedulable(models.Model):
                 self._as_read[name] = self.__dict__[name]
 
     def _is_changed(self, name: str) -> bool:
-        return name in self.__dict__ and self.__dict__[name] != self._as_read.get(name)
+        if name not in self.__dict__:
+            return False
+        return name not in self._as_read or self.__dict__[name] != self._as_read[name]
 
     def _saved_names(self) -> Iterator[str]:
         for field in self._meta.concrete_fields:

@@ -159,23 +159,25 @@ def unschedule(
     """
     locked = _lock(item)
     now = ledger.database_now()
+    job = locked.jobs.get(kind)
+    unwanted = [job] if job else []
     if kind == Kind.PUBLISH and locked.row.status in (Status.SCHEDULED, Status.FAILED):
-        job = locked.jobs.get(kind) or ledger.last_job(item=item, kind=kind)
         unwanted = list(locked.jobs.values())
+        if job is None and locked.row.status == Status.FAILED:
+            job = ledger.last_job(item=item, kind=kind)
+        if job is None:
+            # It was marked as scheduled by hand, and no sweep has given it a job yet.
+            job = _record(locked, kind, What.CANCELLED, at=now, by=by, reason=reason)
         # What has been live before was not a draft.
         before = Status.DRAFT if locked.row.published_at is None else Status.UNPUBLISHED
         _write(locked, status=before, publish_at=None, unpublish_at=None)
-    elif kind == Kind.UNPUBLISH:
-        job = locked.jobs.get(kind)
-        unwanted = [job] if job else []
-        _write(locked, unpublish_at=None)
-    else:
-        job, unwanted = None, []
-    if job is None:
+    elif job is None:
         raise InvalidTransition(gettext("Nothing is scheduled."))
+    elif kind == Kind.UNPUBLISH:
+        _write(locked, unpublish_at=None)
     for open_job in unwanted:
         ledger.cancel_job(job=open_job, at=now, by=by, reason=reason)
-    return locked.jobs.get(kind, job)
+    return job
 
 
 @transaction.atomic
@@ -187,7 +189,9 @@ def cancel(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
     :raises ItemNotFound: its item has been deleted.
     """
     item = _item_of_open(job)
-    return unschedule(item=item, by=by, kind=Kind(job.kind), reason=reason)
+    unschedule(item=item, by=by, kind=Kind(job.kind), reason=reason)
+    job.refresh_from_db()
+    return job
 
 
 @transaction.atomic
@@ -197,6 +201,7 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
 
     :returns: the finished job that records it.
     :raises InvalidTransition: it is live already.
+    :raises Exception: whatever the type's `before_publish` raises.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises ItemNotFound: it has been deleted.
     """
@@ -204,6 +209,7 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
     now = ledger.database_now()
     _require_transition(locked.row, Status.PUBLISHED)
     _require_publishable(locked.row)
+    locked.row.before_publish()
     end = locked.row.unpublish_at
     if end is not None and end <= now:
         end = None
@@ -354,22 +360,36 @@ def _record_by_hand(
     if kind in locked.jobs:
         instead = reason or gettext_noop("Done by hand instead.")
         ledger.cancel_job(job=locked.jobs[kind], at=at, by=by, reason=instead)
+    job = _record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
+    announce(
+        BY_HAND,
+        [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)],
+    )
+    return job
+
+
+def _record(
+    locked: _Locked,
+    kind: Kind,
+    what: JobEvent.What,
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> Job:
+    """Save a job that was over when it began, with the one event of its history."""
     job = ledger.new_job(
         item=locked.row,
         kind=kind,
         run_at=at,
         by=by,
         reason=reason,
-        state=State.SUCCEEDED,
+        state=State(what.value),
         created_at=at,
         finished_at=at,
     )
     job.save()
-    ledger.new_event(job=job, what=What.SUCCEEDED, at=at, by=by, reason=reason).save()
-    announce(
-        BY_HAND,
-        [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)],
-    )
+    ledger.new_event(job=job, what=what, at=at, by=by, reason=reason).save()
     return job
 
 

@@ -42,6 +42,14 @@ WITHOUT_MESSAGE = """
     FOR UPDATE OF job SKIP LOCKED
 """
 
+STILL_WITHOUT = """
+    SELECT job.id, job.next_attempt_at
+    FROM scheduling_job AS job
+    WHERE job.id = ANY(%s)
+      AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
+    ORDER BY job.next_attempt_at, job.id
+"""
+
 LINK = """
     UPDATE scheduling_job AS job SET message_id = link.message_id
     FROM unnest(%s::bigint[], %s::bigint[]) AS link(job_id, message_id)
@@ -106,9 +114,12 @@ def restore_messages(until: datetime | None) -> int:
                 },
             )
             found: Sequence[tuple[int, datetime]] = cursor.fetchall()
-            if found:
-                cursor.execute(LINK, [[job_id for job_id, _ in found], queue.put_many(found)])
-        restored += len(found)
+            # Another sweep may have given them one between this query's look and its locks.
+            cursor.execute(STILL_WITHOUT, [[job_id for job_id, _ in found]])
+            wanted: Sequence[tuple[int, datetime]] = cursor.fetchall()
+            if wanted:
+                cursor.execute(LINK, [[job_id for job_id, _ in wanted], queue.put_many(wanted)])
+        restored += len(wanted)
         if len(found) < BATCH:
             return restored
         job_id, at = found[-1]
@@ -144,13 +155,16 @@ def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
     while True:
         with transaction.atomic():
             batch = list(orphans.select_for_update(skip_locked=True, of=("self",))[:BATCH])
-            if batch:
+            # Another sweep may have given them one between this query's look and its locks.
+            still = set(orphans.filter(pk__in=[item.pk for item in batch]).values_list("pk"))
+            wanted = [(item, kind, getattr(item, time)) for item in batch if (item.pk,) in still]
+            if wanted:
                 ledger.open_jobs(
-                    [(item, kind, getattr(item, time)) for item in batch],
+                    wanted,
                     at=ledger.database_now(),
                     by=None,
                     reason=gettext_noop("The item was found like this."),
                 )
-        adopted += len(batch)
+        adopted += len(wanted)
         if len(batch) < BATCH:
             return adopted

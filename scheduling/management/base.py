@@ -27,15 +27,8 @@ class OneLineParser(CommandParser):
         raise CommandError(message, returncode=WRONG_USAGE)
 
 
-class ArmoCommand(BaseCommand):
-    """
-    A command that ends with 0 when done, 1 when refused or failed, 2 on wrong usage.
-
-    Whatever an operation refuses becomes one line on standard error.
-    """
-
-    # A refusal must be told even when some unrelated check of the project fails.
-    requires_system_checks: tuple[str, ...] = ()
+class OneLineCommand(BaseCommand):
+    """A command whose refusal of a wrong command line is one line."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Build the parser, with Django's own flags."""
@@ -45,8 +38,22 @@ class ArmoCommand(BaseCommand):
         parser.__class__ = OneLineParser
         return parser
 
+
+class ArmoCommand(OneLineCommand):
+    """
+    A command that ends with 0 when done, 1 when refused or failed, 2 on wrong usage.
+
+    Whatever an operation refuses becomes one line on standard error.
+    """
+
+    # A refusal must be told even when some unrelated check of the project fails.
+    requires_system_checks: tuple[str, ...] = ()
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; turn a refusal into its line and exit code."""
+        for name, value in options.items():
+            if isinstance(value, str) and not _is_text(value):
+                raise CommandError(f"{name} is not text in UTF-8.", returncode=WRONG_USAGE)
         try:
             return super().execute(*args, **options)
         except (items.MalformedItem, items.UnknownModel) as refusal:
@@ -57,6 +64,15 @@ class ArmoCommand(BaseCommand):
     def print_json(self, value: Any) -> None:
         """Print a value for programs: one JSON document, times in UTC."""
         self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be stored: bytes of the command line that are no UTF-8 cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(value: object) -> str:

@@ -3,10 +3,14 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError, CommandParser
 
+from scheduling import items
 from scheduling.management import base
 from scheduling.models import Job, JobQuerySet, State
+
+MAX_LIMIT = 1_000_000
 
 
 class Command(base.ArmoCommand):
@@ -27,8 +31,8 @@ class Command(base.ArmoCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the jobs."""
-        if options["limit"] < 1:
-            raise CommandError("--limit must be 1 or more.", returncode=base.WRONG_USAGE)
+        if not 1 <= options["limit"] <= MAX_LIMIT:
+            raise CommandError(f"--limit must be 1 to {MAX_LIMIT}.", returncode=base.WRONG_USAGE)
         jobs = self.find(options).select_related("scheduled_by")
         limit = options["limit"]
         found = list(jobs.open().order_by("next_attempt_at", "pk")[:limit])
@@ -51,10 +55,19 @@ class Command(base.ArmoCommand):
         if options["kind"]:
             jobs = jobs.filter(kind=options["kind"])
         if options["item"]:
-            jobs = jobs.of(base.item(options["item"]))
+            jobs = self.of_item(jobs, options["item"])
         if options["overdue"]:
             jobs = jobs.overdue()
         return jobs
+
+    def of_item(self, jobs: JobQuerySet, name: str) -> JobQuerySet:
+        """Keep the jobs of one item, which may have been deleted since."""
+        model, pk = items.parse_item(name)
+        content_type = ContentType.objects.get_for_model(model)
+        found = jobs.filter(content_type=content_type, object_id=pk)
+        if not found.exists() and not model._base_manager.filter(pk=pk).exists():
+            raise items.not_found(name)
+        return found
 
     def describe(self, job: Job) -> dict[str, Any]:
         """Return what there is to say of a job."""

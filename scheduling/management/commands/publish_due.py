@@ -29,7 +29,7 @@ class Command(base.ArmoCommand):
         """Do it, or show it."""
         if options["dry_run"]:
             failing = self.show(options)
-        elif options["at"]:
+        elif options["at"] is not None:
             raise CommandError("--at goes with --dry-run.", returncode=base.WRONG_USAGE)
         else:
             failing = self.do(options)
@@ -38,7 +38,7 @@ class Command(base.ArmoCommand):
 
     def show(self, options: dict[str, Any]) -> int:
         """Print what would happen; return how many jobs would fail."""
-        until = base.moment(options["at"]) if options["at"] else ledger.database_now()
+        until = ledger.database_now() if options["at"] is None else base.moment(options["at"])
         rows: list[dict[str, Any]] = [
             {
                 "job": seen.job.pk,

@@ -4,10 +4,12 @@ import os
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
+
+from scheduling.management import base
 
 
-class Command(BaseCommand):
+class Command(base.OneLineCommand):
     """Run the worker until it is told to stop."""
 
     help = "Publish what is due, at its moment. Ends on SIGTERM or SIGINT, running work finished."

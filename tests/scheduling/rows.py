@@ -1,0 +1,66 @@
+"""Rows as they are in the database: made in numbers, and looked at."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Model
+from django_q.models import OrmQ
+
+from content.models import Notice, Story
+from scheduling import ledger
+from scheduling.models import Job, JobEvent, Kind, Schedulable, Status
+from tests.factories import LONG_AGO, StoryFactory
+
+
+def row(item: Schedulable) -> Any:
+    """Return the item as it is in the database."""
+    return type(item)._base_manager.get(pk=item.pk)
+
+
+def everything() -> list[Any]:
+    """Return all rows that the engine may write, to see that it wrote nothing."""
+    tables: list[type[Model]] = [Story, Notice, Job, JobEvent, OrmQ]
+    return [list(table._base_manager.order_by("pk").values_list()) for table in tables]
+
+
+def open_jobs(item: Schedulable) -> dict[str, datetime]:
+    """Return when each kind of change of an item is due."""
+    return dict(Job.objects.of(item).open().values_list("kind", "run_at"))
+
+
+def history(job: Job) -> list[str]:
+    """Return what happened to a job, in order."""
+    return list(job.events.order_by("pk").values_list("what", flat=True))
+
+
+def last_event(job: Job) -> JobEvent:
+    """Return the newest line of a job's history."""
+    return job.events.order_by("-pk")[0]
+
+
+def wakes_at(job: Job) -> datetime:
+    """Return when the message of a job wakes a worker."""
+    lock: datetime = OrmQ.objects.get(pk=Job.objects.get(pk=job.pk).message_id).lock
+    return lock
+
+
+def due_stories(number: int, **fields: Any) -> list[Story]:
+    """Make stories that are due, each with its job and message, in few statements."""
+    stories = Story.objects.bulk_create(
+        StoryFactory.build_batch(
+            number, **{"status": Status.SCHEDULED, "publish_at": LONG_AGO, **fields}
+        )
+    )
+    open_jobs_of(stories)
+    return stories
+
+
+def open_jobs_of(stories: Iterable[Story]) -> list[Job]:
+    """Open the job that each story asks for."""
+    return ledger.open_jobs(
+        [(story, Kind.PUBLISH, story.publish_at or LONG_AGO) for story in stories],
+        at=ledger.database_now(),
+        by=None,
+        reason="",
+    )

@@ -1,0 +1,700 @@
+"""One job alone: its attempts, its errors, and what they leave behind."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django_q.exceptions import TimeoutException
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from content.models import Notice, Story
+from scheduling import attempts, operations, tasks
+from scheduling.items import ItemNotFound
+from scheduling.ledger import database_now
+from scheduling.models import Job, JobEvent, Kind, State, Status
+from scheduling.operations import NotPublishable
+from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
+from tests.scheduling.rows import (
+    due_stories,
+    everything,
+    history,
+    last_event,
+    open_jobs,
+    row,
+    wakes_at,
+)
+
+pytestmark = pytest.mark.django_db
+
+What = JobEvent.What
+HOUR = timedelta(hours=1)
+Hook = Callable[[Callable[[Story], object]], None]
+
+
+class Unreachable(Exception):
+    """Stands for an error that may be gone next time."""
+
+
+@pytest.fixture
+def before_publish(monkeypatch: pytest.MonkeyPatch) -> Hook:
+    """Give stories a hook."""
+    return lambda hook: monkeypatch.setattr(Story, "before_publish", hook)
+
+
+@pytest.fixture
+def _unreachable(before_publish: Hook) -> None:
+    """Have every attempt to publish a story fail."""
+
+    def hook(story: Story) -> None:
+        raise Unreachable("검색 서버가 “응답하지 않음”")
+
+    before_publish(hook)
+
+
+def fail(job: Job) -> None:
+    """Make an attempt that fails; the job is due again as soon as it has one more."""
+    with pytest.raises(Unreachable):
+        attempts.run_alone(job.pk)
+    Job.objects.open().filter(pk=job.pk).update(next_attempt_at=LONG_AGO)
+
+
+class TestAnAttempt:
+    def test_publishes(self, before_publish: Hook) -> None:
+        asked = []
+        before_publish(lambda story: asked.append(story.pk))
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        before = database_now()
+
+        attempts.run_alone(job.pk)
+
+        saved, job = row(story), Job.objects.get()
+        assert asked == [story.pk]
+        assert job.finished_at is not None
+        assert (saved.status, saved.publish_at, saved.version) == ("published", LONG_AGO, 2)
+        assert before <= saved.published_at <= job.finished_at <= database_now()
+        assert (job.state, job.attempts, job.message_id) == (State.SUCCEEDED, 1, None)
+        assert history(job) == [What.SCHEDULED, What.SUCCEEDED]
+        assert not OrmQ.objects.exists()
+
+    def test_takes_down(self) -> None:
+        notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert row(notice).status == Status.UNPUBLISHED
+        assert (row(notice).published_at, row(notice).unpublish_at) == (LONG_AGO, LONG_AGO)
+        assert Job.objects.get().state == State.SUCCEEDED
+
+    def test_does_not_ask_the_hook_when_taking_down(self, before_publish: Hook) -> None:
+        before_publish(lambda story: 1 / 0)
+        story = StoryFactory(published=True, unpublish_at=LONG_AGO)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert row(story).status == Status.UNPUBLISHED
+
+    def test_lets_the_hook_see_the_row_as_it_is(self, before_publish: Hook) -> None:
+        seen = []
+        before_publish(lambda story: seen.append(story.body))
+        story = StoryFactory(due=True)
+        story.body = "고친 본문"
+        story.save()
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert seen == ["고친 본문"]
+
+    def test_undoes_what_the_hook_wrote_when_it_fails(self, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            Story.objects.filter(pk=story.pk).update(summary="half done")
+            raise Unreachable
+
+        before_publish(hook)
+        story = StoryFactory(due=True)
+
+        with pytest.raises(Unreachable):
+            attempts.run_alone(Job.objects.get().pk)
+
+        assert row(story).summary == ""
+
+    def test_survives_a_database_error_inside_the_hook(self, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+
+        before_publish(hook)
+        StoryFactory(due=True)
+
+        with pytest.raises(DatabaseError):
+            attempts.run_alone(Job.objects.get().pk)
+
+        assert Job.objects.get().state == State.RETRYING
+
+    def test_logs_the_line_of_a_publish(
+        self, caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        story = StoryFactory(due=True)
+
+        with (
+            caplog.at_level(logging.INFO, "armo.publish"),
+            django_capture_on_commit_callbacks(execute=True),
+        ):
+            attempts.run_alone(Job.objects.get().pk)
+
+        at = row(story).published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        assert caplog.messages == [f"[publish-worker] {story.label} → published @{at}"]
+
+
+class TestAMessageThatComesForNothing:
+    """Late, twice, or for a job that has changed: nothing is done, and no attempt counted."""
+
+    def run(self, job: Job) -> None:
+        before = everything()
+
+        tasks.run_job(job.pk)
+
+        assert everything() == before
+
+    def test_for_a_job_that_is_done(self) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+        tasks.run_job(job.pk)
+
+        self.run(job)
+
+    def test_for_a_job_that_was_cancelled(self) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        operations.unschedule(item=story, by=None)
+
+        self.run(job)
+
+        assert row(story).status == Status.DRAFT
+
+    def test_for_a_job_that_has_failed(self) -> None:
+        StoryFactory(due=True, body="")
+        job = Job.objects.get()
+        with pytest.raises(NotPublishable):
+            tasks.run_job(job.pk)
+
+        self.run(job)
+
+    def test_for_a_job_that_was_moved(self) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+
+        self.run(job)
+
+        assert wakes_at(job) == FAR_OFF
+
+    def test_before_its_time(self) -> None:
+        StoryFactory(scheduled=True)
+
+        self.run(Job.objects.get())
+
+    def test_for_a_job_that_never_was(self) -> None:
+        self.run(Job(pk=2**62))
+
+
+class TestAnErrorThatNoRetryCanMend:
+    def test_fails_at_once_and_keeps_what_was_asked_for(self) -> None:
+        story = StoryFactory(due=True, title=" ", unpublish_at=FAR_OFF)
+        job = Job.objects.get(kind=Kind.PUBLISH)
+
+        with pytest.raises(NotPublishable):
+            attempts.run_alone(job.pk)
+
+        saved = row(story)
+        assert (saved.status, saved.publish_at, saved.version) == (Status.FAILED, LONG_AGO, 2)
+        assert saved.unpublish_at == FAR_OFF
+        job.refresh_from_db()
+        assert (job.state, job.attempts, job.message_id) == (State.FAILED, 1, None)
+        assert job.finished_at is not None
+        assert (job.run_at, last_event(job).what) == (LONG_AGO, What.FAILED)
+        assert OrmQ.objects.get().lock == FAR_OFF
+
+    def test_is_told_with_its_class_and_text(self) -> None:
+        StoryFactory(due=True, title=" ")
+        job = Job.objects.get()
+
+        with pytest.raises(NotPublishable):
+            attempts.run_alone(job.pk)
+
+        event = last_event(job)
+        assert "It has no title." in event.reason
+        assert event.detail is not None
+        assert event.detail["error"] == "scheduling.operations.NotPublishable"
+        assert event.detail["class"] == "permanent"
+        assert "Traceback" in event.detail["traceback"]
+
+    def test_is_logged_once_as_an_error(self, caplog: pytest.LogCaptureFixture) -> None:
+        StoryFactory(due=True, body="")
+
+        with pytest.raises(NotPublishable):
+            attempts.run_alone(Job.objects.get().pk)
+
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+    def test_is_an_item_that_is_gone(self) -> None:
+        StoryFactory(due=True)
+        Story.objects.all()._raw_delete("default")
+        job = Job.objects.get()
+
+        with pytest.raises(ItemNotFound):
+            attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.FAILED, 1)
+        assert not OrmQ.objects.exists()
+
+    def test_is_a_type_that_is_gone(self) -> None:
+        StoryFactory(due=True)
+        gone = ContentType.objects.create(app_label="content", model="podcast")
+        Job.objects.update(content_type=gone)
+
+        with pytest.raises(ItemNotFound):
+            attempts.run_alone(Job.objects.get().pk)
+
+        assert Job.objects.get().state == State.FAILED
+
+    def test_is_mended_by_an_editor_who_schedules_again(self) -> None:
+        story = StoryFactory(due=True, body="")
+        with pytest.raises(NotPublishable):
+            attempts.run_alone(Job.objects.get().pk)
+        story.body = "본문"
+        story.save()
+
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+
+        assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
+        assert Job.objects.count() == 2
+
+
+@pytest.mark.usefixtures("_unreachable")
+class TestAnErrorThatMayPass:
+    def test_is_tried_again_after_the_first_pause_give_or_take_a_tenth(self) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        before = database_now()
+
+        with pytest.raises(Unreachable):
+            attempts.run_alone(job.pk)
+
+        old_message = job.message_id
+        job.refresh_from_db()
+        assert (job.state, job.attempts, job.run_at) == (State.RETRYING, 1, LONG_AGO)
+        assert timedelta(seconds=9) <= job.next_attempt_at - before <= timedelta(seconds=12)
+        assert OrmQ.objects.get().pk == job.message_id != old_message
+        assert wakes_at(job) == job.next_attempt_at
+        assert (row(story).status, row(story).publish_at) == (Status.SCHEDULED, LONG_AGO)
+
+    def test_waits_longer_each_time_and_not_the_same_for_all(self) -> None:
+        due_stories(12)
+
+        waits: list[list[float]] = []
+        for _ in range(3):
+            now = database_now()
+            for job in Job.objects.all():
+                with pytest.raises(Unreachable):
+                    attempts.run_alone(job.pk)
+            ends = Job.objects.values_list("next_attempt_at", flat=True)
+            waits.append([(end - now).total_seconds() for end in ends])
+            Job.objects.update(next_attempt_at=LONG_AGO)
+
+        for seconds, round_ in zip((10, 60, 300), waits, strict=True):
+            assert all(0.9 * seconds <= wait <= 1.1 * seconds + 2 for wait in round_)
+            assert max(round_) - min(round_) > 0.02 * seconds
+
+    def test_is_told_each_time_with_its_class_and_text(self) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+
+        fail(job)
+        fail(job)
+
+        assert history(job) == [What.SCHEDULED, What.ATTEMPT_FAILED, What.ATTEMPT_FAILED]
+        event = last_event(job)
+        assert (event.reason, event.by) == ("검색 서버가 “응답하지 않음”", None)
+        assert event.new_run_at is not None
+        assert event.new_run_at > event.at
+        assert event.detail is not None
+        assert event.detail["error"] == f"{__name__}.Unreachable"
+        assert event.detail["class"] == "transient"
+        assert "in hook" in event.detail["traceback"]
+
+    def test_fails_for_good_after_one_run_and_three_retries(self) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+
+        for _ in range(4):
+            fail(job)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts, job.message_id) == (State.FAILED, 4, None)
+        assert history(job)[1:] == [What.ATTEMPT_FAILED] * 3 + [What.FAILED]
+        detail = last_event(job).detail
+        assert detail is not None
+        assert detail["class"] == "transient"
+        assert (row(story).status, row(story).publish_at) == (Status.FAILED, LONG_AGO)
+        assert not OrmQ.objects.exists()
+
+    def test_fails_at_once_when_no_retries_are_wanted(self, settings: Any) -> None:
+        settings.RETRY_DELAYS = []
+        StoryFactory(due=True)
+        job = Job.objects.get()
+
+        fail(job)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.FAILED, 1)
+
+    def test_succeeds_when_it_has_passed(self, before_publish: Hook) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        fail(job)
+        before_publish(lambda story: None)
+
+        attempts.run_alone(job.pk)
+
+        assert row(story).is_published
+        assert Job.objects.get().attempts == 2
+        assert last_event(job).what == What.SUCCEEDED
+
+    def test_goes_on_to_the_worker_through_the_task(self) -> None:
+        StoryFactory(due=True)
+
+        with pytest.raises(Unreachable):
+            tasks.run_job(Job.objects.get().pk)
+
+        assert Job.objects.get().attempts == 1
+
+    def test_does_not_keep_others_from_going_live(self) -> None:
+        StoryFactory(due=True)
+        notices = NoticeFactory.create_batch(3, due=True)
+
+        with pytest.raises(Unreachable):
+            tasks.run_job(Job.objects.order_by("pk")[0].pk)
+
+        assert Notice.objects.published().count() == len(notices)
+
+
+class TestAnErrorOfAnOddKind:
+    @pytest.mark.parametrize(
+        "text",
+        ["", "line one\nline two", "가" * 10_000, "NUL \0 inside", "half a pair \udcff"],
+        ids=["empty", "lines", "long", "nul", "surrogate"],
+    )
+    def test_text_is_recorded_all_the_same(self, text: str, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            raise Unreachable(text)
+
+        before_publish(hook)
+        StoryFactory(due=True)
+        job = Job.objects.get()
+
+        with pytest.raises(Unreachable):
+            attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, history(job)[-1]) == (State.RETRYING, What.ATTEMPT_FAILED)
+
+    def test_a_timeout_is_one_that_may_pass(self, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            raise TimeoutException("Task exceeded maximum timeout value (60 seconds)")
+
+        before_publish(hook)
+        StoryFactory(due=True)
+        job = Job.objects.get()
+
+        with pytest.raises(TimeoutException):
+            attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, history(job)[-1]) == (State.RETRYING, What.ATTEMPT_FAILED)
+
+
+class WorkerDies(BaseException):
+    """Stands for the end of the process in the middle of an attempt."""
+
+
+class TestAWorkerThatDies:
+    @pytest.fixture(autouse=True)
+    def _deadly(self, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            raise WorkerDies
+
+        before_publish(hook)
+
+    def die(self, job: Job) -> None:
+        with pytest.raises(WorkerDies):
+            attempts.run_alone(job.pk)
+
+    def test_has_used_up_an_attempt(self) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+
+        self.die(job)
+
+        assert Job.objects.get().attempts == 1
+        assert Job.objects.get().is_open
+        assert OrmQ.objects.get().pk == job.message_id
+        assert row(story).status == Status.SCHEDULED
+
+    def test_each_time_makes_the_job_fail_in_the_end(self) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+
+        for _ in range(4):
+            self.die(job)
+        attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.FAILED, 4)
+        assert row(story).status == Status.FAILED
+        detail = last_event(job).detail
+        assert detail is not None
+        assert detail["error"] == "scheduling.attempts.AttemptsUsedUp"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_has_its_attempt_counted_where_everyone_sees_it(
+        self, before_publish: Hook, other: BaseDatabaseWrapper
+    ) -> None:
+        seen: list[int] = []
+
+        def look_from_elsewhere(story: Story) -> None:
+            with other.cursor() as cursor:
+                cursor.execute("SELECT attempts FROM scheduling_job")
+                seen.extend(cursor.fetchone())
+
+        before_publish(look_from_elsewhere)
+        StoryFactory(due=True)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert seen == [1]
+
+
+class TestAnItemThatAsksForSomethingElse:
+    """Written around the operations: the item is the later wish."""
+
+    @pytest.mark.parametrize(
+        "wish",
+        [{"status": Status.DRAFT}, {"status": Status.PUBLISHED, "published_at": LONG_AGO}],
+        ids=["draft", "published"],
+    )
+    def test_and_not_for_this_has_the_job_cancelled(self, wish: dict[str, Any]) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        Story.objects.update(**wish)
+
+        attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert job.state == State.CANCELLED
+        assert row(story).status == wish["status"]
+
+    def test_later_has_the_job_moved(self) -> None:
+        story = StoryFactory(due=True)
+        Story.objects.update(publish_at=FAR_OFF)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
+        assert (Job.objects.get().attempts, wakes_at(Job.objects.get())) == (0, FAR_OFF)
+
+    def test_earlier_has_the_job_due_at_once(self) -> None:
+        story = StoryFactory(due=True)
+        Story.objects.update(publish_at=LONG_AGO - HOUR)
+        job = Job.objects.get()
+
+        attempts.run_alone(job.pk)
+        tasks.run_job(job.pk)
+
+        assert row(story).is_published
+        assert Job.objects.get().run_at == LONG_AGO - HOUR
+
+    def test_at_its_end_has_that_moved_too(self) -> None:
+        notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
+        Notice.objects.update(unpublish_at=FAR_OFF)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert open_jobs(notice) == {Kind.UNPUBLISH: FAR_OFF}
+        assert row(notice).is_published
+
+
+class TestAnEndWhosePublishIsLate:
+    @pytest.fixture
+    def story(self, before_publish: Hook) -> Story:
+        """Return a story whose publish has failed once, and whose end has come."""
+
+        def hook(story: Story) -> None:
+            raise Unreachable
+
+        before_publish(hook)
+        story: Story = StoryFactory(due=True, unpublish_at=LONG_AGO + HOUR)
+        with pytest.raises(Unreachable):
+            attempts.run_alone(Job.objects.get(kind=Kind.PUBLISH).pk)
+        return story
+
+    def test_waits_for_it_without_using_up_attempts(self, story: Story) -> None:
+        end = Job.objects.get(kind=Kind.UNPUBLISH)
+
+        for _ in range(6):
+            attempts.run_alone(end.pk)
+            Job.objects.filter(pk=end.pk).update(next_attempt_at=LONG_AGO)
+
+        end.refresh_from_db()
+        assert (end.attempts, end.state) == (0, State.WAITING)
+        assert history(end) == [What.SCHEDULED]
+        assert row(story).status == Status.SCHEDULED
+
+    def test_comes_a_few_seconds_later_again(self, story: Story) -> None:
+        end = Job.objects.get(kind=Kind.UNPUBLISH)
+        now = database_now()
+
+        attempts.run_alone(end.pk)
+
+        assert now < wakes_at(end) <= now + timedelta(seconds=10)
+
+    def test_follows_as_soon_as_it_is_live(self, story: Story, before_publish: Hook) -> None:
+        end = Job.objects.get(kind=Kind.UNPUBLISH)
+        attempts.run_alone(end.pk)  # too early: it is put off
+        Job.objects.filter(kind=Kind.PUBLISH).update(next_attempt_at=LONG_AGO)
+        before_publish(lambda story: None)
+
+        tasks.run_job(Job.objects.get(kind=Kind.PUBLISH).pk)
+        tasks.run_job(end.pk)
+
+        assert row(story).status == Status.UNPUBLISHED
+
+    def test_is_cancelled_when_the_publish_has_failed(self, story: Story) -> None:
+        publish = Job.objects.get(kind=Kind.PUBLISH)
+        end = Job.objects.get(kind=Kind.UNPUBLISH)
+        for _ in range(3):
+            Job.objects.filter(pk=publish.pk).update(next_attempt_at=LONG_AGO)
+            with pytest.raises(Unreachable):
+                attempts.run_alone(publish.pk)
+
+        attempts.run_alone(end.pk)
+
+        end.refresh_from_db()
+        assert (row(story).status, end.state) == (Status.FAILED, State.CANCELLED)
+
+
+class TestEverythingThatIsDue:
+    """What `publish_due` does without a worker."""
+
+    def test_is_done_and_counted(self) -> None:
+        due_stories(3)
+        NoticeFactory(published=True, unpublish_at=LONG_AGO)
+        StoryFactory(scheduled=True)
+
+        outcome = attempts.run_everything_due()
+
+        assert outcome == (4, 0)
+
+    def test_is_tried_alone_where_the_drain_left_it(self, before_publish: Hook) -> None:
+        before_publish(lambda story: None)
+        due_stories(3)
+
+        outcome = attempts.run_everything_due()
+
+        assert outcome == (3, 0)
+        assert Story.objects.published().count() == 3
+
+    def test_counts_what_failed(self) -> None:
+        due_stories(2)
+        due_stories(2, body="")
+
+        outcome = attempts.run_everything_due()
+
+        assert outcome == (2, 2)
+
+    def test_counts_as_failed_what_has_no_attempt_left(self) -> None:
+        due_stories(1, body="")
+        Job.objects.update(attempts=4)
+
+        outcome = attempts.run_everything_due()
+
+        assert outcome == (0, 1)
+
+    def test_does_not_count_as_done_what_it_put_off(self, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            raise Unreachable
+
+        before_publish(hook)
+        StoryFactory(due=True, unpublish_at=LONG_AGO + HOUR)
+
+        outcome = attempts.run_everything_due()
+
+        assert outcome == (0, 1)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_does_not_count_as_done_what_someone_holds(self, other: BaseDatabaseWrapper) -> None:
+        due_stories(2)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM content_story ORDER BY id LIMIT 1 FOR UPDATE")
+
+            outcome = attempts.run_everything_due()
+
+        assert outcome == (1, 0)
+        assert Story.objects.published().count() == 1
+
+
+class TestTheTask:
+    def test_does_everything_that_is_due_not_its_own_job_alone(self) -> None:
+        due_stories(3)
+
+        tasks.run_job(Job.objects.order_by("pk")[0].pk)
+
+        assert Story.objects.published().count() == 3
+
+    def test_tries_its_own_job_when_the_drain_broke_off(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken() -> int:
+            raise OperationalError("deadlock detected")
+
+        monkeypatch.setattr("scheduling.drain.drain", broken)
+        mine, _ = due_stories(2)
+
+        tasks.run_job(Job.objects.get(object_id=mine.pk).pk)
+
+        assert Story.objects.published().get() == mine
+
+    def test_of_a_message_names_the_job(self) -> None:
+        StoryFactory(due=True)
+
+        message = SignedPackage.loads(OrmQ.objects.get().payload)
+
+        assert message["func"] == "scheduling.tasks.run_job"
+        assert message["args"] == (Job.objects.get().pk,)
+
+    def test_asked_once_more_while_it_cannot_even_begin(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(job: Job) -> None:
+            raise OperationalError("out of shared memory")
+
+        StoryFactory(due=True)
+        job = Job.objects.get()
+        now: datetime = database_now()
+        with monkeypatch.context() as patch:
+            patch.setattr(Job, "find_item", broken)
+
+            with pytest.raises(OperationalError):
+                attempts.run_alone(job.pk)
+
+        assert Job.objects.get().attempts == 0
+        again = OrmQ.objects.exclude(pk=job.message_id).get()
+        assert now < again.lock <= now + timedelta(seconds=2)
+        assert SignedPackage.loads(again.payload)["args"] == (job.pk,)

@@ -1,0 +1,531 @@
+"""The alarm clock: what it hands out, in which order, when, and how it sleeps in between."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django_q.brokers import get_broker
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+from django_q.tasks import async_task
+
+from scheduling import broker as module
+from scheduling import queue
+from scheduling.broker import TimedBroker
+from scheduling.ledger import database_now
+from tests.factories import FAR_OFF, LONG_AGO
+from tests.process.worker import wait_until
+from tests.scheduling.conftest import InBackground
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Claimed = list[tuple[int | None, str]] | None
+
+SECONDS = 20  # after which a test gives up
+# How late a wake-up may be on a busy machine, and still be no look that was due anyhow.
+SOON = 0.6
+
+
+def plain_broker(lane: str = "publish") -> TimedBroker:
+    """Return a broker that has handed out its first sweep already."""
+    broker = TimedBroker(lane)
+    if lane == "publish":
+        assert broker.dequeue() is not None
+    return broker
+
+
+def put(*times: datetime) -> list[int]:
+    return queue.put_many(list(enumerate(times)))
+
+
+def ids(claimed: Claimed) -> list[int | None]:
+    return [row for row, _ in claimed or ()]
+
+
+def functions(claimed: Claimed) -> list[str]:
+    return [SignedPackage.loads(payload)["func"] for _, payload in claimed or ()]
+
+
+class OnItsThread:
+    """A broker on a thread and connection of its own, as it has in the pusher's process."""
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(1)
+        self.broker = self.pool.submit(plain_broker).result(SECONDS)
+        self.pid: int = self.pool.submit(self._pid).result(SECONDS)
+
+    def _pid(self) -> int:
+        return int(connection.connection.info.backend_pid)
+
+    def dequeue(self) -> Future[Claimed]:
+        """Begin a dequeue, and return once it sleeps."""
+        claimed = self.pool.submit(self.broker.dequeue)
+        wait_until(self.is_asleep, seconds=SECONDS, what="the broker sleeps")
+        return claimed
+
+    def dequeue_until_claimed(self) -> Future[tuple[Claimed, float]]:
+        """Begin to dequeue until there is something, and return once it sleeps."""
+        future = self.pool.submit(self.until_claimed)
+        wait_until(self.is_asleep, seconds=SECONDS, what="the broker sleeps")
+        return future
+
+    def until_claimed(self) -> tuple[Claimed, float]:
+        """Dequeue until there is something; return that, and when by `monotonic()`."""
+        end = monotonic() + SECONDS
+        while monotonic() < end:
+            if claimed := self.broker.dequeue():
+                return claimed, monotonic()
+        return None, monotonic()
+
+    def is_asleep(self) -> bool:
+        with connection.cursor() as cursor:
+            # Within a transaction it would stay what it was.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(
+                "SELECT FROM pg_stat_activity"
+                " WHERE pid = %s AND state = 'idle' AND query LIKE '%%min(lock)%%'",
+                [self.pid],
+            )
+            return cursor.fetchone() is not None
+
+    def close(self) -> None:
+        self.pool.submit(connections.close_all).result(SECONDS)
+        self.pool.shutdown()
+
+
+@pytest.fixture
+def sleeper(transactional_db: None) -> Iterator[OnItsThread]:
+    broker = OnItsThread()
+    yield broker
+    broker.close()
+
+
+class TestWhatItHandsOut:
+    def test_is_the_oldest_first_and_of_one_moment_the_one_put_in_first(self) -> None:
+        broker = plain_broker()
+        old, older, oldest, twin = put(
+            LONG_AGO,
+            LONG_AGO - timedelta(microseconds=1),
+            LONG_AGO - timedelta(days=1),
+            LONG_AGO,
+        )
+
+        handed_out = [ids(broker.dequeue()) for _ in range(4)]
+
+        assert handed_out == [[oldest], [older], [old], [twin]]
+
+    def test_is_as_many_as_bulk_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Conf, "BULK", 3)
+        broker = plain_broker()
+        put(*[LONG_AGO] * 7)
+
+        handed_out = [len(ids(broker.dequeue())) for _ in range(3)]
+
+        assert handed_out == [3, 3, 1]
+
+    def test_in_bulk_is_the_oldest_first_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Conf, "BULK", 3)
+        broker = plain_broker()
+        newest_first = put(*(LONG_AGO - timedelta(days=n) for n in range(6)))
+
+        handed_out = ids(broker.dequeue()) + ids(broker.dequeue())
+
+        assert handed_out == newest_first[::-1]
+
+    def test_is_nobody_elses_until_retry_has_passed(self) -> None:
+        broker, second = plain_broker(), plain_broker()
+        [message_id] = put(LONG_AGO)
+        before = database_now()
+
+        first_time, second_time = ids(broker.dequeue()), ids(second.dequeue())
+
+        assert (first_time, second_time) == ([message_id], [])
+        retry = timedelta(seconds=Conf.RETRY)
+        assert before + retry <= OrmQ.objects.get().lock <= database_now() + retry
+
+    def test_is_of_its_lane(self) -> None:
+        put(LONG_AGO)
+        broker = plain_broker("slow")
+
+        assert broker.dequeue() is None
+
+    def test_is_the_payload_as_it_was_put_in(self) -> None:
+        broker = plain_broker()
+        put(LONG_AGO)
+
+        [(_, payload)] = broker.dequeue() or []
+
+        assert SignedPackage.loads(payload)["args"] == (0,)
+
+    def test_passes_over_what_another_transaction_holds(self, other: BaseDatabaseWrapper) -> None:
+        broker = plain_broker()
+        held, free = put(LONG_AGO, LONG_AGO + timedelta(days=1))
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq WHERE id = %s FOR UPDATE", [held])
+
+        handed_out = ids(broker.dequeue())
+
+        assert handed_out == [free]
+
+    def test_is_each_message_once_with_several_clusters_at_work(
+        self, in_background: InBackground
+    ) -> None:
+        put(*[LONG_AGO] * 200)
+
+        def take_all() -> list[int | None]:
+            broker, taken = plain_broker(), []
+            while claimed := broker.dequeue():
+                taken += ids(claimed)
+            return taken
+
+        takers = [in_background(take_all) for _ in range(3)]
+
+        taken = [pk for taker in takers for pk in taker.result(SECONDS)]
+        assert Counter(taken) == Counter(OrmQ.objects.values_list("pk", flat=True))
+
+
+class TestASweep:
+    def test_is_the_first_thing_handed_out_before_any_message(self) -> None:
+        put(LONG_AGO)
+        broker = TimedBroker("publish")
+
+        first, second = broker.dequeue(), broker.dequeue()
+
+        assert (ids(first), functions(first)) == ([None], ["scheduling.tasks.sweep"])
+        assert functions(second) == ["scheduling.tasks.run_job"]
+
+    def test_looks_at_everything_the_first_time_and_close_by_the_next(self, settings: Any) -> None:
+        settings.SWEEP_EVERY = 0
+        broker = TimedBroker("publish")
+
+        sweeps = [SignedPackage.loads((broker.dequeue() or [])[0][1]) for _ in range(2)]
+
+        assert [sweep["args"] for sweep in sweeps] == [(True,), (False,)]
+
+    def test_comes_again_after_its_interval(self, settings: Any) -> None:
+        settings.SWEEP_EVERY = 0.2
+        broker = TimedBroker("publish")
+        start = monotonic()
+        broker.dequeue()
+        handed_out: Claimed = None
+
+        while not handed_out and monotonic() < start + SECONDS:
+            handed_out = broker.dequeue()
+
+        assert functions(handed_out) == ["scheduling.tasks.sweep"]
+        assert monotonic() - start >= 0.2
+
+    def test_is_for_the_publish_lane_alone(self) -> None:
+        assert TimedBroker("slow").dequeue() is None
+
+    def test_leaves_no_row_and_no_history(self) -> None:
+        [(_, payload)] = TimedBroker("publish").dequeue() or []
+
+        assert not OrmQ.objects.exists()
+        assert SignedPackage.loads(payload)["save"] is False
+
+
+class TestItsSleep:
+    def test_ends_within_about_a_second_so_that_the_stop_flag_is_read(self) -> None:
+        broker = plain_broker()
+        start = monotonic()
+
+        claimed = broker.dequeue()
+
+        assert claimed is None
+        assert 0.5 < monotonic() - start < 2
+
+    def test_ends_when_the_next_message_is_due_and_never_before(self, sleeper: OnItsThread) -> None:
+        due = database_now() + timedelta(seconds=0.5)
+        [message_id] = put(due)
+
+        claimed, _ = sleeper.dequeue_until_claimed().result(SECONDS)
+
+        assert ids(claimed) == [message_id]
+        claimed_at = OrmQ.objects.get().lock - timedelta(seconds=Conf.RETRY)
+        assert due <= claimed_at < due + timedelta(seconds=SOON)
+
+    def test_is_cut_short_by_a_message_that_is_put_in(self, sleeper: OnItsThread) -> None:
+        waiting = sleeper.dequeue_until_claimed()
+
+        start = monotonic()
+        [message_id] = put(LONG_AGO)
+
+        claimed, at = waiting.result(SECONDS)
+        assert ids(claimed) == [message_id]
+        assert at - start < SOON
+
+    def test_is_cut_short_by_an_earlier_message_than_the_next(self, sleeper: OnItsThread) -> None:
+        put(database_now() + timedelta(seconds=8))
+        waiting = sleeper.dequeue_until_claimed()
+
+        due = database_now() + timedelta(seconds=0.3)
+        start = monotonic()
+        [_, earlier] = queue.put_many([(1, FAR_OFF), (2, due)])
+
+        claimed, at = waiting.result(SECONDS)
+        assert ids(claimed) == [earlier]
+        assert 0.3 - 0.05 < at - start < 0.3 + SOON
+
+    def test_is_cut_short_only_once_the_message_is_committed(self, sleeper: OnItsThread) -> None:
+        with transaction.atomic():
+            [message_id] = put(LONG_AGO)
+            waiting = sleeper.dequeue_until_claimed()
+            unseen = not waiting.done()
+            start = monotonic()
+
+        claimed, at = waiting.result(SECONDS)
+        assert unseen
+        assert ids(claimed) == [message_id]
+        assert at - start < SOON
+
+    def test_is_not_begun_when_a_message_came_since_it_last_looked(
+        self, sleeper: OnItsThread
+    ) -> None:
+        assert sleeper.dequeue().result(SECONDS) is None  # nothing there, for ten seconds
+        [message_id] = put(LONG_AGO)
+        # What the connection is used for meanwhile must not swallow the notice.
+        sleeper.pool.submit(lambda: connection.cursor().execute("SELECT 1")).result(SECONDS)
+
+        start = monotonic()
+        claimed, at = sleeper.pool.submit(sleeper.until_claimed).result(SECONDS)
+
+        assert ids(claimed) == [message_id]
+        assert at - start < SOON
+
+    def test_does_not_become_a_spin_while_a_due_message_is_held(
+        self, other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker = plain_broker()
+        put(LONG_AGO)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq FOR UPDATE")
+        looks, end = 0, monotonic() + 1
+
+        while monotonic() < end:
+            assert broker.dequeue() is None
+            looks += 1
+
+        assert looks < 30
+
+    def test_ends_soon_after_a_held_message_is_let_go(
+        self, other: BaseDatabaseWrapper, sleeper: OnItsThread
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq FOR UPDATE")
+        waiting = sleeper.dequeue_until_claimed()
+
+        start = monotonic()
+        other.rollback()
+
+        claimed, at = waiting.result(SECONDS)
+        assert ids(claimed) == [message_id]
+        assert at - start < 0.25 + SOON
+
+
+class TestALostConnection:
+    def terminate(self, sleeper: OnItsThread) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [sleeper.pid])
+            assert cursor.fetchone() == (True,)
+
+    def test_while_it_sleeps_is_no_error(self, sleeper: OnItsThread) -> None:
+        asleep = sleeper.dequeue()
+
+        self.terminate(sleeper)
+
+        assert asleep.result(SECONDS) is None
+
+    def test_between_two_looks_is_no_error(self, sleeper: OnItsThread) -> None:
+        sleeper.dequeue().result(SECONDS)
+
+        self.terminate(sleeper)
+
+        sleeper.pool.submit(sleeper.broker.dequeue).result(SECONDS)
+
+    def test_is_made_good_at_once_with_a_sweep_and_what_came_meanwhile(
+        self, sleeper: OnItsThread
+    ) -> None:
+        sleeper.dequeue().result(SECONDS)
+        self.terminate(sleeper)
+        [message_id] = put(LONG_AGO)
+        start = monotonic()
+
+        claimed: list[tuple[int | None, str]] = []
+        while len(claimed) < 2 and monotonic() < start + SECONDS:
+            claimed += sleeper.pool.submit(sleeper.broker.dequeue).result(SECONDS) or []
+
+        assert functions(claimed)[0] == "scheduling.tasks.sweep"
+        assert ids(claimed)[1] == message_id
+        assert monotonic() - start < 2
+
+    def test_listens_again_afterwards(self, sleeper: OnItsThread) -> None:
+        sleeper.dequeue().result(SECONDS)
+        self.terminate(sleeper)
+        sleeper.pool.submit(sleeper.until_claimed).result(SECONDS)  # a sweep
+        sleeper.pid = sleeper.pool.submit(sleeper._pid).result(SECONDS)
+        waiting = sleeper.dequeue_until_claimed()
+
+        start = monotonic()
+        [message_id] = put(LONG_AGO)
+
+        claimed, at = waiting.result(SECONDS)
+        assert ids(claimed) == [message_id]
+        assert at - start < SOON
+
+    def test_for_long_is_tried_with_growing_pauses(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pauses: list[float] = []
+        monkeypatch.setattr(module, "sleep", pauses.append)
+        broker = TimedBroker("publish")
+
+        def refuse(self: object) -> None:
+            raise OperationalError("connection refused\nIs the server running?")
+
+        monkeypatch.setattr(TimedBroker, "_listen", refuse)
+
+        answers = [broker.dequeue() for _ in range(8)]
+
+        assert answers == [None] * 8
+        assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+        assert "connection refused" in caplog.text
+        assert "Is the server running" not in caplog.text
+
+
+class TestWithoutListening:
+    @pytest.fixture(autouse=True)
+    def _polling(self, settings: Any) -> None:
+        settings.QUEUE_LISTEN = False
+
+    def test_it_never_listens(self) -> None:
+        broker = plain_broker()
+
+        broker.dequeue()
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_listening_channels()")
+            assert cursor.fetchall() == []
+
+    def test_a_message_is_found_at_the_next_poll(self, sleeper: OnItsThread) -> None:
+        waiting = sleeper.dequeue_until_claimed()
+
+        start = monotonic()
+        [message_id] = put(LONG_AGO)
+
+        claimed, at = waiting.result(SECONDS)
+        assert ids(claimed) == [message_id]
+        assert at - start < Conf.POLL + SOON
+
+    def test_a_message_is_still_not_early(self, sleeper: OnItsThread) -> None:
+        due = database_now() + timedelta(seconds=0.4)
+        put(due)
+
+        sleeper.dequeue_until_claimed().result(SECONDS)
+
+        claimed_at = OrmQ.objects.get().lock - timedelta(seconds=Conf.RETRY)
+        assert due <= claimed_at < due + timedelta(seconds=SOON)
+
+
+class TestANotice:
+    @pytest.fixture
+    def notices(self, other: BaseDatabaseWrapper) -> Any:
+        """Return the lanes that were notified since."""
+        other.set_autocommit(True)
+        with other.cursor() as cursor:
+            cursor.execute(f"LISTEN {module.CHANNEL}")
+        return lambda: [
+            notice.payload for notice in other.connection.notifies(timeout=0.2, stop_after=1)
+        ]
+
+    def test_is_given_of_a_message_that_is_near(self, notices: Any) -> None:
+        put(database_now() + timedelta(seconds=module.LONGEST_SLEEP_SECONDS + 5))
+
+        assert notices() == ["publish"]
+
+    def test_is_spared_for_one_that_is_far(self, notices: Any) -> None:
+        put(database_now() + timedelta(seconds=module.NOTIFY_WITHIN_SECONDS + 60))
+
+        assert notices() == []
+
+    def test_is_given_once_for_many(self, notices: Any) -> None:
+        put(FAR_OFF, *[LONG_AGO] * 50)
+
+        assert notices() == ["publish"]
+        assert notices() == []
+
+
+class TestEnqueue:
+    def test_makes_a_message_due_at_once(self) -> None:
+        before = database_now()
+
+        async_task("math.sqrt", 4)
+
+        message = OrmQ.objects.get()
+        assert message.key == "publish"
+        assert before <= message.lock <= database_now()
+        assert ids(plain_broker().dequeue()) == [message.pk]
+
+    def test_wakes_a_cluster_that_sleeps(self, sleeper: OnItsThread) -> None:
+        waiting = sleeper.dequeue_until_claimed()
+
+        start = monotonic()
+        async_task("math.sqrt", 4)
+
+        claimed, at = waiting.result(SECONDS)
+        assert functions(claimed) == ["math.sqrt"]
+        assert at - start < SOON
+
+    def test_is_done_by_this_broker_in_every_process(self) -> None:
+        assert type(get_broker()) is TimedBroker
+
+
+class TestItsStatements:
+    @pytest.fixture(autouse=True)
+    def _many_messages(self, transactional_db: None) -> None:
+        """Fill the queue with fifty thousand messages far off, of two lanes."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO django_q_ormq (key, payload, lock)"
+                " SELECT CASE WHEN n %% 10 = 0 THEN 'slow' ELSE 'publish' END, 'x',"
+                "        %s + n * interval '1 second' FROM generate_series(1, 50000) AS n",
+                [FAR_OFF],
+            )
+            cursor.execute("ANALYZE django_q_ormq")
+
+    def plan(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        """Run a statement; return the steps that PostgreSQL took."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {statement}", params)
+            [[[report]]] = cursor.fetchall()
+        report = json.loads(report) if isinstance(report, str) else report
+        steps = [report["Plan"]]
+        for step in steps:
+            steps += step.get("Plans", ())
+        return steps
+
+    @pytest.mark.parametrize("due", [0, 5])
+    def test_to_claim_reads_by_the_index_only_what_is_due(self, due: int) -> None:
+        put(*[LONG_AGO] * due)
+
+        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60)
+
+        [by_index] = [step for step in steps if step.get("Index Name") == "armo_ormq_due"]
+        assert by_index["Actual Rows"] == due
+        assert not [step for step in steps if step["Node Type"] == "Seq Scan"]
+        assert sum(step.get("Rows Removed by Filter", 0) for step in steps) == 0
+
+    def test_to_find_the_next_reads_one_row_of_the_index(self) -> None:
+        steps = self.plan(module.NEXT, key="slow")
+
+        [by_index] = [step for step in steps if step.get("Index Name") == "armo_ormq_due"]
+        assert by_index["Actual Rows"] == 1

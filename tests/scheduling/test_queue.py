@@ -1,0 +1,74 @@
+"""Messages: put in for a moment, in the caller's transaction, and taken back."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import transaction
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from scheduling import queue
+from tests.factories import FAR_OFF, LONG_AGO
+
+pytestmark = pytest.mark.django_db
+
+
+class TestPut:
+    @pytest.mark.parametrize(
+        "at",
+        [FAR_OFF, LONG_AGO, datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)],
+        ids=["future", "past", "the last there is"],
+    )
+    def test_locks_the_message_until_that_very_microsecond(self, at: datetime) -> None:
+        message_id = queue.put(job_id=7, at=at)
+
+        message = OrmQ.objects.get(pk=message_id)
+        assert (message.key, message.lock) == ("publish", at)
+
+    def test_calls_the_task_with_the_job(self) -> None:
+        queue.put(job_id=7, at=FAR_OFF)
+
+        task = SignedPackage.loads(OrmQ.objects.get().payload)
+        assert (task["func"], task["args"]) == ("scheduling.tasks.run_job", (7,))
+        assert task["name"] == "job 7"
+
+    def test_joins_the_transaction_of_the_caller(self) -> None:
+        with transaction.atomic():
+            queue.put(job_id=7, at=FAR_OFF)
+            inside = OrmQ.objects.count()
+            transaction.set_rollback(True)
+
+        assert (inside, OrmQ.objects.count()) == (1, 0)
+
+
+class TestPutMany:
+    def test_returns_the_ids_in_the_order_given_whatever_the_times(self) -> None:
+        times = [FAR_OFF - timedelta(days=(n * 7919) % 1000) for n in range(500)]
+
+        ids = queue.put_many([(number, at) for number, at in enumerate(times)])
+
+        messages = OrmQ.objects.in_bulk(ids)
+        assert [messages[pk].lock for pk in ids] == times
+        tasks = [SignedPackage.loads(messages[pk].payload) for pk in ids]
+        assert [task["args"] for task in tasks] == [(number,) for number in range(500)]
+
+    def test_of_nothing_puts_nothing(self) -> None:
+        assert queue.put_many([]) == []
+        assert not OrmQ.objects.exists()
+
+
+class TestTakeBack:
+    def test_removes_those_messages_and_no_others(self) -> None:
+        ids = queue.put_many([(n, FAR_OFF) for n in range(4)])
+
+        queue.take_back(ids[1:3])
+
+        assert set(OrmQ.objects.values_list("pk", flat=True)) == {ids[0], ids[3]}
+
+    def test_minds_neither_what_is_gone_nor_what_never_was(self) -> None:
+        [message_id] = queue.put_many([(1, FAR_OFF)])
+        queue.take_back([message_id])
+
+        queue.take_back([message_id, None, 2**62])
+
+        assert not OrmQ.objects.exists()
