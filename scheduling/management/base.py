@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
@@ -60,6 +61,9 @@ class ArmoCommand(OneLineCommand):
             raise CommandError(str(refusal), returncode=WRONG_USAGE) from refusal
         except DomainError as refusal:
             raise CommandError(str(refusal), returncode=REFUSED) from refusal
+        except OperationalError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise CommandError(f"The database refuses: {reason}", returncode=REFUSED) from error
 
     def print_json(self, value: Any) -> None:
         """Print a value for programs: one JSON document, times in UTC."""

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -167,9 +167,10 @@ class TestWhatIsNot:
 
         assert (done, row(notice).status) == (1, Status.UNPUBLISHED)
 
-    def test_asked_for_at_that_time_any_more_is_left(self) -> None:
+    @pytest.mark.parametrize("at", [FAR_OFF, LONG_AGO + HOUR, LONG_AGO - HOUR], ids=str)
+    def test_asked_for_at_that_time_any_more_is_left(self, at: datetime) -> None:
         moved, kept = due_stories(2)
-        Story.objects.filter(pk=moved.pk).update(publish_at=FAR_OFF)
+        Story.objects.filter(pk=moved.pk).update(publish_at=at)
 
         done = drain.drain()
 

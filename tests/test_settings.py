@@ -1,0 +1,53 @@
+"""What a start needs, and what it says when that is missing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ENOUGH = {"SECRET_KEY": "x", "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nowhere"}
+
+
+def manage(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run manage.py with DEBUG off and only these settings."""
+    unset = {"SECRET_KEY": "", "DATABASE_URL": "", "DEBUG": "off", "LOG_FORMAT": "console"}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=Path(settings.BASE_DIR),
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "armo.settings", **unset, **env},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+class TestAStart:
+    @pytest.mark.parametrize(
+        ("missing", "line"),
+        [
+            ({"SECRET_KEY": ""}, "SECRET_KEY is not set. Set it, or DEBUG=on for development."),
+            ({"DATABASE_URL": ""}, "DATABASE_URL is not set. Set it, or DEBUG=on for development."),
+            ({"DATABASE_URL": "sqlite:///x"}, "DATABASE_URL must name a PostgreSQL server."),
+            ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be console or json."),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_without_a_setting_ends_with_one_line(self, missing: dict[str, str], line: str) -> None:
+        result = manage("jobs", **{**ENOUGH, **missing})
+
+        assert (result.returncode, result.stderr.splitlines()) == (1, [line])
+
+    def test_without_its_database_ends_with_one_line(self) -> None:
+        result = manage("jobs", **ENOUGH)
+
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 1
+        assert "Connection refused" in result.stderr
+
+    def test_in_production_passes_djangos_own_checks(self) -> None:
+        result = manage("check", **ENOUGH)
+
+        assert (result.returncode, result.stderr) == (0, "")
