@@ -190,7 +190,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     def _dequeue(self) -> list[tuple[int | None, str]] | None:
         self._listen()
         if monotonic() >= self.sweep_at and self.list_key == settings.PUBLISH_LANE:
-            return [(self.NO_ROW, self._next_sweep())]
+            return [(self.NO_ROW, payload) for payload in self._next_sweep()]
         if monotonic() >= self.ask_at:
             if claimed := self._claim():
                 self.pause_seconds = 0.0
@@ -199,15 +199,17 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self._sleep(min(self.ask_at - monotonic(), LOOP_SECONDS))
         return None
 
-    def _next_sweep(self) -> str:
+    def _next_sweep(self) -> list[str]:
+        """Return a sweep; after an outage also a drain for each other worker, to help catch up."""
         now = monotonic()
-        everything = now >= self.full_sweep_at
+        after_outage, everything = self.sweep_at == 0, now >= self.full_sweep_at
         if everything:
             self.full_sweep_at = now + FULL_SWEEP_SECONDS
         self.sweep_at = now + settings.SWEEP_EVERY
-        return seal(
-            "scheduling.tasks.sweep", everything, lane=self.list_key, name="sweep", save=False
-        )
+        options = {"lane": self.list_key, "save": False}
+        sweep = seal("scheduling.tasks.sweep", everything, name="sweep", **options)
+        drain = seal("scheduling.tasks.catch_up", name="catch up", **options)
+        return [sweep, *[drain] * (Conf.WORKERS - 1 if after_outage else 0)]
 
     def _claim(self) -> list[tuple[int | None, str]]:
         with connections[Conf.ORM].cursor() as cursor:

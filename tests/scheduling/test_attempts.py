@@ -510,6 +510,33 @@ class TestAnItemThatAsksForSomethingElse:
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
         assert (Job.objects.get().attempts, wakes_at(Job.objects.get())) == (0, FAR_OFF)
 
+    def test_since_a_moment_ago_is_heard_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        story = StoryFactory(due=True)
+        can_lock = attempts._can_lock
+
+        def someone_is_quicker(item: Story) -> bool:
+            # Once the attempt is counted, between its look at the item and its lock.
+            if Job.objects.get().attempts:
+                Story.objects.update(publish_at=FAR_OFF)
+            return can_lock(item)
+
+        monkeypatch.setattr(attempts, "_can_lock", someone_is_quicker)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
+        assert row(story).status == Status.SCHEDULED
+
+    def test_is_not_marked_as_failed_when_the_job_of_the_old_wish_fails(self) -> None:
+        story = StoryFactory(due=True)
+        Story.objects.update(publish_at=FAR_OFF)
+        Job.objects.update(attempts=attempts.max_attempts())
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert Job.objects.get().state == State.FAILED
+        assert (row(story).status, row(story).publish_at) == (Status.SCHEDULED, FAR_OFF)
+
     def test_earlier_has_the_job_due_at_once(self) -> None:
         story = StoryFactory(due=True)
         Story.objects.update(publish_at=LONG_AGO - HOUR)

@@ -13,7 +13,7 @@ from django.core.management import ManagementUtility
 from django.utils import translation
 
 from content.models import Story
-from scheduling import operations
+from scheduling import items, operations
 from scheduling.ledger import database_now
 from scheduling.models import Job, Kind, State, Status
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
@@ -353,6 +353,29 @@ class TestExplain:
         findings = manage("explain", story.label, "--json").json
 
         assert all(set(finding) == {"subject", "text", "ok"} for finding in findings)
+
+
+class TestTheNameOfAnItem:
+    def test_needs_its_application_where_two_have_that_type(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Meta:
+            model_name, label_lower = "story", "archive.story"
+
+        class Elsewhere:
+            _meta = Meta
+
+        monkeypatch.setattr(items, "schedulable_models", lambda: [Story, Elsewhere])
+        story = StoryFactory()
+
+        with pytest.raises(items.UnknownModel, match=r"archive\.story, content\.story"):
+            items.find_item(story.label)
+        assert items.find_item(f"content.{story.label}") == story
+
+    def test_may_be_written_large(self) -> None:
+        story = StoryFactory()
+
+        assert items.find_item(f"Story:{story.pk}") == story
 
 
 FAR = "2100-01-01T00:00:00Z"

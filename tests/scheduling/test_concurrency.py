@@ -71,6 +71,14 @@ def together(in_background: InBackground, *functions: Callable[[], Any]) -> list
     return [future.result(SECONDS) for future in futures]
 
 
+def messages() -> set[int]:
+    return set(OrmQ.objects.values_list("pk", flat=True))
+
+
+def messages_of_jobs() -> set[int | None]:
+    return set(Job.objects.open().values_list("message_id", flat=True))
+
+
 class TestTwoEditors:
     def test_who_schedule_one_item_at_once_make_one_job(self, in_background: InBackground) -> None:
         story = StoryFactory()
@@ -315,8 +323,7 @@ class TestAWorkerAndAnEditor:
         assert not Job.objects.filter(state=State.FAILED).exists()
         successes = JobEvent.objects.filter(what=What.SUCCEEDED).values_list("job_id", flat=True)
         assert set(Counter(successes).values()) == {1}
-        linked = set(Job.objects.open().values_list("message_id", flat=True))
-        assert linked <= set(OrmQ.objects.values_list("pk", flat=True))
+        assert messages_of_jobs() <= messages()
 
 
 class TestTwoDrains:
@@ -346,6 +353,16 @@ class TestTwoSweeps:
         swept = together(in_background, sweep.sweep, sweep.sweep)
 
         assert sum(one.adopted for one in swept) == Job.objects.count() == 600
-        linked = set(Job.objects.values_list("message_id", flat=True))
-        assert len(linked) == 600
-        assert linked <= set(OrmQ.objects.values_list("pk", flat=True))
+        assert messages_of_jobs() == messages()
+
+    def test_at_once_give_each_job_that_lost_it_one_message(
+        self, in_background: InBackground, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweep, "BATCH", 10)
+        due_stories(300, publish_at=FAR_OFF)
+        OrmQ.objects.all().delete()
+
+        swept = together(in_background, sweep.sweep, sweep.sweep)
+
+        assert sum(one.messages for one in swept) == OrmQ.objects.count() == 300
+        assert messages_of_jobs() == messages()

@@ -589,6 +589,17 @@ class TestPublishNow:
 
         assert row(story).status == Status.DRAFT
 
+    def test_counts_as_live_from_after_the_work_of_the_type(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done: list[datetime] = []
+        monkeypatch.setattr(Story, "before_publish", lambda story: done.append(database_now()))
+        story = StoryFactory()
+
+        operations.publish_now(item=story, by=None)
+
+        assert row(story).published_at >= done[0]
+
     def test_cancels_what_was_scheduled_and_its_message(self, editor: User) -> None:
         story = StoryFactory(scheduled=True)
         planned = Job.objects.get()
