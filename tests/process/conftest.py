@@ -16,8 +16,8 @@ def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[StartWorker
     """Start workers on this test's database; they are stopped before it is emptied."""
     with ExitStack() as stack:
 
-        def start(**env: str) -> Worker:
+        def start(*arguments: str, **env: str) -> Worker:
             log = tmp_path / f"worker-{len(list(tmp_path.iterdir()))}.log"
-            return stack.enter_context(running(log, **env))
+            return stack.enter_context(running(log, *arguments, **env))
 
         yield start

@@ -13,10 +13,11 @@ import psutil
 import pytest
 from django.db import connection
 from django.db.models import F, Max, Min
-from django_q.models import OrmQ
+from django_q.models import OrmQ, Success
 
 from content.models import Notice, Story
 from scheduling import operations
+from scheduling.broker import TimedBroker, seal
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.sweep import sweep
@@ -294,6 +295,31 @@ class TestAWrongClock:
         assert moment <= story.published_at <= moment + timedelta(seconds=0.5)
         written = datetime.strptime(line.split()[0], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
         assert abs((written - moment).total_seconds() - offset) < 5, "its clock was not wrong"
+
+
+class TestALaneOfItsOwn:
+    @pytest.mark.parametrize(
+        "how", [(("-n", "slow"), {}), ((), {"Q_CLUSTER_NAME": "slow"})], ids=["option", "variable"]
+    )
+    def test_leaves_the_other_lane_alone(
+        self, start_worker: StartWorker, how: tuple[tuple[str, ...], dict[str, str]]
+    ) -> None:
+        arguments, env = how
+        worker = start_worker(*arguments, **env)
+        assert worker.wait_for_line("lane slow")
+        message = OrmQ.objects.create(
+            key="publish", payload="unread", lock=database_now() - timedelta(seconds=1)
+        )
+        operations.schedule(
+            item=write_stories(1)[0], run_at=database_now() + timedelta(seconds=0.2), by=None
+        )
+        TimedBroker("slow").enqueue(seal("math.sqrt", 4, lane="slow", name="its own"))
+
+        wait_until(lambda: Success.objects.exists(), seconds=10, what="its own task done")
+
+        assert Success.objects.get().name == "its own"
+        assert OrmQ.objects.filter(pk=message.pk).exists()
+        assert published() == 0
 
 
 class TestStopping:

@@ -36,11 +36,11 @@ def database_url() -> str:
 class Worker:
     """One worker: its process, and what it has logged so far."""
 
-    def __init__(self, log: Path, **env: str) -> None:
+    def __init__(self, log: Path, *arguments: str, **env: str) -> None:
         self.log = log
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "qcluster"],
+                [sys.executable, "manage.py", "qcluster", *arguments],
                 cwd=PROJECT,
                 env={
                     **os.environ,
@@ -98,9 +98,9 @@ class Worker:
 
 
 @contextmanager
-def running(log: Path, **env: str) -> Iterator[Worker]:
+def running(log: Path, *arguments: str, **env: str) -> Iterator[Worker]:
     """Run a worker for as long as the block lasts."""
-    worker = Worker(log, **env)
+    worker = Worker(log, *arguments, **env)
     try:
         yield worker.wait_until_ready()
     finally:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from scheduling import cluster
 from scheduling.management import base
 
 
@@ -28,10 +29,11 @@ class Command(base.OneLineCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start the cluster, wait for its end, leave with its exit code."""
-        if options["cluster_name"]:
-            os.environ["Q_CLUSTER_NAME"] = options["cluster_name"]
-        from scheduling import cluster
-
+        lane = options["cluster_name"]
+        if lane and os.environ.get("Q_CLUSTER_NAME") != lane:
+            # django-q2 has read the variable already, when it was imported: begin anew.
+            os.environ["Q_CLUSTER_NAME"] = lane
+            os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 (this very command)
         cluster.name_connections()
         worker = cluster.Cluster()
         worker.stop_asked = options["run_once"]
