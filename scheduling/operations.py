@@ -42,6 +42,12 @@ class NotPublishable(ProblemsError):
     code = "not_publishable"
 
 
+class StoppedByItsType(DomainError):
+    """What its type does before it goes live has failed."""
+
+    code = "not_publishable"
+
+
 class EndNotAfterStart(DomainError):
     """The end must come after the start."""
 
@@ -103,7 +109,8 @@ def schedule(
     else:
         end = unpublish_at
     if end is not None and end <= run_at:
-        raise EndNotAfterStart
+        # It may be an end from before, which nobody has named now.
+        raise EndNotAfterStart(f"{EndNotAfterStart.default_message()} ({end:%Y-%m-%d %H:%M:%S %Z})")
     _write(locked, status=Status.SCHEDULED, publish_at=run_at, unpublish_at=end)
     job = _set_job(locked, Kind.PUBLISH, run_at, at=now, by=by, reason=reason)
     _set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
@@ -201,15 +208,15 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
 
     :returns: the finished job that records it.
     :raises InvalidTransition: it is live already.
-    :raises Exception: whatever the type's `before_publish` raises.
+    :raises StoppedByItsType: its `before_publish` raised something.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises ItemNotFound: it has been deleted.
     """
     locked = _lock(item)
-    now = ledger.database_now()
     _require_transition(locked.row, Status.PUBLISHED)
     _require_publishable(locked.row)
-    locked.row.before_publish()
+    _let_the_type_work(locked.row)
+    now = ledger.database_now()
     end = locked.row.unpublish_at
     if end is not None and end <= now:
         end = None
@@ -410,3 +417,12 @@ def _invalid_transition(row: Schedulable, wanted: Status) -> InvalidTransition:
 def _require_publishable(row: Schedulable) -> None:
     if problems := row.publish_problems():
         raise NotPublishable(problems)
+
+
+def _let_the_type_work(row: Schedulable) -> None:
+    try:
+        row.before_publish()
+    except DomainError:
+        raise
+    except Exception as error:  # whatever a type's own code raises
+        raise StoppedByItsType(f"{StoppedByItsType.default_message()} {error}") from error

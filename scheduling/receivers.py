@@ -9,10 +9,10 @@ from scheduling import operations
 from scheduling.models import Schedulable, schedulable_models
 
 
-def follow_saved_item(*, instance: Schedulable, raw: bool = False, **kwargs: Any) -> None:
+def follow_saved_item(*, instance: Schedulable, **kwargs: Any) -> None:
     """Bring the jobs in line, in the transaction of the save, when it asked for another time."""
-    # `raw`: a fixture brings the jobs itself.
-    if instance.has_new_wish and not raw:
+    # A fixture brings its jobs itself: loading it does not go through `save`, which sets this.
+    if instance.has_new_wish:
         operations.reconcile(item=instance, reason=gettext_noop("The item was saved like this."))
 
 

@@ -16,7 +16,13 @@ from scheduling.drain import drain
 from scheduling.items import ItemNotFound
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
-from scheduling.operations import EndNotAfterStart, InvalidTransition, NotInFuture, NotPublishable
+from scheduling.operations import (
+    EndNotAfterStart,
+    InvalidTransition,
+    NotInFuture,
+    NotPublishable,
+    StoppedByItsType,
+)
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import everything, history, last_event, open_jobs, row, wakes_at
 
@@ -584,7 +590,7 @@ class TestPublishNow:
         monkeypatch.setattr(Story, "before_publish", hook)
         story = StoryFactory()
 
-        with pytest.raises(ConnectionError):
+        with pytest.raises(StoppedByItsType, match="the search index cannot be reached"):
             operations.publish_now(item=story, by=None)
 
         assert row(story).status == Status.DRAFT
