@@ -199,7 +199,7 @@ class TestMain:
         process = start_armo(project, port)
         read_until(process, "Armo runs")
         children = psutil.Process(process.pid).children()
-        worker = max(children, key=psutil.Process.create_time)
+        [worker] = [child for child in children if "qcluster" in " ".join(child.cmdline())]
 
         worker.kill()
 

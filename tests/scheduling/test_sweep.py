@@ -137,6 +137,22 @@ class TestAnItemWithoutAJob:
         assert sweep.sweep().adopted == 7
         assert Job.objects.open().count() == 7
 
+    @pytest.mark.timeout(20)
+    def test_gets_one_though_a_batch_before_it_has_jobs_that_run_later(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweep, "BATCH", 2)
+        due_stories(5)
+        Job.objects.update(next_attempt_at=FAR_OFF)
+        story = write_around_the_engine(
+            status=Status.SCHEDULED, publish_at=database_now() - timedelta(seconds=1)
+        )
+
+        adopted = sweep.adopt(Story, Kind.PUBLISH, database_now() + HOUR)
+
+        assert adopted == 1
+        assert open_jobs(story) == {Kind.PUBLISH: story.publish_at}
+
 
 class TestAJobWithoutAMessage:
     @pytest.fixture(autouse=True)
