@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -157,7 +158,7 @@ class Plan:
         return cls(*(datetime.fromisoformat(at) if at else None for at in value))
 
 
-class Importer:
+class Importer(ABC):
     """
     Writes posts as items of one type; one run of the command.
 
@@ -220,20 +221,20 @@ class Importer:
 
     # What a type says of itself
 
-    def prepare(self, posts: Sequence[Post]) -> None:
+    def prepare(self, posts: Sequence[Post]) -> None:  # noqa: B027 (most types need nothing)
         """Look up with few queries what a batch needs."""
 
     def recognise(self, file: Found, post: Post) -> Result | None:
         """Return the result, without a query, of a file that says what it said when imported."""
         return None
 
+    @abstractmethod
     def write(self, file: Found, post: Post) -> Result:
         """
         Write the item of one file, in the caller's transaction.
 
         :raises DomainError: it cannot be written.
         """
-        raise NotImplementedError
 
     # Going live
 
