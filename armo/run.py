@@ -4,7 +4,6 @@ Run all of Armo in one terminal, for development: `make run`.
 The database, the web and the worker start in this order, and end together at Ctrl-C.
 """
 
-import ctypes
 import http
 import http.client
 import os
@@ -16,13 +15,14 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from armo.processes import end_with_parent
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 10
 COLOURS = {"web": "36", "worker": "35"}
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
 
 
 class StartError(Exception):
@@ -60,7 +60,7 @@ class Runner:
             stderr=subprocess.STDOUT if labelled else None,
             # A session of its own: Ctrl-C reaches this process alone, which then ends the others.
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            preexec_fn=partial(end_with_parent, os.getpid(), signal.SIGTERM),
         )
         child = Child(name, process)
         self.children.append(child)
@@ -115,12 +115,6 @@ class Runner:
         with child.process.stdout as lines:
             for line in lines:
                 self.say(label + line.decode(errors="replace").rstrip("\n"))
-
-
-def end_with_parent() -> None:
-    """Ask Linux to end this new process when the runner dies without a chance to do so."""
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port(text: str) -> int:

@@ -96,7 +96,16 @@ def database() -> dict[str, Any]:
     config["CONN_MAX_AGE"] = None
     # Without the check, the first result after a dropped connection is lost by django-q2.
     config["CONN_HEALTH_CHECKS"] = True
-    config["OPTIONS"] = {"application_name": "armo-web", **config.get("OPTIONS", {})}
+    config["OPTIONS"] = {
+        "application_name": "armo-web",
+        "connect_timeout": 5,
+        # A connection that the network dropped without a word is noticed within half a minute.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        **config.get("OPTIONS", {}),
+    }
     return config
 
 
@@ -132,33 +141,60 @@ WHITENOISE_USE_FINDERS = True
 
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="armo@localhost")
+EMAIL_TIMEOUT = 10
+# Where the site is found; links in mail begin with it.
+SITE_URL = env.str(
+    "SITE_URL",
+    default=f"https://{ALLOWED_HOSTS[0]}" if ALLOWED_HOSTS else "http://127.0.0.1:8000",
+).rstrip("/")
 
 # The publisher
 
-# What a lane runs at most. `timeout` ends a task; `retry` must lie beyond it, or a task that
-# still runs would be handed out a second time.
 WORKERS = env.int("WORKERS", default=2)
+SLOW_WORKERS = env.int("SLOW_WORKERS", default=2)
+# Seconds that a type's own `before_publish()` may take.
+HOOK_TIMEOUT = env.int("HOOK_TIMEOUT", default=60)
+# Seconds that running work has to finish when the worker is told to stop.
+STOP_AFTER = env.int("STOP_AFTER", default=25)
 RETRY_DELAYS: list[int] = env.list("RETRY_DELAYS", cast=int, default=[10, 60, 300])
 OVERDUE_AFTER = env.int("OVERDUE_AFTER", default=60)
 SWEEP_EVERY = env.int("SWEEP_EVERY", default=60)
 # LISTEN needs a connection of its own: off behind a transaction-pooling proxy, where it polls.
 QUEUE_LISTEN = env.bool("QUEUE_LISTEN", default=True)
 
-PUBLISH_LANE = "publish"
+# Who, beside whoever scheduled it, is told when something has failed for good.
+FAILURE_EMAILS: list[str] = env.list("FAILURE_EMAILS", default=[])
+
+# One cluster each. `publish` does nothing but Armo's own database work; other people's code runs in
+# `slow`; mail has its own, or it would wait behind a hook that hangs.
+PUBLISH_LANE, SLOW_LANE, MAIL_LANE = "publish", "slow", "mail"
+
+
+def lane(workers: int, timeout: int) -> dict[str, int]:
+    """
+    Return the settings of a cluster whose tasks end after so many seconds.
+
+    Each worker may have one task waiting behind the one it runs, and the pusher holds one more:
+    all of them must be over before a message is handed out again.
+    """
+    return {
+        "workers": workers,
+        "queue_limit": workers,
+        "timeout": timeout,
+        "retry": 3 * timeout + 30,
+    }
+
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "armo",  # also the salt of every message: changing it makes the queued ones unreadable
     "cluster_name": PUBLISH_LANE,
-    "ALT_CLUSTERS": {},
+    "ALT_CLUSTERS": {SLOW_LANE: lane(SLOW_WORKERS, HOOK_TIMEOUT + 20), MAIL_LANE: lane(1, 60)},
+    **lane(WORKERS, 60),
     "orm": "default",
     "broker_class": "scheduling.broker.TimedBroker",
-    "workers": WORKERS,
     "bulk": 1,
-    "queue_limit": WORKERS,
     "poll": 0.2,
-    "timeout": 60,
-    "retry": 210,
-    "guard_cycle": 0.5,  # other values can step over the zero that kills a hung worker
+    "guard_cycle": 0.5,
     "scheduler": False,
     "catch_up": False,
     "save_limit": 0,  # a positive limit locks every kept row at each result

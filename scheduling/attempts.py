@@ -3,26 +3,32 @@ One job alone, so that its error is its own.
 
 An attempt is counted, and committed, before it runs: a job that kills its worker uses up its
 attempts all the same. Errors have a class: a *permanent* one no retry can mend, and the job fails
-at once; any other is *transient*, and the job waits `RETRY_DELAYS` before each next attempt.
+at once; any other is *transient*, and the job waits `RETRY_DELAYS` before each next attempt. An
+attempt that was cut off, by the end of its worker or of a connection, is most likely not the job's
+fault: the first time it is made again at once.
 """
 
 import logging
 import random
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import NamedTuple
+from functools import partial
+from time import monotonic, sleep
+from typing import NamedTuple, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
 
 from armo.errors import DomainError
-from scheduling import drain, ledger, queue
+from scheduling import drain, isolation, ledger, queue
 from scheduling.announce import WORKER, Change, announce
+from scheduling.broker import RUN_JOB
 from scheduling.items import ItemNotFound
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
 from scheduling.operations import NotPublishable, reconcile
@@ -35,6 +41,13 @@ What = JobEvent.What
 BUSY_PAUSE = timedelta(seconds=0.5)
 # How long an end waits for the publish before it, which is being retried.
 UNPUBLISHED_YET_PAUSE = timedelta(seconds=5)
+# How long work waits in its place for a database that is away; less than a task may take.
+PATIENCE_SECONDS = 40.0
+LONGEST_PAUSE_SECONDS = 0.5
+# First key of the advisory locks under which attempts are made; the second is the job's id.
+ATTEMPT_LOCK = 0x41726D70
+
+Answer = TypeVar("Answer")
 
 
 class AttemptsUsedUp(DomainError):
@@ -43,14 +56,28 @@ class AttemptsUsedUp(DomainError):
     code = "attempts_used_up"
 
 
+class WorkerDied(Exception):
+    """The worker ended in the middle of the attempt: killed, out of memory, or its host went."""
+
+    def __str__(self) -> str:
+        return str(self.__doc__)
+
+
+class NeverEnded(Exception):
+    """The job was handed out again and again, and its worker ended each time."""
+
+
 # What no retry can mend.
 PERMANENT = (DomainError,)
+# What happened to the worker or the connection, and most likely would not happen again.
+CUT_OFF = (WorkerDied, OperationalError, InterfaceError)
 
 
 class _Answer(Enum):
     """What became of a job that a message arrived for."""
 
     ATTEMPT = auto()  # it may be tried now
+    ATTEMPT_WITH_HOOK = auto()  # ... and runs its type's own code
     OVER = auto()  # nothing is left to do
 
 
@@ -92,8 +119,16 @@ def run_alone(job_id: int) -> None:
 
     :raises Exception: whatever the attempt raised, once the failure is recorded.
     """
+    with _nobody_else(job_id) as is_free:
+        if is_free:
+            _run_alone(job_id)
+        else:
+            _wake_again(job_id)
+
+
+def _run_alone(job_id: int) -> None:
     try:
-        answer = _begin(job_id)
+        answer = patiently(partial(_begin, job_id))
     except DatabaseError:
         # Nothing is recorded yet, and this message is used up. If even this cannot be written, the
         # sweep after the next connection finds the job.
@@ -101,12 +136,92 @@ def run_alone(job_id: int) -> None:
         raise
     if answer is _Answer.OVER:
         return
+    work, failed = partial(_carry_out, job_id), partial(_record_failure, job_id)
+    # A child would see nothing of a transaction that is open here.
+    if answer is _Answer.ATTEMPT_WITH_HOOK and not connection.in_atomic_block:
+        try:
+            isolation.run(work, seconds=settings.HOOK_TIMEOUT, failed=failed)
+        except isolation.FailedInChild:
+            raise  # and recorded
+        except BaseException as error:  # django-q2's time-out of this process among them
+            failed(error)
+            raise
+        return
     try:
-        _carry_out(job_id)
+        work()
     except (Exception, TimeoutException) as error:
         # django-q2's time-out is a SystemExit, so that tasks do not catch it by chance.
-        _record_failure(job_id, error)
+        failed(error)
         raise
+
+
+def hand_over(job_id: int) -> bool:
+    """
+    Send a job that the `publish` lane must not run on to its own lane; return whether it was one.
+
+    Its type has had a hook only since the message was put in.
+    """
+    with transaction.atomic():
+        job = Job.objects.due().filter(pk=job_id).select_for_update(skip_locked=True).first()
+        if job is None or job.lane == settings.PUBLISH_LANE:
+            return False
+        _wait(job, timedelta(0))
+    return True
+
+
+@transaction.atomic
+def give_up(job_id: int, why: str) -> None:
+    """Count an attempt for a job whose message was handed out again and again, to no end."""
+    job = _lock_due(job_id)
+    if job is not None:
+        job.attempts += 1
+        _retry_or_fail(job, NeverEnded(why), at=ledger.database_now())
+
+
+def patiently(work: Callable[[], Answer]) -> Answer:
+    """
+    Do something as soon as the database can be reached.
+
+    :raises django.db.OperationalError: it could not for `PATIENCE_SECONDS`.
+    """
+    pause, deadline = 0.05, monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return work()
+        except (OperationalError, InterfaceError) as error:
+            if connection.in_atomic_block or monotonic() > deadline:
+                raise
+            logger.warning("The database cannot be reached: %s", str(error).partition("\n")[0])
+            connection.close()
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+@contextmanager
+def _nobody_else(job_id: int) -> Iterator[bool]:
+    """
+    Say whether no other worker is at this job, and keep others off it.
+
+    The lock ends with the connection, so that of a dead worker is gone. Behind a proxy that pools
+    transactions it would be nobody's own; there `_begin` waits out the time an attempt may take.
+    """
+    if not settings.QUEUE_LISTEN:
+        yield True
+        return
+    key = [ATTEMPT_LOCK, job_id % 2**31]
+    [is_free] = patiently(partial(_select, "SELECT pg_try_advisory_lock(%s, %s)", key))
+    try:
+        yield is_free
+    finally:
+        if is_free and connection.is_usable():
+            _select("SELECT pg_advisory_unlock(%s, %s)", key)
+
+
+def _select(statement: str, params: list[int]) -> tuple[bool]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        row: tuple[bool] = cursor.fetchone()
+        return row
 
 
 @transaction.atomic
@@ -119,17 +234,57 @@ def _begin(job_id: int) -> _Answer:
     if item is not None and not _can_lock(item):
         _wait(job, BUSY_PAUSE)
         return _Answer.OVER
+    now = ledger.database_now()
+    if job.attempt_begun_at is not None:
+        # An attempt was begun and never ended, and nobody is at it any more.
+        if not settings.QUEUE_LISTEN and (left := _may_still_run(job.attempt_begun_at, now)):
+            queue.put(job_id=job_id, at=now + left, lane=job.lane)
+            return _Answer.OVER
+        _retry_or_fail(job, WorkerDied(), at=now)
+        # django-q2 has not heard of that attempt's end.
+        task = {"name": f"job {job_id}", "func": RUN_JOB, "args": (job_id,)}
+        queue.keep_failure(task, str(WorkerDied()), at=now)
+        if not job.is_open or job.next_attempt_at > now:
+            return _Answer.OVER
     if job.attempts >= max_attempts():
-        _fail(job, AttemptsUsedUp(), at=ledger.database_now())
+        _fail(job, AttemptsUsedUp(), at=now)
         return _Answer.OVER
     job.attempts += 1
-    job.save(update_fields=["attempts"])
-    return _Answer.ATTEMPT
+    job.attempt_begun_at = now
+    job.save(update_fields=["attempts", "attempt_begun_at"])
+    has_hook = job.kind == Kind.PUBLISH and item is not None and item.has_hook()
+    return _Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT
+
+
+def _may_still_run(begun_at: datetime, now: datetime) -> timedelta:
+    longest = timedelta(seconds=settings.HOOK_TIMEOUT + isolation.GRACE_SECONDS + 5)
+    return max(begun_at + longest - now, timedelta(0))
+
+
+def _carry_out(job_id: int) -> None:
+    """Let the type do its work, then change the item, if it still asks for that."""
+    job = Job.objects.due().filter(pk=job_id).first()
+    if job is None:
+        return
+    item = job.find_item()
+    version = None
+    if item is not None and job.kind == Kind.PUBLISH and item.has_hook() and _wants(item, job):
+        _require_publishable(item)
+        # No lock is held meanwhile: the hook may talk to a network, and editors must not wait for
+        # that. What it writes is undone when it raises.
+        with transaction.atomic():
+            item.before_publish()
+        version = item.version
+    _change(job_id, version)
 
 
 @transaction.atomic
-def _carry_out(job_id: int) -> None:
-    """Change the item, if it still asks for that, and close the job."""
+def _change(job_id: int, version: int | None) -> None:
+    """
+    Change the item and close the job.
+
+    :param version: of the item that the hook has seen; None if there is no hook.
+    """
     job = _lock_due(job_id)
     if job is None:
         return
@@ -141,19 +296,21 @@ def _carry_out(job_id: int) -> None:
         _wait(job, BUSY_PAUSE)
         return
     item.refresh_from_db()
-    if job.kind == Kind.PUBLISH:
+    if job.kind == Kind.UNPUBLISH:
+        _unpublish(job, item)
+    elif version is None or item.version == version:
         _publish(job, item)
     else:
-        _unpublish(job, item)
+        # Somebody has changed what the hook has checked: it has to see that too.
+        job.attempts -= 1
+        _wait(job, BUSY_PAUSE)
 
 
 def _publish(job: Job, item: Schedulable) -> None:
-    if item.status != Status.SCHEDULED or item.publish_at != job.run_at:
+    if not _wants(item, job):
         _follow(item)
         return
-    if problems := item.publish_problems():
-        raise NotPublishable(problems)
-    item.before_publish()
+    _require_publishable(item)
     at = ledger.database_now()
     _write(item, status=Status.PUBLISHED, published_at=at)
     _succeed(job, item, at)
@@ -175,6 +332,16 @@ def _unpublish(job: Job, item: Schedulable) -> None:
         _succeed(job, item, at)
 
 
+def _wants(item: Schedulable, job: Job) -> bool:
+    """Whether the item still asks for just this publish."""
+    return item.status == Status.SCHEDULED and item.publish_at == job.run_at
+
+
+def _require_publishable(item: Schedulable) -> None:
+    if problems := item.publish_problems():
+        raise NotPublishable(problems)
+
+
 def _follow(item: Schedulable) -> None:
     """The item has another wish by now, written around the operations: that one counts."""
     reconcile(item=item, reason=gettext_noop("The item asks for something else by now."))
@@ -194,9 +361,13 @@ def _succeed(job: Job, item: Schedulable, at: datetime) -> None:
 # Failure
 
 
-@transaction.atomic
 def _record_failure(job_id: int, error: BaseException) -> None:
-    """Have the job retried, or end it; either way its history says what happened."""
+    """Have the job retried, or end it, as soon as the database can be reached."""
+    patiently(partial(_record, job_id, error))
+
+
+@transaction.atomic
+def _record(job_id: int, error: BaseException) -> None:
     job = _lock_due(job_id)
     if job is None:
         return
@@ -206,15 +377,16 @@ def _record_failure(job_id: int, error: BaseException) -> None:
         job.attempts -= 1
         _wait(job, BUSY_PAUSE)
         return
-    at = ledger.database_now()
+    _retry_or_fail(job, error, at=ledger.database_now())
+
+
+def _retry_or_fail(job: Job, error: BaseException, *, at: datetime) -> None:
+    """Have a locked job retried, or end it; either way its history says what happened."""
     if isinstance(error, PERMANENT) or job.attempts >= max_attempts():
         _fail(job, error, at=at)
         return
-    delay = settings.RETRY_DELAYS[job.attempts - 1]
-    # A tenth either way, so that what failed together does not come back together.
-    pause = timedelta(seconds=delay * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
     job.state = State.RETRYING
-    ledger.wake(job=job, at=at + pause)
+    ledger.wake(job=job, at=at + _pause_after(job, error))
     ledger.new_event(
         job=job,
         what=What.ATTEMPT_FAILED,
@@ -225,6 +397,15 @@ def _record_failure(job_id: int, error: BaseException) -> None:
         detail=_describe(error),
     ).save()
     logger.warning("Attempt %d of %s failed: %s", job.attempts, job, _text(error))
+
+
+def _pause_after(job: Job, error: BaseException) -> timedelta:
+    """Return how long the job waits for its next attempt."""
+    if isinstance(error, CUT_OFF) and job.attempts <= 1:
+        return timedelta(0)
+    delay = settings.RETRY_DELAYS[job.attempts - 1]
+    # A tenth either way, so that what failed together does not come back together.
+    return timedelta(seconds=delay * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
 
 
 def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
@@ -243,6 +424,7 @@ def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
         type(item)._base_manager.filter(
             pk=item.pk, status=Status.SCHEDULED, publish_at=job.run_at
         ).update(status=Status.FAILED, version=F("version") + 1)
+    queue.put_telling()
     logger.error("%s failed for good: %s", job, _text(error))
 
 
@@ -292,4 +474,6 @@ def _wait(job: Job, pause: timedelta) -> None:
 
 def _wake_again(job_id: int) -> None:
     """Put in a further message for a job that is in other hands."""
-    queue.put(job_id=job_id, at=ledger.database_now() + BUSY_PAUSE)
+    job = Job.objects.filter(pk=job_id).first()
+    if job is not None and job.is_open:
+        queue.put(job_id=job_id, at=ledger.database_now() + BUSY_PAUSE, lane=job.lane)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic, sleep
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connections
@@ -19,33 +19,41 @@ from django.db.models import QuerySet
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
+from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "armo_queue"
+RUN_JOB = "scheduling.tasks.run_job"
 
 # The broker goes back to django-q2's loop this often: only there the stop flag is read.
 LOOP_SECONDS = 1.0
 # It asks the database again at least this often, also when nothing was notified.
 LONGEST_SLEEP_SECONDS = 10.0
 FULL_SWEEP_SECONDS = 3600.0
+# A task that does nothing goes through every process this often, to show that all of them move.
+BEAT_SECONDS = 3.0
 # A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
 # long after it put a message in, and the broker still hears of it or asks in time.
 NOTIFY_WITHIN_SECONDS = 2 * LONGEST_SLEEP_SECONDS
 
+# First key of the advisory locks that owners hold; the second is the owner's number.
+OWNER_LOCK = 0x41726D6F
+
 INSERT = """
     WITH wanted AS (
-        SELECT payload, coalesce(at, clock_timestamp()) AS at
-        FROM unnest(%(payloads)s::text[], %(times)s::timestamptz[])
-             WITH ORDINALITY AS w(payload, at, place)
+        SELECT key, payload, coalesce(at, clock_timestamp()) AS at, job
+        FROM unnest(%(lanes)s::text[], %(payloads)s::text[], %(times)s::timestamptz[],
+                    %(jobs)s::bigint[])
+             WITH ORDINALITY AS w(key, payload, at, job, place)
         ORDER BY place
     ), message AS (
-        INSERT INTO django_q_ormq (key, payload, lock)
-        SELECT %(key)s, payload, at FROM wanted
-        RETURNING id, lock
+        INSERT INTO django_q_ormq (key, payload, lock, armo_job)
+        SELECT key, payload, at, job FROM wanted
+        RETURNING id, key, lock
     ), notified AS MATERIALIZED (
-        SELECT pg_notify(%(channel)s, %(key)s) FROM message
+        SELECT pg_notify(%(channel)s, key) FROM message GROUP BY key
         HAVING min(lock) <= clock_timestamp() + make_interval(secs => %(notify_within)s)
     )
     SELECT id, (SELECT count(*) FROM notified) FROM message ORDER BY id
@@ -62,9 +70,23 @@ CLAIM = """
         FOR UPDATE SKIP LOCKED
     )
     UPDATE django_q_ormq AS message
-    SET lock = clock_timestamp() + make_interval(secs => %(retry)s)
+    SET lock = clock_timestamp() + make_interval(secs => %(retry)s),
+        armo_owner = %(owner)s, armo_deliveries = armo_deliveries + 1
     FROM due WHERE message.id = due.id
-    RETURNING due.lock, message.id, message.payload
+    RETURNING due.lock, message.id, message.payload, armo_deliveries, armo_job
+"""
+
+# An owner lives as long as a connection holds its advisory lock: the database itself notices when
+# the process, its host or the network is gone, and no clock is asked.
+RELEASE = """
+    UPDATE django_q_ormq SET lock = clock_timestamp(), armo_owner = NULL
+    WHERE key = %(key)s AND armo_owner IS NOT NULL AND armo_owner IS DISTINCT FROM %(owner)s
+      AND (armo_owner = ANY(%(dead)s) OR NOT EXISTS (
+          SELECT FROM pg_locks
+          WHERE locktype = 'advisory' AND classid = %(lock)s AND objid = armo_owner::oid
+            AND objsubid = 2
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+    RETURNING id
 """
 
 NEXT = """
@@ -73,28 +95,45 @@ NEXT = """
 """
 
 
-def insert_messages(
-    *, key: str, payloads: Sequence[str], times: Sequence[datetime | None]
-) -> list[int]:
+class Message(NamedTuple):
+    """What to put into the queue table: for which lane, what, and when it may be taken."""
+
+    lane: str
+    payload: str
+    at: datetime | None = None
+    job_id: int | None = None
+
+
+def insert_messages(messages: Sequence[Message]) -> list[int]:
     """
     Put messages into the queue table, in the caller's transaction.
 
-    :param key: the lane; a cluster of that name takes them.
-    :param times: aware; None means at once, by the database's clock.
+    A message without a time is due at once, by the database's clock.
+
     :returns: the ids of the rows, in the order given.
     """
     with connections[Conf.ORM].cursor() as cursor:
         cursor.execute(
             INSERT,
             {
-                "key": key,
-                "payloads": list(payloads),
-                "times": list(times),
+                "lanes": [message.lane for message in messages],
+                "payloads": [message.payload for message in messages],
+                "times": [message.at for message in messages],
+                "jobs": [message.job_id for message in messages],
                 "channel": CHANNEL,
                 "notify_within": NOTIFY_WITHIN_SECONDS,
             },
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+def open_payload(payload: str) -> dict[str, Any] | None:
+    """Return the task that a message holds; None when it cannot be decoded (any more)."""
+    try:
+        task = SignedPackage.loads(payload)
+    except Exception:  # noqa: BLE001 (whatever unpickling raises: a moved module, a changed class)
+        return None
+    return task if isinstance(task, dict) else None
 
 
 class Envelope:
@@ -133,15 +172,24 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     """
     django-q2's ORM broker, exact to the millisecond.
 
-    One lives in the pusher of each cluster; others only `enqueue`. Its state is of one process and
-    starts afresh after a fork.
+    One lives in the pusher of each cluster; others only `enqueue` and `acknowledge`. Its state is
+    of one process and starts afresh after a fork.
     """
+
+    # Of this process's cluster: the number its claims carry; None claims for nobody, and such a
+    # message comes back only by its clock.
+    owner: ClassVar[int | None] = None
+    # Owners that have certainly ended, even if the database has not noticed yet.
+    dead_owners: ClassVar[Sequence[int]] = ()
 
     # When to ask the database next, by `monotonic()`; 0 is at once.
     ask_at = 0.0
     # When to hand out the next sweep, and the next that looks at everything; the first at once,
     # which is the catch-up after an outage.
     sweep_at = full_sweep_at = 0.0
+    beat_at = 0.0
+    # When to look for claims of the dead next, and the pause until then, which grows.
+    release_at = release_pause = 0.0
     # The psycopg connection that listens; Django may have replaced it since.
     listening_on: Any = None
     # Grows while the database cannot be reached, or while a due message is locked by someone.
@@ -161,10 +209,29 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
     def enqueue(self, task: str) -> int:
         """Put a message in that is due at once, by the database's clock."""
-        [message_id] = insert_messages(
-            key=self.list_key or Conf.CLUSTER_NAME, payloads=[task], times=[None]
-        )
+        [message_id] = insert_messages([Message(self.list_key or Conf.CLUSTER_NAME, task)])
         return message_id
+
+    def acknowledge(self, task_id: int) -> None:
+        """
+        Delete a message that is done with, as soon as the database can be reached.
+
+        An error here would end django-q2's monitor, and with it results that wait behind this one.
+        """
+        pause = 0.05
+        deadline = monotonic() + Conf.RETRY
+        while True:
+            try:
+                self.delete(task_id)
+            except (OperationalError, InterfaceError) as error:
+                if connections[Conf.ORM].in_atomic_block or monotonic() > deadline:
+                    raise
+                logger.warning("A message cannot be acknowledged yet: %s", _first_line(error))
+                self._drop_connection()
+                sleep(pause)
+                pause = min(2 * pause, LOOP_SECONDS)
+            else:
+                return
 
     def dequeue(self) -> list[tuple[int | None, str]] | None:
         """
@@ -182,15 +249,20 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             logger.warning(
                 "The queue cannot be reached, next try in %.2f s: %s",
                 self.pause_seconds,
-                str(error).strip().partition("\n")[0],
+                _first_line(error),
             )
             sleep(self.pause_seconds)
             return None
 
     def _dequeue(self) -> list[tuple[int | None, str]] | None:
         self._listen()
+        if monotonic() >= self.release_at:
+            self._release()
         if monotonic() >= self.sweep_at and self.list_key == settings.PUBLISH_LANE:
             return [(self.NO_ROW, payload) for payload in self._next_sweep()]
+        if monotonic() >= self.beat_at and self.owner is not None:
+            self.beat_at = monotonic() + BEAT_SECONDS
+            return [(self.NO_ROW, self._seal("scheduling.tasks.beat", name="beat"))]
         if monotonic() >= self.ask_at:
             if claimed := self._claim():
                 self.pause_seconds = 0.0
@@ -199,6 +271,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self._sleep(min(self.ask_at - monotonic(), LOOP_SECONDS))
         return None
 
+    def _seal(self, func: str, *args: int | str, name: str) -> str:
+        return seal(func, *args, name=name, lane=self.list_key, save=False)
+
     def _next_sweep(self) -> list[str]:
         """Return a sweep; after an outage also a drain for each other worker, to help catch up."""
         now = monotonic()
@@ -206,16 +281,72 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if everything:
             self.full_sweep_at = now + FULL_SWEEP_SECONDS
         self.sweep_at = now + settings.SWEEP_EVERY
-        options = {"lane": self.list_key, "save": False}
-        sweep = seal("scheduling.tasks.sweep", everything, name="sweep", **options)
-        drain = seal("scheduling.tasks.catch_up", name="catch up", **options)
+        sweep = self._seal("scheduling.tasks.sweep", everything, name="sweep")
+        drain = self._seal("scheduling.tasks.catch_up", name="catch up")
         return [sweep, *[drain] * (Conf.WORKERS - 1 if after_outage else 0)]
 
     def _claim(self) -> list[tuple[int | None, str]]:
         with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(CLAIM, {"key": self.list_key, "bulk": Conf.BULK, "retry": Conf.RETRY})
+            cursor.execute(
+                CLAIM,
+                {
+                    "key": self.list_key,
+                    "bulk": Conf.BULK,
+                    "retry": Conf.RETRY,
+                    "owner": self.owner if settings.QUEUE_LISTEN else None,
+                },
+            )
             # RETURNING promises no order.
-            return [(message_id, payload) for _, message_id, payload in sorted(cursor.fetchall())]
+            claimed = sorted(cursor.fetchall())
+        return [
+            self._deliverable(message_id, payload, deliveries, job_id)
+            for _, message_id, payload, deliveries, job_id in claimed
+        ]
+
+    def _deliverable(
+        self, message_id: int, payload: str, deliveries: int, job_id: int | None
+    ) -> tuple[int | None, str]:
+        """
+        Return what to hand out for a claimed message.
+
+        django-q2 would delete what it cannot decode, and hand out what kills its worker for ever.
+        """
+        if deliveries > Conf.MAX_ATTEMPTS:
+            why = f"It was handed out {deliveries - 1} times and never came to an end."
+            if job_id is not None:
+                return message_id, self._seal("scheduling.tasks.give_up", job_id, why, name="rest")
+        elif open_payload(payload) is not None:
+            return message_id, payload
+        elif job_id is not None:
+            # SECRET_KEY has changed, or the row was damaged; the job is the truth.
+            logger.warning("Message %d cannot be decoded; job %d is run.", message_id, job_id)
+            return message_id, seal(RUN_JOB, job_id, lane=self.list_key, name=f"job {job_id}")
+        else:
+            why = "It cannot be decoded: SECRET_KEY or code has changed, or it was damaged."
+        logger.error("Message %d is given up. %s", message_id, why)
+        return self.NO_ROW, self._seal("scheduling.tasks.bury", message_id, why, name="bury")
+
+    def _release(self) -> None:
+        """Have messages that a dead cluster had claimed handed out again."""
+        # Often at first: the database may take a moment to notice that the last cluster is gone.
+        self.release_pause = min(max(2 * self.release_pause, 0.1), LONGEST_SLEEP_SECONDS)
+        self.release_at = monotonic() + self.release_pause
+        # Behind a proxy that pools transactions a lock is nobody's own: claims end by their clock.
+        if self.owner is None or not settings.QUEUE_LISTEN:
+            return
+        with connections[Conf.ORM].cursor() as cursor:
+            cursor.execute(
+                RELEASE,
+                {
+                    "key": self.list_key,
+                    "owner": self.owner,
+                    "dead": list(self.dead_owners),
+                    "lock": OWNER_LOCK,
+                },
+            )
+            if cursor.rowcount:
+                logger.warning("%d messages of a dead worker are run again.", cursor.rowcount)
+                self.ask_at = 0.0
 
     def _seconds_until_next(self) -> float:
         with connections[Conf.ORM].cursor() as cursor:
@@ -239,9 +370,15 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if settings.QUEUE_LISTEN:
             with connection.cursor() as cursor:
                 cursor.execute(f"LISTEN {CHANNEL}")
+                if self.owner is not None:
+                    # Shared: the connection before this one may not be quite gone.
+                    cursor.execute(
+                        "SELECT pg_try_advisory_lock_shared(%s, %s)", [OWNER_LOCK, self.owner]
+                    )
         self.listening_on = connection.connection
         # While it was away, messages may have come, and some that were in work may be lost.
         self.ask_at = self.sweep_at = self.full_sweep_at = 0.0
+        self.release_at = self.release_pause = 0.0
 
     def _sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -260,3 +397,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             connections[Conf.ORM].close()
         except Error:
             logger.debug("The lost connection could not be closed.", exc_info=True)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

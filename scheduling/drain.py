@@ -17,7 +17,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 
-from scheduling import queue
+from scheduling import pulse, queue
 from scheduling.announce import WORKER, Change, announce
 from scheduling.models import JobEvent, Kind, Schedulable, Status, schedulable_models
 
@@ -34,6 +34,7 @@ CLAIM = """
     FROM scheduling_job
     WHERE state IN ('waiting', 'retrying')
       AND next_attempt_at <= (SELECT clock_timestamp())
+      AND NOT (kind = 'publish' AND content_type_id = ANY(%(hooked)s))
       AND (next_attempt_at, id) > (%(after_time)s, %(after_id)s)
     ORDER BY next_attempt_at, id
     LIMIT %(limit)s
@@ -98,6 +99,7 @@ def _batches() -> Iterator[Batch]:
     after: tuple[datetime | None, int] = (None, 0)
     while True:
         batch = _take_next(after)
+        pulse.beat_within_a_batch()
         yield batch
         if len(batch.claimed) < BATCH:
             return
@@ -112,7 +114,13 @@ def _take_next(after: tuple[datetime | None, int]) -> Batch:
     try:
         with transaction.atomic():
             claimed = _fetch(
-                CLAIM, {"after_time": time or "-infinity", "after_id": job_id, "limit": BATCH}
+                CLAIM,
+                {
+                    "hooked": [_content_type_id(m) for m in schedulable_models() if m.has_hook()],
+                    "after_time": time or "-infinity",
+                    "after_id": job_id,
+                    "limit": BATCH,
+                },
             )
             return Batch(claimed, _do(claimed))
     except (OperationalError, InterfaceError):
@@ -175,16 +183,18 @@ def _by_model(
     for job in jobs:
         if job.kind == kind:
             groups[job.content_type_id][job.object_id] = job
-    known = {ContentType.objects.get_for_model(m).pk: m for m in schedulable_models()}
+    known = {_content_type_id(model): model for model in schedulable_models()}
     for content_type_id, group in groups.items():
         # A job of a type that is gone fails by itself, in its own run.
         if content_type_id in known:
             yield known[content_type_id], group
 
 
+def _content_type_id(model: type[Schedulable]) -> int:
+    return ContentType.objects.get_for_model(model).pk
+
+
 def _publish(model: type[Schedulable], group: dict[int, DueJob], at: datetime) -> list[DueJob]:
-    if model.before_publish is not Schedulable.before_publish:
-        return []
     items = (
         model._base_manager.filter(model.publishable_condition(), status=Status.SCHEDULED)
         .filter(pk__in=group)

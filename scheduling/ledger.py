@@ -13,7 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
 from scheduling import queue
-from scheduling.models import Job, JobEvent, Kind, Schedulable, State
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, lane_of
 
 What = JobEvent.What
 
@@ -84,7 +84,10 @@ def open_jobs(
         )
         ids = [row[0] for row in cursor.fetchall()]
     message_ids = queue.put_many(
-        [(job_id, run_at) for job_id, (_, _, run_at) in zip(ids, wanted, strict=True)]
+        [
+            queue.Wake(job_id, run_at, lane_of(type(item), kind))
+            for job_id, (item, kind, run_at) in zip(ids, wanted, strict=True)
+        ]
     )
     jobs = [
         new_job(
@@ -134,8 +137,8 @@ def wake(*, job: Job, at: datetime) -> None:
     it is done with it.
     """
     queue.take_back([job.message_id])
-    job.next_attempt_at = at
-    job.message_id = queue.put(job_id=job.pk, at=at)
+    job.next_attempt_at, job.attempt_begun_at = at, None
+    job.message_id = queue.put(job_id=job.pk, at=at, lane=job.lane)
     job.save()
 
 
@@ -151,7 +154,7 @@ def close_job(
 ) -> None:
     """End a job: its message goes, its last event says how."""
     queue.take_back([job.message_id])
-    job.state, job.finished_at, job.message_id = state, at, None
+    job.state, job.finished_at, job.message_id, job.attempt_begun_at = state, at, None, None
     job.save()
     new_event(job=job, what=what, at=at, by=by, reason=reason, detail=detail).save()
 

@@ -236,6 +236,11 @@ class Schedulable(models.Model):
         other people's code cannot delay the rest.
         """
 
+    @classmethod
+    def has_hook(cls) -> bool:
+        """Return whether the type has its own `before_publish()`."""
+        return cls.before_publish is not Schedulable.before_publish
+
     # Saving: one more door
 
     @classmethod
@@ -341,6 +346,13 @@ class State(models.TextChoices):
     CANCELLED = "cancelled", pgettext_lazy("state", "cancelled")
 
 
+def lane_of(model: type[models.Model] | None, kind: str) -> str:
+    """Return the lane that runs jobs of that kind for items of that type."""
+    if kind == Kind.PUBLISH and model and issubclass(model, Schedulable) and model.has_hook():
+        return str(settings.SLOW_LANE)
+    return str(settings.PUBLISH_LANE)
+
+
 # A job in one of these has still to run.
 OPEN_STATES = (State.WAITING, State.RETRYING)
 
@@ -400,6 +412,10 @@ class Job(models.Model):
         related_name="+",
         verbose_name=_("scheduled by"),
     )
+    # When the attempt began that is being made now; left standing by a worker that died over it.
+    attempt_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When the people concerned were told that it has failed for good.
+    told_at = models.DateTimeField(_("told at"), null=True, blank=True, editable=False)
     # Which row of the queue table wakes a worker for this job. No foreign key: messages come and
     # go by themselves, and losing one must not touch the job.
     message_id = models.BigIntegerField(_("message"), null=True, blank=True)
@@ -439,10 +455,22 @@ class Job(models.Model):
             ),
             models.Index(fields=["run_at", "id"], name="job_run_at"),
             models.Index(fields=["content_type", "object_id", "id"], name="job_item"),
+            # Failures whose e-mail has still to be sent: the sweep asks for them.
+            models.Index(
+                fields=["finished_at"],
+                name="job_untold",
+                condition=Q(state=State.FAILED, told_at=None),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.item_label}"
+
+    @property
+    def lane(self) -> str:
+        """Return the lane whose workers run it: `slow` when its type has a hook."""
+        model = ContentType.objects.get_for_id(self.content_type_id).model_class()
+        return lane_of(model, self.kind)
 
     @property
     def is_open(self) -> bool:
@@ -512,3 +540,26 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.what} {self.at:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+# Workers
+
+
+class Heartbeat(models.Model):
+    """One running cluster: which lane, where, and when it last finished something."""
+
+    # The number that its claims in the queue table carry.
+    owner = models.IntegerField(primary_key=True)
+    lane = models.CharField(max_length=100)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    started_at = models.DateTimeField(db_default=ClockTimestamp())
+    beat_at = models.DateTimeField(db_default=ClockTimestamp())
+    # The host's clock minus the database's.
+    clock_ahead_ms = models.FloatField(default=0)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.lane} on {self.host}, process {self.pid}"

@@ -42,12 +42,6 @@ class NotPublishable(ProblemsError):
     code = "not_publishable"
 
 
-class StoppedByItsType(DomainError):
-    """What its type does before it goes live has failed."""
-
-    code = "not_publishable"
-
-
 class EndNotAfterStart(DomainError):
     """The end must come after the start."""
 
@@ -206,22 +200,27 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
     """
     Publish an item at once, whatever is scheduled for it; an end in the future stays.
 
-    :returns: the finished job that records it.
+    An item whose type has a `before_publish` is left to the worker, due at once: a hook may take
+    long, and has no business in a web process.
+
+    :returns: the finished job that records it; with a hook, the open one.
     :raises InvalidTransition: it is live already.
-    :raises StoppedByItsType: its `before_publish` raised something.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises ItemNotFound: it has been deleted.
     """
     locked = _lock(item)
     _require_transition(locked.row, Status.PUBLISHED)
     _require_publishable(locked.row)
-    _let_the_type_work(locked.row)
     now = ledger.database_now()
     end = locked.row.unpublish_at
     if end is not None and end <= now:
         end = None
-    _write(locked, status=Status.PUBLISHED, publish_at=now, published_at=now, unpublish_at=end)
-    job = _record_by_hand(locked, Kind.PUBLISH, at=now, by=by, reason=reason)
+    if locked.row.has_hook():
+        _write(locked, status=Status.SCHEDULED, publish_at=now, unpublish_at=end)
+        job = _set_job(locked, Kind.PUBLISH, now, at=now, by=by, reason=reason)
+    else:
+        _write(locked, status=Status.PUBLISHED, publish_at=now, published_at=now, unpublish_at=end)
+        job = _record_by_hand(locked, Kind.PUBLISH, at=now, by=by, reason=reason)
     _set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
     return job
 
@@ -417,12 +416,3 @@ def _invalid_transition(row: Schedulable, wanted: Status) -> InvalidTransition:
 def _require_publishable(row: Schedulable) -> None:
     if problems := row.publish_problems():
         raise NotPublishable(problems)
-
-
-def _let_the_type_work(row: Schedulable) -> None:
-    try:
-        row.before_publish()
-    except DomainError:
-        raise
-    except Exception as error:  # whatever a type's own code raises
-        raise StoppedByItsType(f"{StoppedByItsType.default_message()} {error}") from error

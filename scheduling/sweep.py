@@ -17,13 +17,13 @@ from typing import NamedTuple
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Model, OuterRef, Q
 from django.utils.translation import gettext_noop
 from django_q.models import OrmQ
 
-from scheduling import ledger, queue
+from scheduling import ledger, queue, telling
 from scheduling.drain import drain
-from scheduling.models import Job, Kind, Schedulable, Status, schedulable_models
+from scheduling.models import Job, Kind, Schedulable, Status, lane_of, schedulable_models
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ BATCH = 1000
 CLOSE_LOOK = timedelta(hours=1)
 
 WITHOUT_MESSAGE = """
-    SELECT job.id, job.next_attempt_at
+    SELECT job.id, job.next_attempt_at, job.kind, job.content_type_id
     FROM scheduling_job AS job
     WHERE job.state IN ('waiting', 'retrying')
       AND job.next_attempt_at <= %(until)s
@@ -43,7 +43,7 @@ WITHOUT_MESSAGE = """
 """
 
 STILL_WITHOUT = """
-    SELECT job.id, job.next_attempt_at
+    SELECT job.id, job.next_attempt_at, job.kind, job.content_type_id
     FROM scheduling_job AS job
     WHERE job.id = ANY(%s)
       AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
@@ -89,6 +89,8 @@ def sweep(*, everything: bool = True) -> Swept:
     messages = restore_messages(until)
     if not everything and _messages_are_missing_after(horizon):
         messages += restore_messages(None)
+    if telling.untold_exist():
+        queue.put_telling()
     if adopted or messages:
         logger.warning("The sweep gave %d items a job and %d jobs a message.", adopted, messages)
     return Swept(drained=drained, adopted=adopted, messages=messages)
@@ -113,16 +115,19 @@ def restore_messages(until: datetime | None) -> int:
                     "limit": BATCH,
                 },
             )
-            found: Sequence[tuple[int, datetime]] = cursor.fetchall()
+            found: Sequence[tuple[int, datetime, str, int]] = cursor.fetchall()
             # Another sweep may have given them one between this query's look and its locks.
-            cursor.execute(STILL_WITHOUT, [[job_id for job_id, _ in found]])
-            wanted: Sequence[tuple[int, datetime]] = cursor.fetchall()
+            cursor.execute(STILL_WITHOUT, [[job_id for job_id, *_ in found]])
+            wanted = [
+                queue.Wake(job_id, at, lane_of(_model(content_type_id), kind))
+                for job_id, at, kind, content_type_id in cursor.fetchall()
+            ]
             if wanted:
-                cursor.execute(LINK, [[job_id for job_id, _ in wanted], queue.put_many(wanted)])
+                cursor.execute(LINK, [[wake.job_id for wake in wanted], queue.put_many(wanted)])
         restored += len(wanted)
         if len(found) < BATCH:
             return restored
-        job_id, at = found[-1]
+        job_id, at, *_ = found[-1]
         after = (at, job_id)
 
 
@@ -133,8 +138,13 @@ def _messages_are_missing_after(horizon: datetime) -> bool:
     So far ahead only jobs have messages, one each.
     """
     jobs = Job.objects.open().filter(next_attempt_at__gt=horizon).count()
-    messages = OrmQ.objects.filter(key=settings.PUBLISH_LANE, lock__gt=horizon).count()
+    lanes = (settings.PUBLISH_LANE, settings.SLOW_LANE)
+    messages = OrmQ.objects.filter(key__in=lanes, lock__gt=horizon).count()
     return bool(messages < jobs)
+
+
+def _model(content_type_id: int) -> type[Model] | None:
+    return ContentType.objects.get_for_id(content_type_id).model_class()
 
 
 def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:

@@ -7,29 +7,57 @@ everything else is read anew.
 
 import logging
 
+from django.conf import settings
 from django.db import DatabaseError
+from django_q.conf import Conf
 
-from scheduling import attempts, drain
+from scheduling import attempts, drain, ledger, queue, telling
 from scheduling import sweep as sweeping
 
 logger = logging.getLogger(__name__)
 
 
 def run_job(job_id: int) -> None:
-    """Do everything that is due; then, if this job is still open and due, do it alone."""
-    try:
-        drain.drain()
-    except DatabaseError:
-        # What the drain could not do must not keep this job from its own attempt.
-        logger.exception("The drain broke off.")
+    """
+    Do everything that is due; then, if this job is still open and due, do it alone.
+
+    In the `slow` lane the job alone: its workers may be busy for long.
+    """
+    if Conf.CLUSTER_NAME == settings.PUBLISH_LANE:
+        try:
+            attempts.patiently(drain.drain)
+        except DatabaseError:
+            # What the drain could not do must not keep this job from its own attempt.
+            logger.exception("The drain broke off.")
+        if attempts.hand_over(job_id):
+            return
     attempts.run_alone(job_id)
 
 
 def catch_up() -> int:
     """Do everything that is due; return how many jobs succeeded."""
-    return drain.drain()
+    return attempts.patiently(drain.drain)
 
 
 def sweep(everything: bool = True) -> dict[str, int]:
     """Mend what has come apart, and do what is overdue; see `scheduling.sweep`."""
     return sweeping.sweep(everything=everything)._asdict()
+
+
+def tell_failures() -> int:
+    """E-mail the people concerned about what has failed for good; return how many mails went."""
+    return telling.tell_failures()
+
+
+def give_up(job_id: int, why: str) -> None:
+    """Count an attempt for a job whose message was handed out again and again, to no end."""
+    attempts.give_up(job_id, why)
+
+
+def bury(message_id: int, why: str) -> None:
+    """Take a message that nobody can do anything with out of the queue, into the failed tasks."""
+    queue.bury(message_id, why, at=ledger.database_now())
+
+
+def beat() -> None:
+    """Do nothing: that this comes through shows that the cluster moves; see `scheduling.pulse`."""

@@ -65,7 +65,7 @@ def plain_broker(lane: str = "publish") -> TimedBroker:
 
 
 def put(*times: datetime) -> list[int]:
-    return queue.put_many(list(enumerate(times)))
+    return queue.put_many([queue.Wake(n, at, "publish") for n, at in enumerate(times)])
 
 
 def ids(claimed: Claimed) -> list[int | None]:
@@ -293,7 +293,9 @@ class TestItsSleep:
 
         due = database_now() + timedelta(seconds=0.3)
         start = monotonic()
-        [_, earlier] = queue.put_many([(1, FAR_OFF), (2, due)])
+        [_, earlier] = queue.put_many(
+            [queue.Wake(1, FAR_OFF, "publish"), queue.Wake(2, due, "publish")]
+        )
 
         claimed, at = waiting.result(SECONDS)
         assert ids(claimed) == [earlier]
@@ -543,7 +545,7 @@ class TestItsStatements:
     def test_to_claim_reads_by_the_index_only_what_is_due(self, due: int) -> None:
         put(*[LONG_AGO] * due)
 
-        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60)
+        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60, owner=1)
 
         [by_index] = [step for step in steps if step.get("Index Name") == "armo_ormq_due"]
         assert by_index["Actual Rows"] == due

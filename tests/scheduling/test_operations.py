@@ -21,7 +21,6 @@ from scheduling.operations import (
     InvalidTransition,
     NotInFuture,
     NotPublishable,
-    StoppedByItsType,
 )
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import everything, history, last_event, open_jobs, row, wakes_at
@@ -581,30 +580,21 @@ class TestPublishNow:
         assert history(job) == [What.SUCCEEDED]
         assert (last_event(job).by, last_event(job).reason) == (editor, "속보")
 
-    def test_lets_the_type_do_its_work_before_and_stop_it(
-        self, monkeypatch: pytest.MonkeyPatch
+    def test_leaves_a_type_with_a_hook_to_the_slow_lane(
+        self, monkeypatch: pytest.MonkeyPatch, editor: User
     ) -> None:
-        def hook(story: Story) -> None:
-            raise ConnectionError("the search index cannot be reached")
+        monkeypatch.setattr(Story, "before_publish", lambda story: 1 / 0)
+        story = StoryFactory(scheduled=True)
+        before = database_now()
 
-        monkeypatch.setattr(Story, "before_publish", hook)
-        story = StoryFactory()
+        job = operations.publish_now(item=story, by=editor)
 
-        with pytest.raises(StoppedByItsType, match="the search index cannot be reached"):
-            operations.publish_now(item=story, by=None)
-
-        assert row(story).status == Status.DRAFT
-
-    def test_counts_as_live_from_after_the_work_of_the_type(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        done: list[datetime] = []
-        monkeypatch.setattr(Story, "before_publish", lambda story: done.append(database_now()))
-        story = StoryFactory()
-
-        operations.publish_now(item=story, by=None)
-
-        assert row(story).published_at >= done[0]
+        saved = row(story)
+        assert (saved.status, saved.publish_at) == (Status.SCHEDULED, job.run_at)
+        assert before <= job.run_at <= database_now()
+        assert (job.state, last_event(job).by) == (State.WAITING, editor)
+        message = OrmQ.objects.get()
+        assert (message.key, message.lock) == ("slow", job.run_at)
 
     def test_cancels_what_was_scheduled_and_its_message(self, editor: User) -> None:
         story = StoryFactory(scheduled=True)

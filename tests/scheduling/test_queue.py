@@ -20,13 +20,13 @@ class TestPut:
         ids=["future", "past", "the last there is"],
     )
     def test_locks_the_message_until_that_very_microsecond(self, at: datetime) -> None:
-        message_id = queue.put(job_id=7, at=at)
+        message_id = queue.put(job_id=7, at=at, lane="publish")
 
         message = OrmQ.objects.get(pk=message_id)
         assert (message.key, message.lock) == ("publish", at)
 
     def test_calls_the_task_with_the_job(self) -> None:
-        queue.put(job_id=7, at=FAR_OFF)
+        queue.put(job_id=7, at=FAR_OFF, lane="publish")
 
         task = SignedPackage.loads(OrmQ.objects.get().payload)
         assert (task["func"], task["args"]) == ("scheduling.tasks.run_job", (7,))
@@ -34,7 +34,7 @@ class TestPut:
 
     def test_joins_the_transaction_of_the_caller(self) -> None:
         with transaction.atomic():
-            queue.put(job_id=7, at=FAR_OFF)
+            queue.put(job_id=7, at=FAR_OFF, lane="publish")
             inside = OrmQ.objects.count()
             transaction.set_rollback(True)
 
@@ -45,7 +45,7 @@ class TestPutMany:
     def test_returns_the_ids_in_the_order_given_whatever_the_times(self) -> None:
         times = [FAR_OFF - timedelta(days=(n * 7919) % 1000) for n in range(500)]
 
-        ids = queue.put_many([(number, at) for number, at in enumerate(times)])
+        ids = queue.put_many([queue.Wake(number, at, "publish") for number, at in enumerate(times)])
 
         messages = OrmQ.objects.in_bulk(ids)
         assert [messages[pk].lock for pk in ids] == times
@@ -59,14 +59,14 @@ class TestPutMany:
 
 class TestTakeBack:
     def test_removes_those_messages_and_no_others(self) -> None:
-        ids = queue.put_many([(n, FAR_OFF) for n in range(4)])
+        ids = queue.put_many([queue.Wake(n, FAR_OFF, "publish") for n in range(4)])
 
         queue.take_back(ids[1:3])
 
         assert set(OrmQ.objects.values_list("pk", flat=True)) == {ids[0], ids[3]}
 
     def test_minds_neither_what_is_gone_nor_what_never_was(self) -> None:
-        [message_id] = queue.put_many([(1, FAR_OFF)])
+        [message_id] = queue.put_many([queue.Wake(1, FAR_OFF, "publish")])
         queue.take_back([message_id])
 
         queue.take_back([message_id, None, 2**62])

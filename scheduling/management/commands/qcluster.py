@@ -4,7 +4,8 @@ import os
 import sys
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
 
 from scheduling import cluster
 from scheduling.management import base
@@ -28,14 +29,15 @@ class Command(base.OneLineCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Start the cluster, wait for its end, leave with its exit code."""
-        lane = options["cluster_name"]
-        if lane and os.environ.get("Q_CLUSTER_NAME") != lane:
-            # django-q2 has read the variable already, when it was imported: begin anew.
-            os.environ["Q_CLUSTER_NAME"] = lane
-            os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 (this very command)
+        """Start the lanes, wait for their end, leave with the exit code."""
+        lanes = [settings.PUBLISH_LANE, *settings.Q_CLUSTER["ALT_CLUSTERS"]]
+        one = options["cluster_name"] or os.environ.get("Q_CLUSTER_NAME")
+        if one and one not in lanes:
+            raise CommandError(
+                f"There is no lane {one}. There are: {', '.join(lanes)}.",
+                returncode=base.WRONG_USAGE,
+            )
         cluster.name_connections()
-        worker = cluster.Cluster()
-        worker.stop_asked = options["run_once"]
-        if code := worker.run():
+        supervisor = cluster.Supervisor([one] if one else lanes)
+        if code := supervisor.run(once=options["run_once"]):
             sys.exit(code)
