@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test messages format clean
+.PHONY: help run stop check lint types contracts migrations test chaos messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -31,8 +31,11 @@ migrations: .venv/dev | .env ## Whether a model has changed without its migratio
 test: .venv/dev | .env ## Every test, on a real database
 	@$(BIN)/pytest
 
+chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), JSON
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
 messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
-	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html --no-location --no-wrap
+	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap
 	@$(BIN)/pybabel compile --domain=django --directory=armo/locale --statistics
 
 format: .venv/dev ## Lay out the code, and mend what can be mended without thought

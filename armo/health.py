@@ -1,8 +1,20 @@
-"""Routes that monitors ask."""
+"""
+Routes that monitors ask.
 
+They answer within seconds whatever is broken, need no login, and tell nothing that is secret: no
+titles, no hosts.
+"""
+
+from collections.abc import Sequence
+
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+
+from scheduling import diagnosis
+
+UNREACHABLE = "The database cannot be reached."
 
 
 @never_cache
@@ -10,3 +22,48 @@ from django.views.decorators.http import require_safe
 def live(request: HttpRequest) -> JsonResponse:
     """Answer 200 while this web process can answer at all; it looks at nothing else."""
     return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def ready(request: HttpRequest) -> JsonResponse:
+    """Answer 200 while requests can be served: the database is there, and migrated."""
+    try:
+        if not diagnosis.database().ok:
+            return _answer([UNREACHABLE])
+        return _answer([] if _Migrated.is_known or _is_migrated() else ["It is not migrated."])
+    except (DatabaseError, InterfaceError):
+        return _answer([UNREACHABLE])
+
+
+@never_cache
+@require_safe
+def publisher(request: HttpRequest) -> JsonResponse:
+    """Answer 200 while a worker is connected, the queue moves, and nothing is overdue."""
+    try:
+        state = diagnosis.publisher()
+    except (DatabaseError, InterfaceError):
+        return _answer([UNREACHABLE])
+    return _answer(
+        state.problems(),
+        worker_connections=state.connections,
+        seconds_since_beat=state.seconds_since_beat,
+        oldest_overdue_seconds=state.overdue_seconds,
+    )
+
+
+class _Migrated:
+    """Whether the database was found migrated: the code of a process does not change."""
+
+    is_known = False
+
+
+def _is_migrated() -> bool:
+    _Migrated.is_known = diagnosis.migrations().ok
+    return _Migrated.is_known
+
+
+def _answer(reasons: Sequence[str], **facts: object) -> JsonResponse:
+    status = "unavailable" if reasons else "ok"
+    body = {"status": status, "reasons": list(reasons), **facts}
+    return JsonResponse(body, status=503 if reasons else 200)

@@ -28,7 +28,16 @@ from django.views.decorators.http import require_POST
 from armo.errors import DomainError
 from scheduling import operations
 from scheduling.forms import EndForm, ReasonForm, StartForm
-from scheduling.models import ALLOWED, Job, JobEvent, Kind, Schedulable, Status
+from scheduling.models import (
+    ALLOWED,
+    Job,
+    JobEvent,
+    Kind,
+    Schedulable,
+    State,
+    Status,
+    schedulable_models,
+)
 
 Text = str | Promise
 
@@ -76,7 +85,7 @@ def badge(value: str, label: Text) -> str:
 
 @dataclass(frozen=True)
 class Action:
-    """A button on an item's page: what a person fills in, and the one operation it calls."""
+    """A button on a page: what a person fills in, and the one operation it calls."""
 
     name: str
     label: Text
@@ -84,9 +93,9 @@ class Action:
     right: str
     operation: Callable[..., Job]
     form: type[ReasonForm]
-    # Looks at the item's row only. A button that is not offered may still be posted, by a page
-    # that is old: the operation then refuses.
-    is_offered: Callable[[Schedulable], bool]
+    # Looks at the row only: an item, or a job. A button that is not offered may still be posted, by
+    # a page that is old: the operation then refuses.
+    is_offered: Callable[[Any], bool]
 
 
 def _may_become(status: Status) -> Callable[[Schedulable], bool]:
@@ -164,6 +173,34 @@ ACTIONS = (
 )
 
 
+JOB_ACTIONS = (
+    Action(
+        name="cancel",
+        label=_("Cancel the job"),
+        done=_("The job is cancelled."),
+        right="schedule",
+        operation=operations.cancel,
+        form=ReasonForm,
+        is_offered=lambda job: job.is_open,
+    ),
+    Action(
+        name="rerun",
+        label=_("Run again"),
+        done=_("The job runs again."),
+        right="rerun",
+        operation=operations.rerun,
+        form=ReasonForm,
+        is_offered=lambda job: job.state == State.FAILED,
+    ),
+)
+
+
+class NotAllowed(DomainError):
+    """You have no right to do this."""
+
+    code = "permission_denied"
+
+
 def carry_out(
     request: HttpRequest, form: ReasonForm, operation: Callable[..., Job], done: Text
 ) -> None:
@@ -179,6 +216,40 @@ def carry_out(
         messages.error(request, str(refusal))
     else:
         messages.success(request, str(done))
+
+
+def on_each(
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    operation: Callable[[Any], object],
+    label: Text,
+    *,
+    title: Callable[[Any], str],
+    count: Callable[[int], str],
+) -> None:
+    """
+    Call the operation for each row; tell what was refused, and why, once a reason.
+
+    :param title: names a row in what is told.
+    :param count: says for how many it was done.
+    """
+    done = 0
+    refused: dict[str, list[str]] = defaultdict(list)
+    for row in rows.iterator():
+        try:
+            operation(row)
+        except DomainError as refusal:
+            refused[str(refusal)].append(title(row))
+        else:
+            done += 1
+    if done:
+        messages.success(request, f"{label}: {count(done)}")
+    for reason, titles in refused.items():
+        shown = ", ".join(f"“{title}”" for title in titles[:TITLES_SHOWN])
+        more = len(titles) - TITLES_SHOWN
+        if more > 0:
+            shown += ngettext(" and %(count)d more", " and %(count)d more", more) % {"count": more}
+        messages.error(request, f"{label}: {shown}: {reason}")
 
 
 def change_url(model: type[Model], pk: object) -> str:
@@ -323,27 +394,14 @@ class SchedulableAdmin(admin.ModelAdmin):
         operation: Callable[..., Job],
         label: Text,
     ) -> None:
-        """Call the operation for each item; tell what was refused, and why, once a reason."""
-        done = 0
-        refused: dict[str, list[str]] = defaultdict(list)
-        for item in items.iterator():
-            try:
-                operation(item=item, by=request.user)
-            except DomainError as refusal:
-                refused[str(refusal)].append(str(item))
-            else:
-                done += 1
-        if done:
+        def act(item: Schedulable) -> None:
+            operation(item=item, by=request.user)
+
+        def count(done: int) -> str:
             text = ngettext("%(count)d item done.", "%(count)d items done.", done)
-            messages.success(request, f"{label}: {text % {'count': done}}")
-        for reason, titles in refused.items():
-            shown = ", ".join(f"“{title}”" for title in titles[:TITLES_SHOWN])
-            more = len(titles) - TITLES_SHOWN
-            if more > 0:
-                shown += ngettext(" and %(count)d more", " and %(count)d more", more) % {
-                    "count": more
-                }
-            messages.error(request, f"{label}: {shown}: {reason}")
+            return text % {"count": done}
+
+        on_each(request, items, act, label, title=str, count=count)
 
 
 # The ledger
@@ -356,7 +414,7 @@ def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
 
 @admin.register(Job)
 class JobAdmin(admin.ModelAdmin):
-    """Jobs as they are. Nothing here is edited; an open one can be cancelled."""
+    """Jobs as they are. Nothing is edited; an open one can be cancelled, a failed one rerun."""
 
     change_form_template = "scheduling/job_change_form.html"
     list_display = (
@@ -373,6 +431,7 @@ class JobAdmin(admin.ModelAdmin):
     show_full_result_count = False
     ordering = ("-pk",)
     search_fields = ("item_title", "=object_id")
+    actions = ("rerun_selected",)
     fields = readonly_fields = (  # type: ignore[assignment]  # the stubs know names only
         "kind",
         "state_badge",
@@ -423,23 +482,52 @@ class JobAdmin(admin.ModelAdmin):
         """Refuse: `prune_jobs` is for that."""
         return False
 
-    def get_urls(self) -> list[URLPattern]:
-        """Give the button its address."""
-        view = self.admin_site.admin_view(require_POST(self._cancel))
-        return [path("<int:pk>/cancel/", view, name="scheduling_job_cancel"), *super().get_urls()]
+    def has_rerun_permission(self, request: HttpRequest) -> bool:
+        """Return whether the person may rerun jobs of any type."""
+        models: list[type[Model]] = [Job, *schedulable_models()]
+        return any(has_right(request, "rerun", model) for model in models)
 
-    def _cancel(self, request: HttpRequest, pk: int) -> HttpResponse:
+    @admin.action(permissions=["rerun"], description=_("Run again"))
+    def rerun_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        """Rerun each selected job."""
+
+        def rerun(job: Job) -> None:
+            if not _has_right_to(request, "rerun", job):
+                raise NotAllowed
+            assert request.user.is_authenticated  # the admin lets nobody else in
+            operations.rerun(job=job, by=request.user)
+
+        def title(job: Job) -> str:
+            return job.item_title or str(job)
+
+        def count(done: int) -> str:
+            text = ngettext("%(count)d job runs again.", "%(count)d jobs run again.", done)
+            return text % {"count": done}
+
+        on_each(request, jobs, rerun, _("Run again"), title=title, count=count)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Give each button its address, before the admin's own, which would match them too."""
+        view = self.admin_site.admin_view(require_POST(self._act))
+        urls = [
+            path(
+                f"<int:pk>/{action.name}/",
+                view,
+                {"action": action},
+                name=f"scheduling_job_{action.name}",
+            )
+            for action in JOB_ACTIONS
+        ]
+        return urls + super().get_urls()
+
+    def _act(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
         job = self.get_object(request, str(pk))
         if job is None:
             raise Http404
-        if not _may_cancel(request, job):
+        if not _has_right_to(request, action.right, job):
             raise PermissionDenied
-        carry_out(
-            request,
-            ReasonForm(request.POST),
-            partial(operations.cancel, job=job),
-            _("The job is cancelled."),
-        )
+        form = action.form(request.POST)
+        carry_out(request, form, partial(action.operation, job=job), action.done)
         return redirect(change_url(Job, pk))
 
     def render_change_form(
@@ -451,11 +539,17 @@ class JobAdmin(admin.ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        """Add the job's history, and the button."""
+        """Add the job's history, and its buttons."""
         context["events"] = history(obj.events.all())
-        if obj.is_open and _may_cancel(request, obj):
-            context["cancel_url"] = reverse("admin:scheduling_job_cancel", args=[obj.pk])
-            context["cancel_form"] = ReasonForm()
+        context["buttons"] = [
+            {
+                "action": action,
+                "form": action.form(auto_id=f"{action.name}_%s"),
+                "url": reverse(f"admin:scheduling_job_{action.name}", args=[obj.pk]),
+            }
+            for action in JOB_ACTIONS
+            if _has_right_to(request, action.right, obj) and action.is_offered(obj)
+        ]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
 
@@ -463,10 +557,11 @@ def _model_of(job: Job) -> type[Model] | None:
     return ContentType.objects.get_for_id(job.content_type_id).model_class()
 
 
-def _may_cancel(request: HttpRequest, job: Job) -> bool:
+def _has_right_to(request: HttpRequest, right: str, job: Job) -> bool:
+    """Return whether the person may do this to all jobs, or to those of this job's type."""
     model = _model_of(job)
-    return has_right(request, "schedule", Job) or (
-        model is not None and has_right(request, "schedule", model)
+    return has_right(request, right, Job) or (
+        model is not None and has_right(request, right, model)
     )
 
 

@@ -57,10 +57,15 @@ class AttemptsUsedUp(DomainError):
 
 
 class WorkerDied(Exception):
-    """The worker ended in the middle of the attempt: killed, out of memory, or its host went."""
+    """The worker ended in the middle of the attempt."""
 
-    def __str__(self) -> str:
-        return str(self.__doc__)
+    def __init__(self) -> None:
+        super().__init__(
+            gettext_noop(
+                "The worker ended in the middle of it: it was killed, ran out of memory,"
+                " or its host went away."
+            )
+        )
 
 
 class NeverEnded(Exception):
@@ -241,7 +246,7 @@ def _begin(job_id: int) -> _Answer:
             queue.put(job_id=job_id, at=now + left, lane=job.lane)
             return _Answer.OVER
         _retry_or_fail(job, WorkerDied(), at=now)
-        # django-q2 has not heard of that attempt's end.
+        # django-q2 has not heard of the end of that attempt.
         task = {"name": f"job {job_id}", "func": RUN_JOB, "args": (job_id,)}
         queue.keep_failure(task, str(WorkerDied()), at=now)
         if not job.is_open or job.next_attempt_at > now:
@@ -292,8 +297,7 @@ def _change(job_id: int, version: int | None) -> None:
     if item is None:
         raise ItemNotFound
     if not _can_lock(item):
-        job.attempts -= 1  # it was not tried
-        _wait(job, BUSY_PAUSE)
+        _put_off(job, BUSY_PAUSE)
         return
     item.refresh_from_db()
     if job.kind == Kind.UNPUBLISH:
@@ -302,8 +306,7 @@ def _change(job_id: int, version: int | None) -> None:
         _publish(job, item)
     else:
         # Somebody has changed what the hook has checked: it has to see that too.
-        job.attempts -= 1
-        _wait(job, BUSY_PAUSE)
+        _put_off(job, BUSY_PAUSE)
 
 
 def _publish(job: Job, item: Schedulable) -> None:
@@ -322,8 +325,7 @@ def _publish(job: Job, item: Schedulable) -> None:
 
 def _unpublish(job: Job, item: Schedulable) -> None:
     if item.status == Status.SCHEDULED and item.unpublish_at == job.run_at:
-        job.attempts -= 1  # it was not tried
-        _wait(job, UNPUBLISHED_YET_PAUSE)
+        _put_off(job, UNPUBLISHED_YET_PAUSE)
     elif item.status != Status.PUBLISHED or item.unpublish_at != job.run_at:
         _follow(item)
     else:
@@ -374,8 +376,7 @@ def _record(job_id: int, error: BaseException) -> None:
     item = job.find_item()
     if item is not None and not _can_lock(item):
         # Somebody is changing the item just now: the attempt is made again on what they leave.
-        job.attempts -= 1
-        _wait(job, BUSY_PAUSE)
+        _put_off(job, BUSY_PAUSE)
         return
     _retry_or_fail(job, error, at=ledger.database_now())
 
@@ -403,7 +404,7 @@ def _pause_after(job: Job, error: BaseException) -> timedelta:
     """Return how long the job waits for its next attempt."""
     if isinstance(error, CUT_OFF) and job.attempts <= 1:
         return timedelta(0)
-    delay = settings.RETRY_DELAYS[job.attempts - 1]
+    delay = settings.RETRY_DELAYS[max(job.attempts, 1) - 1]
     # A tenth either way, so that what failed together does not come back together.
     return timedelta(seconds=delay * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
 
@@ -470,6 +471,13 @@ def _can_lock(item: Schedulable) -> bool:
 def _wait(job: Job, pause: timedelta) -> None:
     """Have the job taken up a little later."""
     ledger.wake(job=job, at=ledger.database_now() + pause)
+
+
+def _put_off(job: Job, pause: timedelta) -> None:
+    """Take back an attempt that came to nothing, and have the job taken up a little later."""
+    # It may be 0 already: whoever moved the job meanwhile gave it a new start.
+    job.attempts = max(job.attempts - 1, 0)
+    _wait(job, pause)
 
 
 def _wake_again(job_id: int) -> None:

@@ -32,6 +32,7 @@ LOOP_SECONDS = 1.0
 # It asks the database again at least this often, also when nothing was notified.
 LONGEST_SLEEP_SECONDS = 10.0
 FULL_SWEEP_SECONDS = 3600.0
+SECOND_SWEEP_SECONDS = 5.0
 # A task that does nothing goes through every process this often, to show that all of them move.
 BEAT_SECONDS = 3.0
 # A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
@@ -281,6 +282,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if everything:
             self.full_sweep_at = now + FULL_SWEEP_SECONDS
         self.sweep_at = now + settings.SWEEP_EVERY
+        if after_outage:
+            # What the outage caught in the middle may have come to an end only after this one.
+            self.sweep_at = min(self.sweep_at, now + SECOND_SWEEP_SECONDS)
         sweep = self._seal("scheduling.tasks.sweep", everything, name="sweep")
         drain = self._seal("scheduling.tasks.catch_up", name="catch up")
         return [sweep, *[drain] * (Conf.WORKERS - 1 if after_outage else 0)]

@@ -119,9 +119,7 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
 
     def spawn_process(self, target: Callable[..., None], *args: Any) -> Any:
         """Fork a child that ends when this process does."""
-        name = (
-            f"{Conf.CLUSTER_NAME}-{len(self.pool) + 1}" if target is worker else Conf.CLUSTER_NAME
-        )
+        name = self._free_name() if target is worker else Conf.CLUSTER_NAME
         process = stock.get_mp_context().Process(
             target=_with_parent, args=(os.getpid(), target, args), name=name, daemon=True
         )
@@ -130,6 +128,11 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
             self.pool.append(process)
         process.start()
         return process
+
+    def _free_name(self) -> str:
+        taken = {process.name for process in self.pool}
+        numbers = range(1, len(taken) + 2)
+        return next(n for n in (f"{Conf.CLUSTER_NAME}-{i}" for i in numbers) if n not in taken)
 
     def _children(self) -> Sequence[Any]:
         return [self.pusher, self.monitor, *self.pool]
@@ -273,12 +276,16 @@ class Lane:
         self.is_up, self.starts_in_vain = True, 0
 
     def note_end(self) -> None:
-        """Plan the next start: at once, or after a pause when it breaks again and again."""
+        """Note that its cluster has ended, and plan the next."""
         assert self.pipe
         self.pipe.close()
         self.pipe = None
         # Only these can still have claims that the database takes for a living owner's.
         self.dead_owners = [*self.dead_owners, self.owner][-10:]
+        self.plan_next_start()
+
+    def plan_next_start(self) -> None:
+        """Have it started at once, or after a pause when it breaks again and again."""
         steady = monotonic() - self.started_at > STEADY_SECONDS
         self.pause = (
             0 if steady else min(max(2 * self.pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
@@ -371,7 +378,7 @@ class Supervisor:
         while not self.stop_asked:
             for lane in self.lanes:
                 if lane.start_at is not None and monotonic() >= lane.start_at:
-                    lane.start()
+                    self._start(lane)
             self._wait_for_news()
             if any(lane.starts_in_vain >= MOST_STARTS for lane in self.lanes):
                 logger.critical("A lane cannot be started; the worker gives up.")
@@ -387,6 +394,13 @@ class Supervisor:
         self.stop()
         logger.info("Worker stopped.")
         return 0
+
+    def _start(self, lane: Lane) -> None:
+        try:
+            lane.start()
+        except OSError as error:  # no memory, no process left: it may be better in a moment
+            logger.critical("Lane %s cannot be started: %s", lane.name, error)
+            lane.plan_next_start()
 
     def _wait_for_news(self) -> None:
         """Wait for a signal, a lane's end or word, or the time to start one again."""

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connection
 from django_q.models import OrmQ
 
-from scheduling import ledger
+from scheduling import ledger, pulse
 from scheduling.models import Job, JobEvent, Schedulable, Status
 
 
@@ -103,21 +102,10 @@ def _message(job: Job, now: datetime) -> Finding:
 
 
 def _worker() -> Finding:
-    connected = count_worker_connections()
+    connected = pulse.count_worker_connections()
     if not connected:
         return Finding("worker", "None is connected. Start manage.py qcluster.", False)
     return Finding("worker", f"Connected, with {connected} connections.")
-
-
-def count_worker_connections() -> int:
-    """Query how many connections workers have to this database; 0 is no worker."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE application_name = 'armo-worker' AND datname = current_database()"
-        )
-        [count] = cursor.fetchone()
-    return int(count)
 
 
 def _utc(at: datetime) -> str:

@@ -230,10 +230,15 @@ class Schedulable(models.Model):
 
     def before_publish(self) -> None:
         """
-        Do the type's own work just before the item goes live; raise to stop it.
+        Do the type's own checks and work just before the item goes live; raise to stop it.
 
-        A type that overrides this is published one item at a time, outside the drain, so that
-        other people's code cannot delay the rest.
+        It runs alone, in a process of its own, `HOOK_TIMEOUT` seconds at most, in the `slow` lane:
+        it may talk to a network, and whatever it does delays nobody else. No lock is held
+        meanwhile. What it writes to the database is undone when it raises. It is called again when
+        the item was changed meanwhile, or when its process ended: it must be safe to repeat.
+
+        A `DomainError` fails the job at once; any other exception is retried after
+        `RETRY_DELAYS`. docs/extending.md has an example.
         """
 
     @classmethod
@@ -346,6 +351,16 @@ class State(models.TextChoices):
     CANCELLED = "cancelled", pgettext_lazy("state", "cancelled")
 
 
+# Which time of an item a job of each kind mirrors, and which items ask for one.
+WISHES = {
+    Kind.PUBLISH: ("publish_at", Q(status=Status.SCHEDULED)),
+    Kind.UNPUBLISH: (
+        "unpublish_at",
+        Q(status__in=(Status.SCHEDULED, Status.PUBLISHED), unpublish_at__isnull=False),
+    ),
+}
+
+
 def lane_of(model: type[models.Model] | None, kind: str) -> str:
     """Return the lane that runs jobs of that kind for items of that type."""
     if kind == Kind.PUBLISH and model and issubclass(model, Schedulable) and model.has_hook():
@@ -455,6 +470,12 @@ class Job(models.Model):
             ),
             models.Index(fields=["run_at", "id"], name="job_run_at"),
             models.Index(fields=["content_type", "object_id", "id"], name="job_item"),
+            # What is over, the oldest first, whatever its due time: pruning asks for it.
+            models.Index(
+                fields=["finished_at", "id"],
+                name="job_finished",
+                condition=Q(finished_at__isnull=False),
+            ),
             # Failures whose e-mail has still to be sent: the sweep asks for them.
             models.Index(
                 fields=["finished_at"],

@@ -48,6 +48,18 @@ class EndNotAfterStart(DomainError):
     code = "validation_error"
 
 
+class JobNotFound(DomainError):
+    """There is no such job."""
+
+    code = "not_found"
+
+
+class ItemHasMovedOn(DomainError):
+    """Since the job failed, its item has moved on."""
+
+    code = "invalid_transition"
+
+
 class _Keep:
     """Says that the item's end stays as it is."""
 
@@ -246,6 +258,38 @@ def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str
     return _record_by_hand(locked, Kind.UNPUBLISH, at=now, by=by, reason=reason)
 
 
+@transaction.atomic
+def rerun(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
+    """
+    Run a failed job again: the same job, due at once, with its time and its history.
+
+    :returns: the job, open again.
+    :raises InvalidTransition: the job has not failed.
+    :raises ItemNotFound: its item, or the whole type, has been deleted.
+    :raises ItemHasMovedOn: the item does not ask for this any more.
+    :raises NotPublishable: something is still missing, see `publish_problems()`.
+    :raises JobNotFound: the job has been pruned.
+    """
+    locked = _lock_for_rerun(job)
+    row = locked.row
+    now = ledger.database_now()
+    if job.kind == Kind.PUBLISH:
+        _write(locked, status=Status.SCHEDULED)
+        end = row.unpublish_at
+        _set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
+    # A new start: all attempts are to be had again, and a new failure is told again.
+    job.state, job.attempts, job.finished_at, job.told_at = State.WAITING, 0, None, None
+    ledger.wake(job=job, at=now)
+    ledger.new_event(job=job, what=What.RERUN, at=now, by=by, reason=reason).save()
+    return job
+
+
+@transaction.atomic
+def check_rerun(*, job: Job) -> None:
+    """Raise what `rerun` would raise just now, and change nothing."""
+    _lock_for_rerun(job)
+
+
 # Following changes that no operation made
 
 
@@ -312,6 +356,60 @@ def _item_of_open(job: Job) -> Schedulable:
     if _lock(item).jobs.get(job.kind) != job:
         raise InvalidTransition(gettext("The job has already run or been cancelled."))
     return item
+
+
+def _lock_for_rerun(job: Job) -> _Locked:
+    """
+    Lock a failed job and its item, and read both anew; raise what keeps it from running again.
+
+    :raises: see `rerun`.
+    """
+    item = job.find_item()
+    locked = None if item is None else _lock(item)
+    try:
+        job.refresh_from_db(from_queryset=Job.objects.select_for_update())
+    except Job.DoesNotExist as error:
+        raise JobNotFound from error
+    if job.state != State.FAILED:
+        raise InvalidTransition(
+            gettext("Only a failed job can be run again; this one is %(state)s.")
+            % {"state": State(job.state).label}
+        )
+    if locked is None:
+        raise ItemNotFound
+    if job.kind == Kind.PUBLISH:
+        _require_still_to_publish(locked, job)
+    else:
+        _require_still_to_end(locked, job)
+    return locked
+
+
+def _require_still_to_publish(locked: _Locked, job: Job) -> None:
+    row = locked.row
+    assert job.finished_at is not None  # it has failed
+    was_live_since = row.published_at is not None and row.published_at >= job.finished_at
+    if Kind.PUBLISH in locked.jobs or row.status == Status.SCHEDULED:
+        raise ItemHasMovedOn(gettext("It has been scheduled anew since."))
+    if row.status == Status.PUBLISHED or was_live_since:
+        raise ItemHasMovedOn(gettext("It has been published since."))
+    if row.status != Status.FAILED:
+        raise ItemHasMovedOn(gettext("Its schedule has been given up since."))
+    if row.publish_at != job.run_at or ledger.last_job(item=row, kind=Kind.PUBLISH) != job:
+        raise ItemHasMovedOn(gettext("It has been given another time since."))
+    if row.unpublish_at is not None and row.unpublish_at <= ledger.database_now():
+        # It would go live and be taken down at once.
+        raise ItemHasMovedOn(gettext("Its end has passed since. Schedule it anew."))
+    _require_publishable(row)
+
+
+def _require_still_to_end(locked: _Locked, job: Job) -> None:
+    row = locked.row
+    if row.status != Status.PUBLISHED:
+        raise ItemHasMovedOn(gettext("It has been taken down since."))
+    if Kind.UNPUBLISH in locked.jobs or row.unpublish_at not in (None, job.run_at):
+        raise ItemHasMovedOn(gettext("It has been given another end since."))
+    if row.unpublish_at is None:
+        raise ItemHasMovedOn(gettext("Its end has been given up since."))
 
 
 def _write(locked: _Locked, **fields: object) -> None:

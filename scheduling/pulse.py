@@ -22,10 +22,10 @@ BEAT = "scheduling.tasks.beat"
 
 WRITE = """
     INSERT INTO scheduling_heartbeat (owner, lane, host, pid, clock_ahead_ms)
-    VALUES (%(owner)s, %(lane)s, %(host)s, %(pid)s, 0)
+    VALUES (%(owner)s, %(lane)s, %(host)s, %(pid)s,
+            1000 * extract(epoch FROM %(here)s - clock_timestamp()))
     ON CONFLICT (owner) DO UPDATE
-    SET beat_at = clock_timestamp(),
-        clock_ahead_ms = 1000 * extract(epoch FROM %(here)s - clock_timestamp())
+    SET beat_at = clock_timestamp(), clock_ahead_ms = excluded.clock_ahead_ms
 """
 
 
@@ -65,10 +65,25 @@ def beat_within_a_batch() -> None:
         beat()
 
 
-def forget(*owners: int) -> None:
-    """Delete the beats of clusters that have ended; never raises."""
+def forget(owner: int) -> None:
+    """Delete the beat of a cluster that ends, and those that ended long ago; never raises."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM scheduling_heartbeat WHERE owner = ANY(%s)", [list(owners)])
+            cursor.execute(
+                "DELETE FROM scheduling_heartbeat"
+                " WHERE owner = %s OR beat_at < clock_timestamp() - interval '1 day'",
+                [owner],
+            )
     except (DatabaseError, InterfaceError) as error:
         logger.debug("Beats are left: %s", error)
+
+
+def count_worker_connections() -> int:
+    """Query how many connections workers have to this database; 0 is no worker."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'armo-worker' AND datname = current_database()"
+        )
+        [count] = cursor.fetchone()
+    return int(count)

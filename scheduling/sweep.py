@@ -23,7 +23,7 @@ from django_q.models import OrmQ
 
 from scheduling import ledger, queue, telling
 from scheduling.drain import drain
-from scheduling.models import Job, Kind, Schedulable, Status, lane_of, schedulable_models
+from scheduling.models import WISHES, Job, Kind, Schedulable, State, lane_of, schedulable_models
 
 logger = logging.getLogger(__name__)
 
@@ -56,15 +56,6 @@ LINK = """
     WHERE job.id = link.job_id
 """
 
-# Which time of an item a job of each kind mirrors, and which items ask for one.
-WISHES = {
-    Kind.PUBLISH: ("publish_at", Q(status=Status.SCHEDULED)),
-    Kind.UNPUBLISH: (
-        "unpublish_at",
-        Q(status__in=(Status.SCHEDULED, Status.PUBLISHED), unpublish_at__isnull=False),
-    ),
-}
-
 
 class Swept(NamedTuple):
     """How much a sweep found to do."""
@@ -89,8 +80,7 @@ def sweep(*, everything: bool = True) -> Swept:
     messages = restore_messages(until)
     if not everything and _messages_are_missing_after(horizon):
         messages += restore_messages(None)
-    if telling.untold_exist():
-        queue.put_telling()
+    telling.tell_again()
     if adopted or messages:
         logger.warning("The sweep gave %d items a job and %d jobs a message.", adopted, messages)
     return Swept(drained=drained, adopted=adopted, messages=messages)
@@ -172,6 +162,8 @@ def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
             # query's look and its locks.
             found = jobs.filter(object_id__in=[item.pk for item in batch])
             taken = set(found.values_list("object_id", flat=True))
+            if kind == Kind.UNPUBLISH:
+                taken |= _whose_end_has_failed(model, batch)
             wanted = [(item, kind, getattr(item, time)) for item in batch if item.pk not in taken]
             if wanted:
                 ledger.open_jobs(
@@ -189,6 +181,22 @@ def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
             Q(**{f"{time}__gt": getattr(last, time)})
             | Q(**{time: getattr(last, time)}, pk__gt=last.pk)
         )
+
+
+def _whose_end_has_failed(model: type[Schedulable], items: Sequence[Schedulable]) -> set[int]:
+    """
+    Return the items that are still up because taking them down has failed for good.
+
+    They look as if nobody had given them a job; a new one each minute would fail each minute.
+    """
+    failed = Job.objects.filter(
+        content_type=ContentType.objects.get_for_model(model),
+        kind=Kind.UNPUBLISH,
+        state=State.FAILED,
+        object_id__in=[item.pk for item in items],
+    ).values_list("object_id", "run_at")
+    ends = {(item.pk, item.unpublish_at) for item in items}
+    return {pk for pk, run_at in failed if (pk, run_at) in ends}
 
 
 def _forbid_nested_loops() -> None:

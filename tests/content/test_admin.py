@@ -16,9 +16,10 @@ from pytest_django import Settings
 
 from content.models import Notice, Story
 from scheduling import operations
-from scheduling.admin import ACTIONS
+from scheduling.admin import ACTIONS, JOB_ACTIONS
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
+from tests.scheduling.rows import failed_end, failed_publish
 
 pytestmark = pytest.mark.django_db
 
@@ -584,6 +585,122 @@ class TestJobs:
         assert response.status_code == 403
         assert author.get(page_of(job)).status_code == 403
         assert job.state == State.WAITING
+
+    def test_that_failed_are_run_again_by_a_button(self, operator: Client) -> None:
+        job = failed_publish()
+
+        response = press(operator, job, "rerun", reason="fixed")
+
+        job.refresh_from_db()
+        assert response["Location"] == page_of(job)
+        assert told(response) == ["The job runs again."]
+        assert (job.state, Story.objects.get().status) == (State.WAITING, Status.SCHEDULED)
+        event = job.events.latest("pk")
+        assert (event.what, str(event.by), event.reason) == ("rerun", "one-of-Operators", "fixed")
+
+    def test_have_the_token_of_that_button_on_the_page(self, operator: Client) -> None:
+        job = failed_publish()
+        strict = Client(enforce_csrf_checks=True)
+        strict.cookies = operator.cookies
+
+        submit(strict, page_of(job), "rerun")
+
+        job.refresh_from_db()
+        assert job.state == State.WAITING
+
+    def test_offer_the_one_button_that_fits_their_state(self, operator: Client) -> None:
+        failed = failed_publish()
+        StoryFactory(scheduled=True)
+        done = operations.publish_now(item=StoryFactory(), by=None)
+
+        def buttons(job: Job) -> list[str]:
+            html = operator.get(page_of(job)).content.decode()
+            return [action.name for action in JOB_ACTIONS if f'/{action.name}/"' in html]
+
+        assert buttons(failed) == ["rerun"]
+        assert buttons(Job.objects.open().get()) == ["cancel"]
+        assert buttons(done) == []
+
+    def test_tell_why_they_do_not_run_again(self, operator: Client) -> None:
+        job = failed_publish()
+        operations.publish_now(item=Story.objects.get(), by=None)
+
+        response = press(operator, job, "rerun")
+
+        assert told(response) == ["It has been published since."]
+
+    def test_are_run_again_by_who_may_rerun_their_type(self, client: Client) -> None:
+        job, other = failed_publish(), failed_end()
+        user = UserFactory(is_staff=True)
+        permissions = Group.objects.get(name="Operators").permissions
+        user.user_permissions.set(permissions.filter(codename__in=["view_job", "rerun_story"]))
+        client.force_login(user)
+
+        response = press(client, other, "rerun")
+        press(client, job, "rerun")
+
+        assert response.status_code == 403
+        assert Job.objects.open().get() == job
+
+    @pytest.mark.parametrize("action", JOB_ACTIONS, ids=lambda action: action.name)
+    def test_have_buttons_that_need_a_post_with_its_token(
+        self, operator: Client, action: Any
+    ) -> None:
+        url = reverse(f"admin:scheduling_job_{action.name}", args=[failed_publish().pk])
+        strict = Client(enforce_csrf_checks=True)
+        strict.cookies = operator.cookies
+
+        assert operator.get(url).status_code == 405
+        assert strict.post(url).status_code == 403
+
+    def test_are_not_run_again_by_editors(self, editor: Client) -> None:
+        job = failed_publish()
+
+        response = press(editor, job, "rerun")
+        bulk = {"action": "rerun_selected", "_selected_action": [job.pk]}
+        editor.post(list_of(Job), bulk)
+
+        job.refresh_from_db()
+        assert response.status_code == 403
+        assert job.state == State.FAILED
+        assert "/rerun/" not in editor.get(page_of(job)).content.decode()
+        assert "rerun_selected" not in editor.get(list_of(Job)).content.decode()
+
+    def test_that_are_selected_run_again_and_each_refusal_is_told(self, operator: Client) -> None:
+        good, end = failed_publish(title="좋은 글"), failed_end()
+        published = failed_publish(title="이미 나간 글")
+        operations.publish_now(item=Story.objects.get(title="이미 나간 글"), by=None)
+        chosen = [good.pk, end.pk, published.pk]
+
+        response = operator.post(
+            list_of(Job), {"action": "rerun_selected", "_selected_action": chosen}
+        )
+
+        assert told(response) == [
+            "Run again: 2 jobs run again.",
+            "Run again: “이미 나간 글”: It has been published since.",
+        ]
+        assert set(Job.objects.open()) == {good, end}
+        assert str(good.events.latest("pk").by) == "one-of-Operators"
+
+    def test_that_are_selected_run_again_only_of_types_one_has_the_right_to(
+        self, client: Client
+    ) -> None:
+        job, other = failed_publish(), failed_end(title="남의 공지")
+        user = UserFactory(is_staff=True)
+        permissions = Group.objects.get(name="Operators").permissions
+        user.user_permissions.set(permissions.filter(codename__in=["view_job", "rerun_story"]))
+        client.force_login(user)
+
+        response = client.post(
+            list_of(Job), {"action": "rerun_selected", "_selected_action": [job.pk, other.pk]}
+        )
+
+        assert told(response) == [
+            "Run again: 1 job runs again.",
+            "Run again: “남의 공지”: You have no right to do this.",
+        ]
+        assert Job.objects.open().get() == job
 
     def test_are_edited_by_nobody(self, admin_client: Client) -> None:
         StoryFactory(scheduled=True)

@@ -330,7 +330,8 @@ class TestStopping:
     ) -> None:
         worker = start_worker()
         family = worker.family()
-        assert len(family) == 6  # main, sentinel, monitor, pusher, two workers
+        # The supervisor; in each lane a sentinel, a pusher and a monitor; two, two and one workers.
+        assert len(family) == 1 + 3 * 3 + 5
 
         if whom == "group":
             os.killpg(worker.process.pid, number)

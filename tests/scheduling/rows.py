@@ -1,16 +1,18 @@
 """Rows as they are in the database: made in numbers, and looked at."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Model
 from django_q.models import OrmQ
 
 from content.models import Notice, Story
-from scheduling import ledger
-from scheduling.models import Job, JobEvent, Kind, Schedulable, Status
-from tests.factories import LONG_AGO, StoryFactory
+from scheduling import attempts, ledger
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
+from tests.factories import LONG_AGO, NoticeFactory, StoryFactory
+
+What = JobEvent.What
 
 
 def row(item: Schedulable) -> Any:
@@ -64,3 +66,38 @@ def open_jobs_of(stories: Iterable[Story]) -> list[Job]:
         by=None,
         reason="",
     )
+
+
+def failed_publish(**fields: Any) -> Job:
+    """
+    Return the failed job of a due story; what was missing has been added since.
+
+    Whatever else is due is done on the way.
+    """
+    story = StoryFactory(due=True, **{**fields, "body": ""})
+    attempts.run_everything_due()
+    story.refresh_from_db()
+    story.body = "이제 있는 본문"
+    story.save()
+    return Job.objects.of(story).get(kind=Kind.PUBLISH)
+
+
+def failed_end(**fields: Any) -> Job:
+    """Return the failed job of a live notice that should have been taken down."""
+    notice = NoticeFactory(published=True, unpublish_at=LONG_AGO + timedelta(days=1), **fields)
+    job = Job.objects.of(notice).get()
+    ledger.close_job(
+        job=job, state=State.FAILED, what=What.FAILED, at=ledger.database_now(), by=None
+    )
+    return job
+
+
+def over(item: Schedulable, state: State = State.SUCCEEDED, **fields: Any) -> Job:
+    """Return a job that was over long ago, with one line of history."""
+    times = {"run_at": LONG_AGO, "created_at": LONG_AGO, "finished_at": LONG_AGO}
+    job = ledger.new_job(
+        item=item, by=None, reason="", state=state, **{"kind": Kind.PUBLISH, **times, **fields}
+    )
+    job.save()
+    ledger.new_event(job=job, what=What(state.value), at=LONG_AGO, by=None).save()
+    return job

@@ -9,17 +9,19 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
-from django_q.models import OrmQ
+from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 
 from content.models import Notice, Story
-from scheduling import attempts, operations, tasks
+from scheduling import attempts, isolation, operations, tasks
 from scheduling.items import ItemNotFound
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.operations import NotPublishable
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
+from tests.scheduling.conftest import InBackground
 from tests.scheduling.rows import (
     due_stories,
     everything,
@@ -45,6 +47,11 @@ class Unreachable(Exception):
 def before_publish(monkeypatch: pytest.MonkeyPatch) -> Hook:
     """Give stories a hook."""
     return lambda hook: monkeypatch.setattr(Story, "before_publish", hook)
+
+
+@pytest.fixture
+def _in_the_slow_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Conf, "CLUSTER_NAME", "slow")
 
 
 @pytest.fixture
@@ -219,7 +226,18 @@ class TestAnErrorThatNoRetryCanMend:
         assert (job.state, job.attempts, job.message_id) == (State.FAILED, 1, None)
         assert job.finished_at is not None
         assert (job.run_at, last_event(job).what) == (LONG_AGO, What.FAILED)
-        assert OrmQ.objects.get().lock == FAR_OFF
+        assert OrmQ.objects.get(key="publish").lock == FAR_OFF
+
+    def test_has_people_told(self) -> None:
+        StoryFactory(due=True, title=" ")
+
+        with pytest.raises(NotPublishable):
+            attempts.run_alone(Job.objects.get().pk)
+
+        message = OrmQ.objects.get()
+        assert message.key == "mail"
+        assert message.lock <= database_now()
+        assert SignedPackage.loads(message.payload)["func"] == "scheduling.tasks.tell_failures"
 
     def test_is_told_with_its_class_and_text(self) -> None:
         StoryFactory(due=True, title=" ")
@@ -253,7 +271,7 @@ class TestAnErrorThatNoRetryCanMend:
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.FAILED, 1)
-        assert not OrmQ.objects.exists()
+        assert not OrmQ.objects.exclude(key="mail").exists()
 
     def test_is_a_type_that_is_gone(self) -> None:
         StoryFactory(due=True)
@@ -344,7 +362,7 @@ class TestAnErrorThatMayPass:
         assert detail is not None
         assert detail["class"] == "transient"
         assert (row(story).status, row(story).publish_at) == (Status.FAILED, LONG_AGO)
-        assert not OrmQ.objects.exists()
+        assert not OrmQ.objects.exclude(key="mail").exists()
 
     def test_fails_at_once_when_no_retries_are_wanted(self, settings: Any) -> None:
         settings.RETRY_DELAYS = []
@@ -368,6 +386,7 @@ class TestAnErrorThatMayPass:
         assert Job.objects.get().attempts == 2
         assert last_event(job).what == What.SUCCEEDED
 
+    @pytest.mark.usefixtures("_in_the_slow_lane")
     def test_goes_on_to_the_worker_through_the_task(self) -> None:
         StoryFactory(due=True)
 
@@ -380,10 +399,37 @@ class TestAnErrorThatMayPass:
         StoryFactory(due=True)
         notices = NoticeFactory.create_batch(3, due=True)
 
-        with pytest.raises(Unreachable):
-            tasks.run_job(Job.objects.order_by("pk")[0].pk)
+        tasks.run_job(Job.objects.order_by("pk")[0].pk)
 
         assert Notice.objects.published().count() == len(notices)
+
+
+class TestAJobWithAHookInThePublishLane:
+    """Its message was put in before its type had a hook."""
+
+    def test_is_handed_over_to_the_slow_lane_untried(self, before_publish: Hook) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        assert OrmQ.objects.get().key == "publish"
+        before_publish(lambda story: 1 / 0)
+
+        tasks.run_job(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts, job.run_at) == (State.WAITING, 0, LONG_AGO)
+        message = OrmQ.objects.get()
+        assert (message.pk, message.key) == (job.message_id, "slow")
+        assert message.lock <= database_now()
+        assert row(story).status == Status.SCHEDULED
+
+    @pytest.mark.usefixtures("_in_the_slow_lane")
+    def test_is_run_there(self, before_publish: Hook) -> None:
+        story = StoryFactory(due=True)
+        before_publish(lambda story: None)
+
+        tasks.run_job(Job.objects.get().pk)
+
+        assert row(story).is_published
 
 
 class TestAnErrorOfAnOddKind:
@@ -434,6 +480,7 @@ class TestAWorkerThatDies:
         before_publish(hook)
 
     def die(self, job: Job) -> None:
+        Job.objects.filter(pk=job.pk).update(next_attempt_at=LONG_AGO)
         with pytest.raises(WorkerDies):
             attempts.run_alone(job.pk)
 
@@ -448,38 +495,216 @@ class TestAWorkerThatDies:
         assert OrmQ.objects.get().pk == job.message_id
         assert row(story).status == Status.SCHEDULED
 
+    def test_is_found_out_by_the_next_and_noted_in_both_histories(
+        self, before_publish: Hook
+    ) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        self.die(job)
+        before_publish(lambda story: None)
+
+        attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        # At once: it is most likely not the job's doing.
+        assert (job.state, job.attempts) == (State.SUCCEEDED, 2)
+        assert row(story).is_published
+        assert history(job) == [What.SCHEDULED, What.ATTEMPT_FAILED, What.SUCCEEDED]
+        event = job.events.get(what=What.ATTEMPT_FAILED)
+        assert "ended in the middle" in event.reason
+        assert event.detail is not None
+        assert event.detail["error"] == "scheduling.attempts.WorkerDied"
+        failure = Failure.objects.get()
+        assert (failure.name, failure.func) == (f"job {job.pk}", "scheduling.tasks.run_job")
+        assert "ended in the middle" in failure.result
+
+    def test_a_second_time_makes_the_job_wait(self) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+        self.die(job)
+        self.die(job)
+        before = database_now()
+
+        attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.RETRYING, 2)
+        assert job.next_attempt_at - before >= timedelta(seconds=50)
+        assert wakes_at(job) == job.next_attempt_at
+
     def test_each_time_makes_the_job_fail_in_the_end(self) -> None:
         story = StoryFactory(due=True)
         job = Job.objects.get()
-
-        for _ in range(4):
+        self.die(job)
+        for _ in range(3):
             self.die(job)
-        attempts.run_alone(job.pk)
+            # The retry that the last death was answered with.
+            attempts.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.FAILED, 4)
         assert row(story).status == Status.FAILED
+        assert history(job)[1:] == [What.ATTEMPT_FAILED] * 3 + [What.FAILED]
         detail = last_event(job).detail
         assert detail is not None
-        assert detail["error"] == "scheduling.attempts.AttemptsUsedUp"
+        assert detail["error"] == "scheduling.attempts.WorkerDied"
 
     @pytest.mark.django_db(transaction=True)
     def test_has_its_attempt_counted_where_everyone_sees_it(
         self, before_publish: Hook, other: BaseDatabaseWrapper
     ) -> None:
-        seen: list[int] = []
-
         def look_from_elsewhere(story: Story) -> None:
-            with other.cursor() as cursor:
+            # In a process of its own: what it sees, it says.
+            with other.copy().cursor() as cursor:
                 cursor.execute("SELECT attempts FROM scheduling_job")
-                seen.extend(cursor.fetchone())
+                raise Unreachable(f"{cursor.fetchone()} attempts")
 
         before_publish(look_from_elsewhere)
         StoryFactory(due=True)
 
+        with pytest.raises(isolation.FailedInChild, match=r"\(1,\) attempts"):
+            attempts.run_alone(Job.objects.get().pk)
+
+
+class TestAJobThatSomebodyIsAtAlready:
+    @pytest.mark.django_db(transaction=True)
+    def test_is_left_to_them_and_looked_at_again_in_a_moment(
+        self, other: BaseDatabaseWrapper
+    ) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [attempts.ATTEMPT_LOCK, job.pk])
+        before = database_now()
+
+        attempts.run_alone(job.pk)
+
+        assert row(story).status == Status.SCHEDULED
+        assert Job.objects.get().attempts == 0
+        [_, again] = OrmQ.objects.order_by("pk")
+        assert timedelta(0) < again.lock - before < timedelta(seconds=2)
+
+    def test_may_behind_a_pooling_proxy_be_so_until_its_time_is_over(self, settings: Any) -> None:
+        settings.QUEUE_LISTEN = False
+        StoryFactory(due=True)
+        now = database_now()
+        Job.objects.update(attempts=1, attempt_begun_at=now)
+        job = Job.objects.get()
+
+        attempts.run_alone(job.pk)
+
+        assert (Job.objects.get().attempts, history(job)) == (1, [What.SCHEDULED])
+        [_, again] = OrmQ.objects.order_by("pk")
+        assert again.lock - now > timedelta(seconds=settings.HOOK_TIMEOUT)
+
+    def test_is_free_again_afterwards(self, before_publish: Hook) -> None:
+        due_stories(2)
+
+        for job in Job.objects.all():
+            attempts.run_alone(job.pk)
+
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
+                [attempts.ATTEMPT_LOCK],
+            )
+            assert cursor.fetchone() == (0,)
+
+
+class TestAMessageThatNeverComesToAnEnd:
+    def test_counts_as_an_attempt_of_its_job(self) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+
+        tasks.give_up(job.pk, "five times")
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.RETRYING, 1)
+        assert (last_event(job).what, last_event(job).reason) == (
+            What.ATTEMPT_FAILED,
+            "five times",
+        )
+
+    def test_has_its_job_fail_in_the_end(self) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+
+        for _ in range(4):
+            tasks.give_up(job.pk, "five times")
+            Job.objects.filter(state=State.RETRYING).update(next_attempt_at=LONG_AGO)
+
+        assert Job.objects.get().state == State.FAILED
+        assert row(story).status == Status.FAILED
+
+
+class TestAHook:
+    @pytest.mark.django_db(transaction=True)
+    def test_holds_no_lock_that_an_editor_would_wait_for(
+        self, in_background: InBackground, before_publish: Hook
+    ) -> None:
+        def hook(story: Story) -> None:
+            # Through another connection, as an editor's.
+            other = connection.copy()
+            with other.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+                cursor.execute("UPDATE content_story SET summary = 'meanwhile'")
+            other.close()
+
+        before_publish(hook)
+        story = StoryFactory(due=True)
+
         attempts.run_alone(Job.objects.get().pk)
 
-        assert seen == [1]
+        assert (row(story).is_published, row(story).summary) == (True, "meanwhile")
+
+    def test_sees_what_was_changed_meanwhile_too(self, before_publish: Hook) -> None:
+        seen: list[str] = []
+
+        def hook(story: Story) -> None:
+            seen.append(story.body)
+            if len(seen) == 1:
+                edited = Story.objects.get()
+                edited.body = "고친 글"
+                edited.save()
+
+        before_publish(hook)
+        story = StoryFactory(due=True, body="처음 글")
+        job = Job.objects.get()
+
+        attempts.run_alone(job.pk)
+        assert row(story).status == Status.SCHEDULED
+        Job.objects.update(next_attempt_at=LONG_AGO)
+        attempts.run_alone(job.pk)
+
+        assert seen == ["처음 글", "고친 글"]
+        assert row(story).is_published
+        assert Job.objects.get().attempts == 1
+
+    def test_may_save_its_item(self, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            story.summary = "요약"
+            story.save()
+
+        before_publish(hook)
+        story = StoryFactory(due=True)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert (row(story).is_published, row(story).summary) == (True, "요약")
+
+    def test_of_a_job_moved_meanwhile_leaves_it_for_its_new_time(
+        self, before_publish: Hook
+    ) -> None:
+        before_publish(
+            lambda story: operations.schedule(item=Story.objects.get(), run_at=FAR_OFF, by=None)
+        )
+        story = StoryFactory(due=True)
+
+        attempts.run_alone(Job.objects.get().pk)
+
+        assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
+        assert row(story).status == Status.SCHEDULED
+        assert Job.objects.get().attempts == 0
 
 
 class TestAnItemThatAsksForSomethingElse:
@@ -598,7 +823,7 @@ class TestAnEndWhosePublishIsLate:
         Job.objects.filter(kind=Kind.PUBLISH).update(next_attempt_at=LONG_AGO)
         before_publish(lambda story: None)
 
-        tasks.run_job(Job.objects.get(kind=Kind.PUBLISH).pk)
+        attempts.run_alone(Job.objects.get(kind=Kind.PUBLISH).pk)
         tasks.run_job(end.pk)
 
         assert row(story).status == Status.UNPUBLISHED

@@ -9,17 +9,17 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.brokers import get_broker
 from django_q.conf import Conf
-from django_q.models import OrmQ
+from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 from pytest_django import DjangoDbBlocker
 
 from scheduling import broker as module
-from scheduling import queue
+from scheduling import queue, tasks
 from scheduling.broker import TimedBroker
 from scheduling.ledger import database_now
 from tests.factories import FAR_OFF, LONG_AGO
@@ -212,6 +212,194 @@ class TestWhatItHandsOut:
 
         taken = [pk for taker in takers for pk in taker.result(SECONDS)]
         assert Counter(taken) == Counter(OrmQ.objects.values_list("pk", flat=True))
+
+
+def claims() -> list[Any]:
+    """Return id, owner and deliveries of each message."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, armo_owner, armo_deliveries FROM django_q_ormq ORDER BY id")
+        return list(cursor.fetchall())
+
+
+def become(monkeypatch: pytest.MonkeyPatch, owner: int, *dead: int) -> TimedBroker:
+    """Return a broker of a cluster with that number, past its first sweep and beat."""
+    monkeypatch.setattr(TimedBroker, "owner", owner)
+    monkeypatch.setattr(TimedBroker, "dead_owners", dead)
+    broker = plain_broker()
+    assert functions(broker.dequeue()) == ["scheduling.tasks.beat"]
+    return broker
+
+
+class TestAClaimOfACluster:
+    def test_carries_its_number_and_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        [message_id] = put(LONG_AGO)
+        broker = become(monkeypatch, 7)
+
+        for _ in range(2):
+            broker.dequeue()
+            OrmQ.objects.update(lock=LONG_AGO)
+
+        assert claims() == [(message_id, 7, 2)]
+
+    def test_is_given_back_when_the_cluster_is_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        [message_id] = put(LONG_AGO)
+        broker = become(monkeypatch, 7)
+        broker.dequeue()
+        connection.close()  # as the death of the pusher does
+
+        taken_over = become(monkeypatch, 8).dequeue()
+
+        assert ids(taken_over) == [message_id]
+        assert claims() == [(message_id, 8, 2)]
+
+    def test_is_given_back_at_once_when_the_supervisor_knows_that_it_is_gone(
+        self, monkeypatch: pytest.MonkeyPatch, other: BaseDatabaseWrapper
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        with other.cursor() as cursor:
+            # A connection of the dead cluster that the database has not noticed to be gone.
+            cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [module.OWNER_LOCK, 7])
+        connection.close()
+
+        assert become(monkeypatch, 8).dequeue() is None
+        assert ids(become(monkeypatch, 9, 7).dequeue()) == [message_id]
+
+    def test_is_kept_while_the_cluster_lives(
+        self, monkeypatch: pytest.MonkeyPatch, in_background: InBackground
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+
+        def look() -> Claimed:
+            return become(monkeypatch, 8).dequeue()
+
+        assert in_background(look).result(SECONDS) is None
+        assert claims() == [(message_id, 7, 1)]
+
+    def test_of_another_lane_is_left_to_that_lane(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        connection.close()
+        monkeypatch.setattr(TimedBroker, "owner", 8)
+
+        TimedBroker("slow").dequeue()
+
+        assert claims() == [(message_id, 7, 1)]
+
+    def test_is_nobodys_behind_a_pooling_proxy(
+        self, monkeypatch: pytest.MonkeyPatch, settings: Any
+    ) -> None:
+        settings.QUEUE_LISTEN = False
+        [message_id] = put(LONG_AGO)
+
+        become(monkeypatch, 7).dequeue()
+
+        assert claims() == [(message_id, None, 1)]
+
+
+class TestAMessageThatCannotBeDecoded:
+    @pytest.mark.parametrize("payload", ["", "x", "gAWV:1abc:def"])
+    def test_wakes_a_worker_for_its_job_all_the_same(self, payload: str) -> None:
+        [message_id] = queue.put_many([queue.Wake(42, LONG_AGO, "publish")])
+        OrmQ.objects.update(payload=payload)
+
+        [(row, handed_out)] = plain_broker().dequeue() or []
+
+        assert row == message_id
+        task = SignedPackage.loads(handed_out)
+        assert (task["func"], task["args"]) == ("scheduling.tasks.run_job", (42,))
+
+    def test_and_is_no_jobs_goes_to_the_failed_tasks(self) -> None:
+        OrmQ.objects.create(key="publish", payload="x", lock=LONG_AGO)
+
+        [(row, handed_out)] = plain_broker().dequeue() or []
+        task = SignedPackage.loads(handed_out)
+        assert (row, task["func"]) == (None, "scheduling.tasks.bury")
+        tasks.bury(*task["args"])
+
+        assert not OrmQ.objects.exists()
+        assert "cannot be decoded" in Failure.objects.get().result
+        Failure.objects.all().delete()
+
+    def test_because_its_class_is_gone_neither(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Gone:
+            pass
+
+        monkeypatch.setitem(globals(), "Gone", Gone)
+        Gone.__qualname__ = "Gone"
+        payload = SignedPackage.dumps({"func": "math.sqrt", "args": (Gone(),)})
+        OrmQ.objects.create(key="publish", payload=payload, lock=LONG_AGO)
+        monkeypatch.undo()
+
+        [(row, handed_out)] = plain_broker().dequeue() or []
+
+        assert (row, functions([(row, handed_out)])) == (None, ["scheduling.tasks.bury"])
+
+
+class TestAMessageHandedOutTooOften:
+    def hand_out(self, times: int) -> Claimed:
+        broker, claimed = plain_broker(), None
+        for _ in range(times):
+            claimed = broker.dequeue()
+            OrmQ.objects.update(lock=LONG_AGO)
+        return claimed
+
+    def test_is_given_up_with_its_job(self) -> None:
+        [message_id] = queue.put_many([queue.Wake(42, LONG_AGO, "publish")])
+
+        assert functions(self.hand_out(Conf.MAX_ATTEMPTS)) == ["scheduling.tasks.run_job"]
+        [(row, handed_out)] = self.hand_out(1) or []
+
+        task = SignedPackage.loads(handed_out)
+        assert (row, task["func"]) == (message_id, "scheduling.tasks.give_up")
+        assert task["args"][0] == 42
+
+    def test_goes_to_the_failed_tasks_when_it_is_no_jobs(self) -> None:
+        async_task("os.abort", task_name="killer")
+        OrmQ.objects.update(lock=LONG_AGO)
+
+        [(_, handed_out)] = self.hand_out(Conf.MAX_ATTEMPTS + 1) or []
+        tasks.bury(*SignedPackage.loads(handed_out)["args"])
+
+        assert not OrmQ.objects.exists()
+        failure = Failure.objects.get()
+        assert (failure.name, failure.func) == ("killer", "os.abort")
+        assert "5 times" in failure.result
+        Failure.objects.all().delete()
+
+
+class TestAnAcknowledgement:
+    def test_waits_for_the_database_to_come_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        [message_id] = put(LONG_AGO)
+        delete, failures = TimedBroker.delete, iter([OperationalError, InterfaceError])
+
+        def unreachable_twice(broker: TimedBroker, task_id: int) -> None:
+            for error in failures:
+                raise error("away")
+            delete(broker, task_id)
+
+        monkeypatch.setattr(TimedBroker, "delete", unreachable_twice)
+
+        TimedBroker("publish").acknowledge(message_id)
+
+        assert not OrmQ.objects.exists()
+
+
+class TestABeat:
+    def test_is_handed_out_by_every_lane_of_a_cluster_every_few_seconds(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(TimedBroker, "owner", 7)
+        monkeypatch.setattr(module, "BEAT_SECONDS", 0.2)
+        broker = TimedBroker("mail")
+        start, beats = monotonic(), 0
+
+        while beats < 3 and monotonic() < start + SECONDS:
+            beats += functions(broker.dequeue()) == ["scheduling.tasks.beat"]
+
+        assert monotonic() - start >= 0.4
+        assert not OrmQ.objects.exists()
 
 
 class TestASweep:

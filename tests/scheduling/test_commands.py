@@ -18,7 +18,16 @@ from scheduling.ledger import database_now
 from scheduling.models import Job, Kind, State, Status
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.process.worker import PROJECT, database_url
-from tests.scheduling.rows import due_stories, everything, last_event, open_jobs, row
+from tests.scheduling.rows import (
+    due_stories,
+    everything,
+    failed_end,
+    failed_publish,
+    last_event,
+    open_jobs,
+    over,
+    row,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -355,6 +364,241 @@ class TestExplain:
         assert all(set(finding) == {"subject", "text", "ok"} for finding in findings)
 
 
+def moved_on() -> Job:
+    """Return a failed job whose story was published by hand since."""
+    job = failed_publish()
+    story = job.find_item()
+    assert story is not None
+    operations.publish_now(item=story, by=None)
+    return job
+
+
+class TestRerun:
+    def test_runs_the_named_jobs_again(self, manage: Manage) -> None:
+        job, end, left = failed_publish(), failed_end(), failed_publish()
+
+        result = manage("rerun", job.pk, end.pk, "--reason", "고쳤음")
+
+        assert result.code == 0
+        assert result.out.splitlines() == [
+            f"{job.pk}  publish {job.item_label}  runs again",
+            f"{end.pk}  unpublish {end.item_label}  runs again",
+            "2 run again, 0 did already, 0 refused, 0 failed.",
+        ]
+        assert set(Job.objects.open()) == {job, end}
+        event = last_event(job)
+        assert (event.what, event.by, event.reason) == ("rerun", None, "고쳤음")
+        left.refresh_from_db()
+        assert left.state == State.FAILED
+
+    def test_ends_with_them_live(self, manage: Manage) -> None:
+        job = failed_publish()
+        manage("rerun", job.pk)
+
+        manage("publish_due")
+
+        assert Story.objects.get().is_published
+
+    def test_runs_all_that_have_failed_again(self, manage: Manage) -> None:
+        failed_publish()
+        failed_end()
+        StoryFactory(scheduled=True)
+
+        result = manage("rerun", "--all-failed")
+
+        assert result.code == 0
+        assert result.out.splitlines()[-1] == "2 run again, 0 did already, 0 refused, 0 failed."
+        assert not Job.objects.filter(state=State.FAILED).exists()
+
+    def test_finds_nothing_failed_the_second_time(self, manage: Manage) -> None:
+        failed_publish()
+        manage("rerun", "--all-failed")
+        before = everything()
+
+        result = manage("rerun", "--all-failed")
+
+        assert result == (0, "0 run again, 0 did already, 0 refused, 0 failed.\n", "")
+        assert everything() == before
+
+    def test_can_be_narrowed_to_a_time_and_a_kind(self, manage: Manage) -> None:
+        old, new, end = failed_publish(), failed_publish(), failed_end()
+        Job.objects.filter(pk=old.pk).update(finished_at=LONG_AGO)
+        assert new.finished_at is not None
+        since = ("--all-failed", "--since", new.finished_at.isoformat(), "--dry-run", "--json")
+
+        def found(*arguments: str) -> set[int]:
+            return {job["job"] for job in manage("rerun", *arguments).json["jobs"]}
+
+        assert found("--all-failed", "--dry-run", "--json") == {old.pk, new.pk, end.pk}
+        assert found(*since) == {new.pk, end.pk}
+        assert found(*since, "--kind", "publish") == {new.pk}
+
+    def test_goes_page_by_page(self, manage: Manage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("scheduling.management.commands.rerun.PAGE", 2)
+        jobs = [failed_publish() if n != 1 else moved_on() for n in range(5)]
+
+        result = manage("rerun", "--all-failed", "--json")
+
+        assert [job["job"] for job in result.json["jobs"]] == [job.pk for job in jobs]
+        assert result.json["summary"]["rerun"] == 4
+
+    def test_leaves_alone_what_runs_again_already_or_has_succeeded_since(
+        self, manage: Manage
+    ) -> None:
+        done, again = failed_publish(), failed_publish()
+        manage("rerun", done.pk)
+        manage("publish_due")
+        manage("rerun", again.pk)
+        before = everything()
+
+        result = manage("rerun", done.pk, again.pk, again.pk)
+
+        assert result.code == 0
+        assert result.out.splitlines() == [
+            f"{done.pk}  publish {done.item_label}  has succeeded since",
+            f"{again.pk}  publish {again.item_label}  runs again already",
+            "0 run again, 2 did already, 0 refused, 0 failed.",
+        ]
+        assert everything() == before
+
+    def test_says_of_each_job_why_it_is_refused_and_does_the_others(self, manage: Manage) -> None:
+        gone, blank, good = moved_on(), failed_publish(), failed_publish()
+        Story.objects.filter(pk=blank.object_id).update(body="")
+        [waiting] = due_stories(1)
+        never_failed = Job.objects.of(waiting).get()
+
+        result = manage("rerun", gone.pk, never_failed.pk, blank.pk, 10**17, good.pk)
+
+        assert (result.code, result.err) == (1, "")
+        assert result.out.splitlines() == [
+            f"{gone.pk}  publish {gone.item_label}  refused: It has been published since.",
+            f"{never_failed.pk}  publish {waiting.label}  refused:"
+            " Only a failed job can be run again; this one is waiting.",
+            f"{blank.pk}  publish {blank.item_label}  refused:"
+            " It cannot go live as it is. Its body is empty.",
+            f"{10**17}  refused: There is no such job.",
+            f"{good.pk}  publish {good.item_label}  runs again",
+            "1 run again, 0 did already, 4 refused, 0 failed.",
+        ]
+
+    def test_goes_on_behind_a_job_whose_type_breaks(
+        self, manage: Manage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broken, good = failed_publish(title="망가진 글"), failed_publish()
+        sound = Story.publish_problems
+
+        def problems(story: Story) -> list[str]:
+            if story.title == "망가진 글":
+                raise RuntimeError("two\nlines")
+            return sound(story)
+
+        monkeypatch.setattr(Story, "publish_problems", problems)
+
+        result = manage("rerun", "--all-failed")
+
+        assert result.code == 1
+        assert result.out.splitlines() == [
+            f"{broken.pk}  publish {broken.item_label}  failed: RuntimeError: two lines",
+            f"{good.pk}  publish {good.item_label}  runs again",
+            "1 run again, 0 did already, 0 refused, 1 failed.",
+        ]
+
+    def test_only_shows_it_with_dry_run(self, manage: Manage) -> None:
+        refused, job = moved_on(), failed_publish()
+        before = everything()
+
+        result = manage("rerun", "--all-failed", "--dry-run")
+
+        assert result.code == 1
+        assert result.out.splitlines() == [
+            f"{refused.pk}  publish {refused.item_label}  refused: It has been published since.",
+            f"{job.pk}  publish {job.item_label}  would run again",
+            "1 would run again, 0 did already, 1 refused, 0 failed.",
+        ]
+        assert everything() == before
+
+    def test_describes_them_for_programs(self, manage: Manage) -> None:
+        refused, job = moved_on(), failed_publish()
+
+        result = manage("rerun", refused.pk, job.pk, 10**17, "--json")
+
+        assert (result.code, result.err) == (1, "")
+        assert result.json == {
+            "dry_run": False,
+            "summary": {"rerun": 1, "already": 0, "refused": 2, "failed": 0},
+            "jobs": [
+                {
+                    "job": refused.pk,
+                    "outcome": "refused",
+                    "text": "It has been published since.",
+                    "item": refused.item_label,
+                    "kind": "publish",
+                    "code": "invalid_transition",
+                },
+                {
+                    "job": job.pk,
+                    "outcome": "rerun",
+                    "text": "runs again",
+                    "item": job.item_label,
+                    "kind": "publish",
+                    "code": None,
+                },
+                {
+                    "job": 10**17,
+                    "outcome": "refused",
+                    "text": "There is no such job.",
+                    "item": None,
+                    "kind": None,
+                    "code": "not_found",
+                },
+            ],
+        }
+
+
+class TestPruneJobs:
+    def test_deletes_what_is_old_and_says_how_much(self, manage: Manage) -> None:
+        over(StoryFactory())
+        young = over(StoryFactory(), finished_at=database_now() - HOUR)
+
+        result = manage("prune_jobs", "--older-than", "12h")
+
+        assert result == (0, "Deleted: 1 jobs, 1 events, 0 tasks, 0 heartbeats.\n", "")
+        assert Job.objects.get() == young
+
+    def test_only_counts_with_dry_run(self, manage: Manage) -> None:
+        over(StoryFactory())
+        before = everything()
+
+        result = manage("prune_jobs", "--older-than", "2w", "--dry-run")
+
+        assert result.out == "Would be deleted: 1 jobs, 1 events, 0 tasks, 0 heartbeats.\n"
+        assert everything() == before
+
+    def test_counts_for_programs(self, manage: Manage) -> None:
+        over(StoryFactory())
+        counts = {"jobs": 1, "events": 1, "tasks": 0, "heartbeats": 0}
+
+        shown = manage("prune_jobs", "--older-than", "90d", "--dry-run", "--json").json
+        done = manage("prune_jobs", "--older-than", "90d", "--json").json
+        again = manage("prune_jobs", "--older-than", "90d", "--json").json
+
+        assert shown == {"dry_run": True, **counts}
+        assert done == {"dry_run": False, **counts}
+        assert again == {"dry_run": False, **dict.fromkeys(counts, 0)}
+
+    @pytest.mark.parametrize(
+        ("age", "kept"), [("1h", 0), ("3h", 1), ("1d", 2), ("30h", 3), ("1w", 4), ("9d", 5)]
+    )
+    def test_reads_hours_days_and_weeks(self, manage: Manage, age: str, kept: int) -> None:
+        now = database_now()
+        for hours in (2, 12, 25, 6 * 24, 8 * 24):
+            over(StoryFactory(), finished_at=now - hours * HOUR)
+
+        manage("prune_jobs", "--older-than", age)
+
+        assert Job.objects.count() == kept
+
+
 class TestTheNameOfAnItem:
     def test_needs_its_application_where_two_have_that_type(
         self, monkeypatch: pytest.MonkeyPatch
@@ -434,6 +678,34 @@ WRONG: dict[str, tuple[int, list[str]]] = {
     "explain, without an item": (2, ["explain"]),
     "explain, unknown item": (1, ["explain", "story:999999"]),
     "explain, unknown type": (2, ["explain", "podcast:1"]),
+    "rerun, without a job": (2, ["rerun"]),
+    "rerun, both one and all": (2, ["rerun", "1", "--all-failed"]),
+    "rerun, an item": (2, ["rerun", "story:1"]),
+    "rerun, a broken number": (2, ["rerun", "1.5"]),
+    "rerun, a negative number": (2, ["rerun", "-1"]),
+    "rerun, an empty number": (2, ["rerun", ""]),
+    "rerun, a number of two lines": (2, ["rerun", "1\n2"]),
+    "rerun, a number beyond bigint": (2, ["rerun", 5000 * "9"]),
+    "rerun, a time without all": (2, ["rerun", "1", "--since", FAR]),
+    "rerun, an empty time without all": (2, ["rerun", "1", "--since", ""]),
+    "rerun, a kind without all": (2, ["rerun", "1", "--kind", "publish"]),
+    "rerun, a time without offset": (
+        2,
+        ["rerun", "--all-failed", "--since", "2100-01-01T00:00:00"],
+    ),
+    "rerun, an empty time": (2, ["rerun", "--all-failed", "--since", ""]),
+    "rerun, unknown kind": (2, ["rerun", "--all-failed", "--kind", "archive"]),
+    "rerun, a reason that is no text": (2, ["rerun", "1", "--reason", "caf\udce9"]),
+    "prune_jobs, no age": (2, ["prune_jobs"]),
+    "prune_jobs, an empty age": (2, ["prune_jobs", "--older-than", ""]),
+    "prune_jobs, a bare number": (2, ["prune_jobs", "--older-than", "90"]),
+    "prune_jobs, an unknown unit": (2, ["prune_jobs", "--older-than", "90m"]),
+    "prune_jobs, a broken number": (2, ["prune_jobs", "--older-than", "1.5d"]),
+    "prune_jobs, a number in other digits": (2, ["prune_jobs", "--older-than", "٤d"]),
+    "prune_jobs, a negative age": (2, ["prune_jobs", "--older-than=-1d"]),
+    "prune_jobs, no age at all": (2, ["prune_jobs", "--older-than", "0d"]),
+    "prune_jobs, an age of two lines": (2, ["prune_jobs", "--older-than", "9\n0d"]),
+    "prune_jobs, an age beyond time": (2, ["prune_jobs", "--older-than", "999999w"]),
     "qcluster, unknown option": (2, ["qcluster", "--turbo"]),
 }
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime, timedelta
-from threading import Barrier, Event
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -250,29 +250,6 @@ class TestAWorkerAndAnEditor:
 
         assert moving.result(SECONDS) == "invalid_transition"
         assert row(story).is_published
-
-    def test_who_publish_the_same_story_publish_it_once(
-        self, in_background: InBackground, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        in_the_hook, go_on = Event(), Event()
-
-        def hook(story: Story) -> None:
-            in_the_hook.set()
-            assert go_on.wait(SECONDS)
-
-        monkeypatch.setattr(Story, "before_publish", hook)
-        story = StoryFactory(due=True)
-        job = Job.objects.get()
-        worker = in_background(attempts.run_alone, job.pk)
-        assert in_the_hook.wait(SECONDS)
-
-        editor = in_background(try_to, operations.publish_now, item=story, by=None)
-        wait_until_blocked()
-        go_on.set()
-
-        worker.result(SECONDS)
-        assert editor.result(SECONDS) == "invalid_transition"
-        assert JobEvent.objects.filter(what=What.SUCCEEDED).count() == 1
 
     def test_who_publishes_by_hand_first_leaves_the_worker_nothing(
         self, in_background: InBackground

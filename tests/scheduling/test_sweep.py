@@ -12,7 +12,15 @@ from scheduling import sweep, tasks
 from scheduling.ledger import database_now
 from scheduling.models import Job, Kind, Status
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
-from tests.scheduling.rows import due_stories, everything, last_event, open_jobs, row, wakes_at
+from tests.scheduling.rows import (
+    due_stories,
+    everything,
+    failed_end,
+    last_event,
+    open_jobs,
+    row,
+    wakes_at,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -119,6 +127,23 @@ class TestAnItemWithoutAJob:
 
         assert swept.adopted == 0
         assert not Job.objects.exists()
+
+    def test_because_taking_it_down_has_failed_gets_none(self) -> None:
+        job = failed_end()
+
+        swept = sweep.sweep()
+
+        assert swept.adopted == 0
+        assert list(Job.objects.all()) == [job]
+
+    def test_because_taking_it_down_at_another_time_has_failed_gets_one(self) -> None:
+        failed_end()
+        Notice.objects.update(unpublish_at=FAR_OFF)
+
+        swept = sweep.sweep()
+
+        assert swept.adopted == 1
+        assert Job.objects.open().get().run_at == FAR_OFF
 
     def test_of_every_type_gets_one(self) -> None:
         Notice.objects.bulk_create(

@@ -1,0 +1,255 @@
+"""Is everything in place, and does the publisher publish: what `doctor` and monitors ask."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django_q.models import OrmQ
+
+from scheduling import ledger, pulse, telling
+from scheduling.broker import BEAT_SECONDS, open_payload
+from scheduling.models import (
+    OPEN_STATES,
+    WISHES,
+    Heartbeat,
+    Job,
+    Kind,
+    State,
+    Status,
+    schedulable_models,
+)
+
+# A beat comes every 3 s; three missed ones mean that something hangs.
+STILL_AFTER_SECONDS = 3 * BEAT_SECONDS + 1
+# A clock that is off by more is worth a word. Publishing goes by the database's alone.
+CLOCK_TOLERANCE_SECONDS = 1.0
+TELLING_TAKES = timedelta(minutes=5)
+# Broken pairs are counted so far: more is no other news.
+MOST_COUNTED = 1000
+
+
+class Check(NamedTuple):
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def examine() -> Iterator[Check]:
+    """Look at everything in order; only at the first when the database cannot be reached."""
+    reached = database()
+    yield reached
+    if not reached.ok:
+        return
+    migrated = migrations()
+    yield migrated
+    if not migrated.ok:
+        return
+    steps: tuple[Callable[[], Iterator[Check]], ...] = (
+        _workers,
+        _overdue,
+        _clocks,
+        _pairs,
+        _messages,
+        _failures,
+    )
+    for step in steps:
+        yield from step()
+
+
+# What monitors ask
+
+
+def database() -> Check:
+    """Try the database."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            [version] = cursor.fetchone()
+    except (DatabaseError, InterfaceError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        return Check("database", False, f"It cannot be reached: {reason}")
+    return Check("database", True, f"PostgreSQL {version}.")
+
+
+def migrations() -> Check:
+    """Compare the migrations of the code with those of the database."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        first = plan[0][0]
+        text = f"{len(plan)} are not applied, the first of them {first}. Run manage.py migrate."
+        return Check("migrations", False, text)
+    return Check("migrations", True, "All are applied.")
+
+
+class Publisher(NamedTuple):
+    """How the publisher is, in figures; None where there is nothing to measure."""
+
+    connections: int
+    seconds_since_beat: float | None
+    overdue_seconds: float | None
+
+    def problems(self) -> list[str]:
+        """Return what keeps it from publishing, a sentence each."""
+        problems = []
+        beat = self.seconds_since_beat
+        if not self.connections:
+            problems.append("No worker is connected.")
+        elif beat is None:
+            problems.append("A worker is connected, but nothing has been finished yet.")
+        elif beat > STILL_AFTER_SECONDS:
+            problems.append(
+                f"The queue has stopped moving: workers are connected, but none has finished"
+                f" anything for {beat:.0f} s."
+            )
+        if self.overdue_seconds is not None:
+            problems.append(
+                f"The oldest overdue job has been due for {self.overdue_seconds:.0f} s."
+            )
+        return problems
+
+
+def publisher() -> Publisher:
+    """Query how the publisher is; cheap, whatever is scheduled."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8"
+            " FROM scheduling_heartbeat WHERE lane = %s",
+            [settings.PUBLISH_LANE],
+        )
+        [since_beat] = cursor.fetchone()
+    oldest = untouched_overdue().order_by("next_attempt_at", "pk").first()
+    late = None
+    if oldest is not None:
+        late = (ledger.database_now() - oldest.next_attempt_at).total_seconds()
+    return Publisher(pulse.count_worker_connections(), since_beat, late)
+
+
+def untouched_overdue() -> QuerySet[Job]:
+    """
+    Return jobs that should have been taken up more than OVERDUE_AFTER seconds ago.
+
+    One that waits for its next attempt, or is being tried just now, is not the publisher's fault.
+    """
+    since = ledger.database_now() - timedelta(seconds=settings.OVERDUE_AFTER)
+    return Job.objects.open().filter(
+        Q(attempt_begun_at=None) | Q(attempt_begun_at__lt=since), next_attempt_at__lt=since
+    )
+
+
+# What only the doctor asks
+
+
+def _workers() -> Iterator[Check]:
+    state = publisher()
+    still = [problem for problem in state.problems() if "overdue" not in problem]
+    text = f"Connected, with {state.connections} connections; the queue moves."
+    yield Check("worker", not still, " ".join(still) or text)
+    if not state.connections:
+        return
+    now = ledger.database_now()
+    patience = {settings.SLOW_LANE: settings.HOOK_TIMEOUT + 30.0, settings.MAIL_LANE: 60.0}
+    for lane, seconds in patience.items():
+        beats = Heartbeat.objects.filter(
+            lane=lane, beat_at__gt=now - timedelta(seconds=STILL_AFTER_SECONDS + seconds)
+        )
+        text = "Its workers finish what they take up."
+        if not beats.exists():
+            text = "No worker of this lane has finished anything lately. Start manage.py qcluster."
+        yield Check(f"lane {lane}", beats.exists(), text)
+
+
+def _overdue() -> Iterator[Check]:
+    number = untouched_overdue()[:MOST_COUNTED].count()
+    text = f"{_at_most(number)} overdue. See manage.py jobs --overdue." if number else "None."
+    yield Check("overdue jobs", not number, text)
+
+
+def _clocks() -> Iterator[Check]:
+    ahead = (datetime.now(UTC) - ledger.database_now()).total_seconds()
+    yield _clock("clock of this host", ahead)
+    fresh = ledger.database_now() - timedelta(minutes=2)
+    of_hosts = Heartbeat.objects.filter(beat_at__gt=fresh).order_by("host", "-beat_at")
+    for beat in of_hosts.distinct("host"):
+        yield _clock(f"clock of {beat.host}", beat.clock_ahead_ms / 1000)
+
+
+def _clock(name: str, ahead: float) -> Check:
+    text = f"{abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} the database's."
+    if abs(ahead) > CLOCK_TOLERANCE_SECONDS:
+        text += " Publishing goes by the database's, but logs and forms of this host are off."
+        return Check(name, False, text)
+    return Check(name, True, text)
+
+
+def _pairs() -> Iterator[Check]:
+    for model in schedulable_models():
+        name = model._meta.model_name
+        of_model = Job.objects.filter(content_type=ContentType.objects.get_for_model(model))
+        for kind, (time, wished) in WISHES.items():
+            jobs = of_model.filter(kind=kind)
+            wishing = model._base_manager.filter(wished)
+            # An end that has failed for good has no open job, and is told of among the failures.
+            answer = jobs.filter(Q(state__in=OPEN_STATES) | Q(state=State.FAILED))
+            unheard = wishing.filter(
+                ~Exists(answer.filter(object_id=OuterRef("pk"), run_at=OuterRef(time)))
+            )
+            yield _pair(f"{name} to {kind} without a job", unheard)
+            unasked = jobs.open().filter(
+                ~Exists(wishing.filter(**{"pk": OuterRef("object_id"), time: OuterRef("run_at")}))
+            )
+            yield _pair(f"job to {kind} a {name} that does not ask for it", unasked)
+        failed = of_model.filter(kind=Kind.PUBLISH, state=State.FAILED)
+        lost = model._base_manager.filter(status=Status.FAILED).filter(
+            ~Exists(failed.filter(object_id=OuterRef("pk"), run_at=OuterRef("publish_at")))
+        )
+        yield _pair(f"failed {name} without a failed job", lost)
+    silent = Job.objects.open().filter(~Exists(OrmQ.objects.filter(pk=OuterRef("message_id"))))
+    yield _pair("open job without a message", silent)
+
+
+def _pair(name: str, rows: QuerySet[Model]) -> Check:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Just after many rows were written, PostgreSQL may compare each with each; see the sweep.
+        cursor.execute("SET LOCAL enable_nestloop = off")
+        number = rows.order_by()[:MOST_COUNTED].count()
+    if not number:
+        return Check(name, True, "None.")
+    text = f"{_at_most(number)}. The next sweep, within {settings.SWEEP_EVERY} s, should mend it."
+    return Check(name, False, text)
+
+
+def _messages() -> Iterator[Check]:
+    for lane in (settings.PUBLISH_LANE, *settings.Q_CLUSTER["ALT_CLUSTERS"]):
+        oldest = OrmQ.objects.filter(key=lane).order_by("lock", "pk").first()
+        if oldest is not None and open_payload(oldest.payload) is None:
+            text = (
+                f"The oldest of lane {lane}, {oldest.pk}, cannot be read: was SECRET_KEY changed?"
+                " Jobs run all the same; other tasks fail."
+            )
+            yield Check("messages", False, text)
+            return
+    yield Check("messages", True, "The oldest of each lane can be read.")
+
+
+def _failures() -> Iterator[Check]:
+    number = Job.objects.filter(state=State.FAILED)[:MOST_COUNTED].count()
+    text = f"{_at_most(number)}. See manage.py jobs --state failed." if number else "None."
+    yield Check("failed jobs", True, text)
+    late = ledger.database_now() - TELLING_TAKES
+    untold = telling.untold().filter(finished_at__lt=late)[:MOST_COUNTED].count()
+    text = "None."
+    if untold:
+        text = f"{_at_most(untold)} for minutes. Look at EMAIL_URL and the worker's log."
+    yield Check("failures nobody was told of", not untold, text)
+
+
+def _at_most(number: int) -> str:
+    return f"{number} or more" if number == MOST_COUNTED else str(number)

@@ -1,0 +1,77 @@
+"""`manage.py prune_jobs`."""
+
+import re
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
+
+from scheduling import pruning
+from scheduling.management import base
+
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+# Nobody shall delete what they are just looking at.
+SHORTEST = timedelta(hours=1)
+LONGEST = timedelta(days=36_500)
+
+
+class Command(base.ArmoCommand):
+    """Example: manage.py prune_jobs --older-than 90d --dry-run."""
+
+    help = (
+        "Delete jobs that have been over for long, with their history, and django-q2's own. A "
+        "failed job that can still be run again is kept. Publishing goes on meanwhile."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the age."""
+        parser.add_argument(
+            "--older-than", required=True, metavar="<age>", help="such as 90d, 12h or 2w"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
+        base.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Delete, or count."""
+        older_than = age(options["older_than"])
+        found = pruning.count(older_than)
+        counts = found._asdict()
+        if not options["dry_run"]:
+            counts = self.prune(older_than, found)
+        if options["json"]:
+            self.print_json({"dry_run": options["dry_run"], **counts})
+            return
+        rows = ", ".join(f"{number} {table}" for table, number in counts.items())
+        self.stdout.write(f"{'Would be deleted' if options['dry_run'] else 'Deleted'}: {rows}.")
+
+    def prune(self, older_than: timedelta, found: pruning.Pruned) -> dict[str, int]:
+        """Delete, with a bar on a terminal; return how many rows of each table."""
+        counts: Counter[str] = Counter()
+        # disable=None: only on a terminal.
+        with tqdm(total=sum(found), unit="row", disable=None) as bar:
+            for batch in pruning.prune(older_than):
+                counts.update(batch._asdict())
+                bar.update(sum(batch))
+        return dict(counts)
+
+
+def age(text: str) -> timedelta:
+    """
+    Return the time written as 90d, 12h or 2w.
+
+    :raises CommandError: it is no such time, or too short or too long; wrong usage.
+    """
+    match = re.fullmatch(r"([0-9]{1,6})([hdw])", text)
+    if match is None:
+        typed = " ".join(text.split())[:60]
+        raise CommandError(
+            f"{typed} is no age such as 90d, 12h or 2w.", returncode=base.WRONG_USAGE
+        )
+    older_than = timedelta(**{UNITS[match[2]]: int(match[1])})
+    if not SHORTEST <= older_than <= LONGEST:
+        raise CommandError(
+            f"{text} is too short or too long: 1h to {LONGEST.days}d.", returncode=base.WRONG_USAGE
+        )
+    return older_than

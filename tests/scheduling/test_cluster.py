@@ -1,0 +1,213 @@
+"""The supervisor's rules, and what is done in django-q2's signals; processes: tests/process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from multiprocessing import Pipe
+from time import monotonic
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django_q.conf import Conf
+
+from scheduling import cluster, pulse
+from scheduling.broker import TimedBroker
+from scheduling.cluster import Lane
+from scheduling.ledger import database_now
+from scheduling.models import Heartbeat
+
+OF_A_LANE = ("CLUSTER_NAME", "WORKERS", "QUEUE_LIMIT", "TIMEOUT", "RETRY")
+
+
+@pytest.fixture
+def _conf_as_it_was() -> Iterator[None]:
+    before = {name: getattr(Conf, name) for name in OF_A_LANE}
+    yield
+    for name, value in before.items():
+        setattr(Conf, name, value)
+
+
+class TestALanesSettings:
+    @pytest.mark.usefixtures("_conf_as_it_was")
+    @pytest.mark.parametrize("name", ["publish", "slow", "mail"])
+    def test_are_those_that_django_q2_itself_would_read(self, name: str) -> None:
+        program = (
+            "import django, json; django.setup()\n"
+            "from django_q.conf import Conf\n"
+            f"print(json.dumps([getattr(Conf, name) for name in {OF_A_LANE}]))"
+        )
+        env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "Q_CLUSTER_NAME": name}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=env, capture_output=True, check=True
+        )
+
+        cluster.enter_lane(name)
+
+        assert [getattr(Conf, name) for name in OF_A_LANE] == json.loads(done.stdout)
+
+    @pytest.mark.parametrize("name", ["publish", "slow", "mail"])
+    def test_hand_nothing_out_again_that_may_still_run(self, name: str) -> None:
+        config = settings.Q_CLUSTER["ALT_CLUSTERS"].get(name, settings.Q_CLUSTER)
+
+        longest = config["timeout"] * (2 + config["queue_limit"] / config["workers"])
+
+        assert config["retry"] > longest
+
+    def test_give_a_hook_its_time_before_the_task_around_it_ends(self) -> None:
+        slow = settings.Q_CLUSTER["ALT_CLUSTERS"]["slow"]
+
+        assert slow["timeout"] > settings.HOOK_TIMEOUT + 5
+
+
+def broken_lane(**fields: Any) -> Lane:
+    lane = Lane("publish", **fields)
+    lane.pipe, _ = Pipe()
+    lane.owner = 7
+    return lane
+
+
+class TestALaneThatBreaks:
+    def test_is_started_again_at_once(self) -> None:
+        lane = broken_lane(started_at=monotonic() - 60, is_up=True)
+
+        lane.note_end()
+
+        assert lane.start_at is not None
+        assert lane.start_at <= monotonic()
+
+    def test_again_and_again_is_given_a_growing_pause_of_a_second_at_most(self) -> None:
+        lane = broken_lane(started_at=monotonic(), is_up=True)
+        pauses = []
+
+        for _ in range(10):
+            lane.pipe, _other = Pipe()
+            lane.note_end()
+            pauses.append(lane.pause)
+
+        assert pauses == sorted(pauses)
+        assert (pauses[0], pauses[-1]) == (0.05, 1.0)
+
+    def test_has_its_claims_given_back_by_name(self) -> None:
+        lane = broken_lane()
+
+        lane.note_end()
+
+        assert lane.dead_owners == [7]
+
+    def test_before_it_was_up_counts_as_a_start_in_vain(self) -> None:
+        lane = broken_lane()
+
+        lane.note_end()
+
+        assert lane.starts_in_vain == 1
+
+    def test_and_was_up_does_not(self) -> None:
+        lane = broken_lane(is_up=True)
+
+        lane.note_end()
+
+        assert lane.starts_in_vain == 0
+
+
+class TestAResult:
+    def test_that_cannot_be_pickled_ends_as_a_failed_task(self) -> None:
+        task: dict[str, Any] = {"name": "task", "result": lambda: None, "success": True}
+
+        cluster.keep_storable(task)
+
+        assert (task["success"], task["ack_failure"]) == (False, True)
+        assert "cannot be stored" in task["result"]
+
+    def test_that_breaks_while_it_is_pickled_too(self) -> None:
+        class Broken:
+            def __reduce__(self) -> str:
+                raise ZeroDivisionError("in __reduce__")
+
+        task: dict[str, Any] = {"name": "task", "result": Broken(), "success": True}
+
+        cluster.keep_storable(task)
+
+        assert "ZeroDivisionError: in __reduce__" in task["result"]
+
+    def test_that_can_be_kept_is_left_as_it_is(self) -> None:
+        task: dict[str, Any] = {"name": "task", "result": {"done": 3}, "success": True}
+
+        cluster.keep_storable(task)
+
+        assert task == {"name": "task", "result": {"done": 3}, "success": True}
+
+    def test_with_too_long_a_name_for_the_table_has_it_cut(self) -> None:
+        task: dict[str, Any] = {"name": "가" * 300, "group": "나" * 300, "result": None}
+
+        cluster.keep_storable(task)
+
+        assert (len(task["name"]), len(task["group"])) == (100, 100)
+
+
+class TestATask:
+    def test_begins_when_a_worker_takes_it_up(self) -> None:
+        task: dict[str, Any] = {"started": datetime(2020, 1, 1, tzinfo=UTC)}
+
+        cluster.note_start(task)
+
+        assert datetime.now(UTC) - task["started"] < timedelta(seconds=10)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestABeat:
+    @pytest.fixture(autouse=True)
+    def _of_a_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(TimedBroker, "owner", 7)
+        monkeypatch.setattr(pulse.Pulse, "pid", 4711)
+        monkeypatch.setattr(pulse.Pulse, "last_at", 0.0)
+
+    def test_is_written_when_its_task_has_come_through(self) -> None:
+        before = database_now()
+
+        cluster.note_end({"func": "scheduling.tasks.beat"})
+
+        beat = Heartbeat.objects.get()
+        assert (beat.owner, beat.lane, beat.pid) == (7, "publish", 4711)
+        assert before <= beat.beat_at <= database_now()
+        assert abs(beat.clock_ahead_ms) < 1000
+
+    def test_renews_the_one_before(self) -> None:
+        pulse.beat()
+        first = Heartbeat.objects.get()
+
+        pulse.beat()
+
+        assert Heartbeat.objects.get().beat_at > first.beat_at
+        assert Heartbeat.objects.get().started_at == first.started_at
+
+    def test_is_not_of_any_other_task(self) -> None:
+        cluster.note_end({"func": "scheduling.tasks.sweep"})
+
+        assert not Heartbeat.objects.exists()
+
+    def test_is_of_no_web_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(TimedBroker, "owner", None)
+
+        pulse.beat()
+
+        assert not Heartbeat.objects.exists()
+
+    def test_comes_once_a_second_at_most_within_a_backlog(self) -> None:
+        pulse.beat_within_a_batch()
+        first = Heartbeat.objects.get().beat_at
+
+        pulse.beat_within_a_batch()
+
+        assert Heartbeat.objects.get().beat_at == first
+
+    def test_ends_with_its_cluster(self) -> None:
+        Heartbeat.objects.create(owner=8, lane="slow", host="here", pid=1)
+        pulse.beat()
+
+        pulse.forget(7)
+
+        assert Heartbeat.objects.get().owner == 8
