@@ -202,8 +202,10 @@ def _pairs() -> Iterator[Check]:
                 ~Exists(answer.filter(object_id=OuterRef("pk"), run_at=OuterRef(time)))
             )
             yield _pair(f"{name} to {kind} without a job", unheard)
+            # The end of a failed item waits for a rerun.
+            asking = model._base_manager.filter(wished | Q(status=Status.FAILED))
             unasked = jobs.open().filter(
-                ~Exists(wishing.filter(**{"pk": OuterRef("object_id"), time: OuterRef("run_at")}))
+                ~Exists(asking.filter(**{"pk": OuterRef("object_id"), time: OuterRef("run_at")}))
             )
             yield _pair(f"job to {kind} a {name} that does not ask for it", unasked)
         failed = of_model.filter(kind=Kind.PUBLISH, state=State.FAILED)

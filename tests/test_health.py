@@ -260,6 +260,12 @@ class TestTheDoctor:
         assert code == 0
         assert checks["failed jobs"].text.startswith("2.")
 
+    def test_does_not_complain_of_the_end_of_what_has_failed(self) -> None:
+        failed_publish(unpublish_at=FAR_OFF)
+        tasks.tell_failures()
+
+        assert complaints() == []
+
     def test_finds_a_failure_that_nobody_was_told_of(self) -> None:
         failed_publish()
         earlier = ledger.database_now() - timedelta(minutes=6)
