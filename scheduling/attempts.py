@@ -74,8 +74,8 @@ class NeverEnded(Exception):
 
 # What no retry can mend.
 PERMANENT = (DomainError,)
-# What happened to the worker or the connection, and most likely would not happen again.
-CUT_OFF = (WorkerDied, OperationalError, InterfaceError)
+# What happened to a process or a connection, and most likely would not happen again.
+CUT_OFF = (WorkerDied, isolation.ChildDied, OperationalError, InterfaceError)
 
 
 class _Answer(Enum):

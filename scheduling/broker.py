@@ -33,6 +33,7 @@ LOOP_SECONDS = 1.0
 LONGEST_SLEEP_SECONDS = 10.0
 FULL_SWEEP_SECONDS = 3600.0
 SECOND_SWEEP_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 2.0
 # A task that does nothing goes through every process this often, to show that all of them move.
 BEAT_SECONDS = 3.0
 # A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
@@ -63,10 +64,19 @@ INSERT = """
 # One statement, so that a message is claimed once; in the order of time, so that a backlog is
 # worked off oldest first; by the database's clock, so that a worker's wrong clock does no harm. Why
 # the clock is asked in a subquery, `scheduling.models.ClockNow` says.
+#
+# Other people's tasks that come again after their worker died come one at a time: one of them may
+# be what kills it, and would use up the deliveries of all that are in work beside it. A claim older
+# than a third of `retry`, which is a time-out and 10 s, is over: that task has failed.
 CLAIM = """
     WITH due AS MATERIALIZED (
-        SELECT id, lock FROM django_q_ormq
+        SELECT id, lock FROM django_q_ormq AS message
         WHERE key = %(key)s AND lock <= (SELECT clock_timestamp())
+          AND (armo_deliveries = 0 OR armo_job IS NOT NULL OR NOT EXISTS (
+              SELECT FROM django_q_ormq AS suspect
+              WHERE suspect.key = %(key)s AND suspect.armo_owner = %(owner)s
+                AND suspect.armo_job IS NULL AND suspect.armo_deliveries > 1
+                AND suspect.lock > clock_timestamp() + make_interval(secs => %(retry)s * 2 / 3)))
         ORDER BY lock, id LIMIT %(bulk)s
         FOR UPDATE SKIP LOCKED
     )
@@ -93,6 +103,25 @@ RELEASE = """
 NEXT = """
     SELECT extract(epoch FROM min(lock) - clock_timestamp())::float8
     FROM django_q_ormq WHERE key = %(key)s
+"""
+
+# Asked only when no message is due, so few jobs are: those in work. The first job to come has a
+# message no later than it; one that is due for a while has one that is in somebody's hands.
+LOST = """
+    SELECT EXISTS (
+        SELECT FROM (
+            SELECT next_attempt_at, message_id FROM scheduling_job
+            WHERE state IN ('waiting', 'retrying')
+              AND next_attempt_at > (SELECT clock_timestamp())
+            ORDER BY next_attempt_at, id LIMIT 1
+        ) AS next
+        WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = next.message_id)
+    ) OR EXISTS (
+        SELECT FROM scheduling_job AS job
+        WHERE state IN ('waiting', 'retrying')
+          AND next_attempt_at < (SELECT clock_timestamp() - interval '2 seconds')
+          AND NOT EXISTS (SELECT FROM django_q_ormq WHERE id = job.message_id)
+    )
 """
 
 
@@ -188,7 +217,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     # When to hand out the next sweep, and the next that looks at everything; the first at once,
     # which is the catch-up after an outage.
     sweep_at = full_sweep_at = 0.0
-    beat_at = 0.0
+    beat_at = look_again_at = 0.0
     # When to look for claims of the dead next, and the pause until then, which grows.
     release_at = release_pause = 0.0
     # The psycopg connection that listens; Django may have replaced it since.
@@ -269,6 +298,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                 self.pause_seconds = 0.0
                 return claimed
             self.ask_at = monotonic() + self._seconds_until_next()
+            if self.list_key == settings.PUBLISH_LANE and self._are_messages_lost():
+                logger.warning("Messages are missing; the sweep puts them in again.")
+                return [(self.NO_ROW, self._seal("scheduling.tasks.sweep", False, name="sweep"))]
         self._sleep(min(self.ask_at - monotonic(), LOOP_SECONDS))
         return None
 
@@ -363,6 +395,22 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         # Due, but locked by a transaction that replaces or removes it: do not spin on it.
         self.pause_seconds = min(max(2 * self.pause_seconds, 0.005), 0.25)
         return self.pause_seconds
+
+    def _are_messages_lost(self) -> bool:
+        """
+        Look at the next job only: whoever empties the queue takes that message too.
+
+        The regular sweep finds what this does not.
+        """
+        if monotonic() < self.look_again_at:
+            return False
+        with connections[Conf.ORM].cursor() as cursor:
+            cursor.execute(LOST)
+            [are_lost] = cursor.fetchone()
+        if are_lost:
+            # That sweep takes a moment; another meanwhile would find the same.
+            self.look_again_at = monotonic() + LOOK_AGAIN_SECONDS
+        return bool(are_lost)
 
     def _listen(self) -> None:
         """Make sure that this process's connection is there, listens, and was asked since."""

@@ -18,11 +18,13 @@ from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 from pytest_django import DjangoDbBlocker
 
+from content.models import Story
 from scheduling import broker as module
 from scheduling import queue, tasks
 from scheduling.broker import TimedBroker
 from scheduling.ledger import database_now
-from tests.factories import FAR_OFF, LONG_AGO
+from scheduling.models import Job
+from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 from tests.process.worker import wait_until
 from tests.scheduling.conftest import InBackground
 
@@ -113,7 +115,9 @@ class OnItsThread:
             cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(
                 "SELECT FROM pg_stat_activity"
-                " WHERE pid = %s AND state = 'idle' AND query LIKE '%%min(lock)%%'",
+                " WHERE pid = %s AND state = 'idle'"
+                # The last it asks before it sleeps.
+                " AND (query LIKE '%%min(lock)%%' OR query LIKE '%%2 seconds%%')",
                 [self.pid],
             )
             return cursor.fetchone() is not None
@@ -442,6 +446,53 @@ class TestASweep:
 
         assert not OrmQ.objects.exists()
         assert [SignedPackage.loads(payload)["save"] for _, payload in handed_out] == [False] * 2
+
+
+@pytest.mark.usefixtures("_empty_afterwards")
+class TestALostMessage:
+    @pytest.fixture
+    def _empty_afterwards(self, transactional_db: None) -> Iterator[None]:
+        yield
+        Story.objects.all().delete()
+        Job.objects.all().delete()
+
+    def test_of_the_next_job_has_a_sweep_handed_out_when_it_next_asks(self) -> None:
+        StoryFactory(scheduled=True)
+        StoryFactory(scheduled=True)
+        OrmQ.objects.all().delete()
+
+        handed_out = plain_broker().dequeue() or []
+
+        [(row, payload)] = handed_out
+        task = SignedPackage.loads(payload)
+        assert (row, task["func"], task["args"]) == (None, "scheduling.tasks.sweep", (False,))
+
+    def test_of_a_job_that_is_due_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        StoryFactory(due=True)
+        OrmQ.objects.all().delete()
+
+        assert functions(plain_broker().dequeue()) == ["scheduling.tasks.sweep"]
+
+    def test_has_one_sweep_handed_out_not_one_after_the_other(self) -> None:
+        StoryFactory(scheduled=True)
+        OrmQ.objects.all().delete()
+        broker = plain_broker()
+        broker.dequeue()
+        broker.ask_at = 0.0
+
+        assert broker.dequeue() is None
+
+    def test_is_none_that_is_in_a_workers_hands(self) -> None:
+        StoryFactory(due=True)
+        broker = plain_broker()
+        assert functions(broker.dequeue()) == ["scheduling.tasks.run_job"]
+
+        assert broker.dequeue() is None
+
+    def test_is_none_where_all_are_there(self) -> None:
+        StoryFactory(scheduled=True)
+
+        assert plain_broker().dequeue() is None
 
 
 class TestItsSleep:
