@@ -288,7 +288,7 @@ def _change(job_id: int, version: int | None) -> None:
     """
     Change the item and close the job.
 
-    :param version: of the item that the hook has seen; None if there is no hook.
+    :param version: of the item that the hook has seen; None if it was not asked.
     """
     job = _lock_due(job_id)
     if job is None:
@@ -302,11 +302,11 @@ def _change(job_id: int, version: int | None) -> None:
     item.refresh_from_db()
     if job.kind == Kind.UNPUBLISH:
         _unpublish(job, item)
-    elif version is None or item.version == version:
-        _publish(job, item)
-    else:
+    elif item.has_hook() and item.version != version and _wants(item, job):
         # Somebody has changed what the hook has checked: it has to see that too.
         _put_off(job, BUSY_PAUSE)
+    else:
+        _publish(job, item)
 
 
 def _publish(job: Job, item: Schedulable) -> None:

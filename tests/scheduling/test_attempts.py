@@ -680,6 +680,21 @@ class TestAHook:
         assert row(story).is_published
         assert Job.objects.get().attempts == 1
 
+    def test_is_asked_before_an_item_that_wants_to_go_live_again_just_now(
+        self, before_publish: Hook
+    ) -> None:
+        asked: list[int] = []
+        before_publish(lambda story: asked.append(story.pk))
+        story = StoryFactory(due=True)
+
+        # Between the look at the item and its lock, it was a draft and is scheduled again.
+        attempts._change(Job.objects.get().pk, None)
+
+        assert row(story).status == Status.SCHEDULED
+        Job.objects.update(next_attempt_at=LONG_AGO)
+        attempts.run_alone(Job.objects.get().pk)
+        assert (row(story).is_published, asked) == (True, [story.pk])
+
     def test_may_save_its_item(self, before_publish: Hook) -> None:
         def hook(story: Story) -> None:
             story.summary = "요약"

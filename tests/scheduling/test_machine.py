@@ -569,7 +569,7 @@ def test_the_engine_agrees_with_its_model(monkeypatch: pytest.MonkeyPatch) -> No
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=60,
+            max_examples=45,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,

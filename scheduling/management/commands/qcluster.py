@@ -7,7 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from scheduling import cluster
+from scheduling import (
+    cluster,
+    tasks,  # noqa: F401 (read before the fork: a new worker has its first task at once)
+)
 from scheduling.management import base
 
 

@@ -1,0 +1,100 @@
+"""The trap: an item whose `before_publish()` does what its mode says."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import ClassVar, NoReturn
+
+from django.db import models
+
+from scheduling.models import Schedulable
+
+CHUNK = 16 * 2**20
+# A trap that nobody kills must not take the machine with it.
+MOST_CHUNKS = 100
+
+
+class Mode(models.TextChoices):
+    """What happens when it is about to go live."""
+
+    WORK = "work"  # a little, and all is well
+    RAISE = "raise"
+    HANG = "hang"
+    SWALLOW = "swallow"
+    EXIT = "exit"
+    KILL = "kill"
+    EAT = "eat"
+
+
+class Trap(Schedulable):
+    """An item with a hook."""
+
+    title = models.CharField(max_length=200)
+    mode = models.CharField(max_length=7, choices=Mode)
+
+    class Meta(Schedulable.Meta):
+        app_label = "traps"
+        constraints: ClassVar = [*Schedulable.Meta.constraints]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def before_publish(self) -> None:
+        """Do what the mode says."""
+        SPRING[Mode(self.mode)]()
+
+
+def work() -> None:
+    """Take a moment, as a call over a network does."""
+    time.sleep(0.1)
+
+
+def complain() -> NoReturn:
+    """Fail as honest code does."""
+    raise RuntimeError("The trap has sprung.")
+
+
+def hang() -> NoReturn:
+    """Never come back."""
+    while True:
+        time.sleep(60)
+
+
+def swallow() -> NoReturn:
+    """Never come back, and hear nobody."""
+    while True:
+        with contextlib.suppress(BaseException):
+            hang()
+
+
+def leave() -> NoReturn:
+    """End the process, past all that Python would still do."""
+    os._exit(3)
+
+
+def die() -> None:
+    """End the process as the kernel does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def eat() -> NoReturn:
+    """Take memory until somebody minds."""
+    kept: list[bytes] = []
+    while len(kept) < MOST_CHUNKS:
+        # Written to, or the kernel would only promise it.
+        kept.append(b"x" * CHUNK)
+        time.sleep(0.01)
+    raise AssertionError("Nobody minded.")
+
+
+SPRING: dict[Mode, Callable[[], None]] = {
+    Mode.WORK: work,
+    Mode.RAISE: complain,
+    Mode.HANG: hang,
+    Mode.SWALLOW: swallow,
+    Mode.EXIT: leave,
+    Mode.KILL: die,
+    Mode.EAT: eat,
+}
