@@ -1,8 +1,8 @@
 """
 Routes that monitors ask.
 
-They answer within seconds whatever is broken, need no login, and tell nothing that is secret: no
-titles, no hosts.
+They answer within seconds, unless the database's host takes connections and then says nothing; they
+need no login, and tell nothing that is secret: no titles, no hosts.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Is everything in place, and does the publisher publish: what `doctor` and monitors ask."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django_q.models import OrmQ
 
-from scheduling import ledger, pulse, telling
+from scheduling import isolation, ledger, pulse, telling
 from scheduling.broker import BEAT_SECONDS, open_payload
 from scheduling.models import (
     OPEN_STATES,
@@ -29,6 +30,8 @@ STILL_AFTER_SECONDS = 3 * BEAT_SECONDS + 1
 # A clock that is off by more is worth a word. Publishing goes by the database's alone.
 CLOCK_TOLERANCE_SECONDS = 1.0
 TELLING_TAKES = timedelta(minutes=5)
+# A monitor is answered by then, also where a migration holds a table for minutes.
+ANSWER_WITHIN_SECONDS = 4.0
 # Broken pairs are counted so far: more is no other news.
 MOST_COUNTED = 1000
 
@@ -39,10 +42,19 @@ class Check(NamedTuple):
     name: str
     ok: bool
     text: str
+    # The same for programs.
+    facts: Mapping[str, object] = {}
 
 
 def examine() -> Iterator[Check]:
-    """Look at everything in order; only at the first when the database cannot be reached."""
+    """Look at everything in order, as far as the database can be reached."""
+    try:
+        yield from _examine()
+    except (DatabaseError, InterfaceError) as error:
+        yield Check("database", False, f"It went away meanwhile: {_first_line(error)}")
+
+
+def _examine() -> Iterator[Check]:
     reached = database()
     yield reached
     if not reached.ok:
@@ -73,9 +85,12 @@ def database() -> Check:
             cursor.execute("SHOW server_version")
             [version] = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        return Check("database", False, f"It cannot be reached: {reason}")
-    return Check("database", True, f"PostgreSQL {version}.")
+        return Check("database", False, f"It cannot be reached: {_first_line(error)}")
+    return Check("database", True, f"PostgreSQL {version}.", {"version": version})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def migrations() -> Check:
@@ -85,7 +100,7 @@ def migrations() -> Check:
     if plan:
         first = plan[0][0]
         text = f"{len(plan)} are not applied, the first of them {first}. Run manage.py migrate."
-        return Check("migrations", False, text)
+        return Check("migrations", False, text, {"unapplied": len(plan)})
     return Check("migrations", True, "All are applied.")
 
 
@@ -116,6 +131,16 @@ class Publisher(NamedTuple):
         return problems
 
 
+@contextmanager
+def _impatiently() -> Iterator[None]:
+    """Have a statement that waits for others raise `OperationalError`."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = %s", [int(1000 * ANSWER_WITHIN_SECONDS)])
+        yield
+
+
+@_impatiently()
 def publisher() -> Publisher:
     """Query how the publisher is; cheap, whatever is scheduled."""
     with connection.cursor() as cursor:
@@ -125,7 +150,7 @@ def publisher() -> Publisher:
             [settings.PUBLISH_LANE],
         )
         [since_beat] = cursor.fetchone()
-    oldest = untouched_overdue().order_by("next_attempt_at", "pk").first()
+    oldest = untouched_overdue().first()
     late = None
     if oldest is not None:
         late = (ledger.database_now() - oldest.next_attempt_at).total_seconds()
@@ -138,38 +163,50 @@ def untouched_overdue() -> QuerySet[Job]:
 
     One that waits for its next attempt, or is being tried just now, is not the publisher's fault.
     """
-    since = ledger.database_now() - timedelta(seconds=settings.OVERDUE_AFTER)
-    return Job.objects.open().filter(
-        Q(attempt_begun_at=None) | Q(attempt_begun_at__lt=since), next_attempt_at__lt=since
-    )
+    now = ledger.database_now()
+    since = now - timedelta(seconds=settings.OVERDUE_AFTER)
+    longest = max(settings.OVERDUE_AFTER, settings.HOOK_TIMEOUT + isolation.GRACE_SECONDS + 5)
+    is_tried = Q(attempt_begun_at__gte=now - timedelta(seconds=longest))
+    untried = Q(attempt_begun_at=None) | ~is_tried
+    overdue = Job.objects.open().filter(untried, next_attempt_at__lt=since)
+    # In this order the index is read from its start, whatever PostgreSQL thinks of their number.
+    return overdue.order_by("next_attempt_at", "pk")
 
 
 # What only the doctor asks
 
+# What becomes of a broken pair.
+SWEPT = "Each sweep mends what is due within the hour, one an hour the rest."
+IDLE = "It will change nothing: what the item asks for counts."
+LOST = "It cannot be run again: schedule it anew."
+
 
 def _workers() -> Iterator[Check]:
-    state = publisher()
-    still = [problem for problem in state.problems() if "overdue" not in problem]
+    # What is overdue is a line of its own.
+    state = publisher()._replace(overdue_seconds=None)
+    problems = state.problems()
     text = f"Connected, with {state.connections} connections; the queue moves."
-    yield Check("worker", not still, " ".join(still) or text)
+    facts = {"connections": state.connections, "seconds_since_beat": state.seconds_since_beat}
+    yield Check("worker", not problems, " ".join(problems) or text, facts)
     if not state.connections:
         return
-    now = ledger.database_now()
     patience = {settings.SLOW_LANE: settings.HOOK_TIMEOUT + 30.0, settings.MAIL_LANE: 60.0}
     for lane, seconds in patience.items():
-        beats = Heartbeat.objects.filter(
-            lane=lane, beat_at__gt=now - timedelta(seconds=STILL_AFTER_SECONDS + seconds)
-        )
+        newest = Heartbeat.objects.filter(lane=lane).order_by("-beat_at").first()
+        since = None
+        if newest is not None:
+            since = (ledger.database_now() - newest.beat_at).total_seconds()
+        moves = since is not None and since < STILL_AFTER_SECONDS + seconds
         text = "Its workers finish what they take up."
-        if not beats.exists():
+        if not moves:
             text = "No worker of this lane has finished anything lately. Start manage.py qcluster."
-        yield Check(f"lane {lane}", beats.exists(), text)
+        yield Check(f"lane {lane}", moves, text, {"seconds_since_beat": since})
 
 
 def _overdue() -> Iterator[Check]:
     number = untouched_overdue()[:MOST_COUNTED].count()
     text = f"{_at_most(number)} overdue. See manage.py jobs --overdue." if number else "None."
-    yield Check("overdue jobs", not number, text)
+    yield Check("overdue jobs", not number, text, {"count": number})
 
 
 def _clocks() -> Iterator[Check]:
@@ -182,11 +219,11 @@ def _clocks() -> Iterator[Check]:
 
 
 def _clock(name: str, ahead: float) -> Check:
+    ok = abs(ahead) <= CLOCK_TOLERANCE_SECONDS
     text = f"{abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} the database's."
-    if abs(ahead) > CLOCK_TOLERANCE_SECONDS:
+    if not ok:
         text += " Publishing goes by the database's, but logs and forms of this host are off."
-        return Check(name, False, text)
-    return Check(name, True, text)
+    return Check(name, ok, text, {"ahead_seconds": ahead})
 
 
 def _pairs() -> Iterator[Check]:
@@ -201,31 +238,29 @@ def _pairs() -> Iterator[Check]:
             unheard = wishing.filter(
                 ~Exists(answer.filter(object_id=OuterRef("pk"), run_at=OuterRef(time)))
             )
-            yield _pair(f"{name} to {kind} without a job", unheard)
+            yield _pair(f"{name} to {kind} without a job", unheard, SWEPT)
             # The end of a failed item waits for a rerun.
             asking = model._base_manager.filter(wished | Q(status=Status.FAILED))
             unasked = jobs.open().filter(
                 ~Exists(asking.filter(**{"pk": OuterRef("object_id"), time: OuterRef("run_at")}))
             )
-            yield _pair(f"job to {kind} a {name} that does not ask for it", unasked)
+            yield _pair(f"job to {kind} a {name} that does not ask for it", unasked, IDLE)
         failed = of_model.filter(kind=Kind.PUBLISH, state=State.FAILED)
         lost = model._base_manager.filter(status=Status.FAILED).filter(
             ~Exists(failed.filter(object_id=OuterRef("pk"), run_at=OuterRef("publish_at")))
         )
-        yield _pair(f"failed {name} without a failed job", lost)
+        yield _pair(f"failed {name} without a failed job", lost, LOST)
     silent = Job.objects.open().filter(~Exists(OrmQ.objects.filter(pk=OuterRef("message_id"))))
-    yield _pair("open job without a message", silent)
+    yield _pair("open job without a message", silent, SWEPT)
 
 
-def _pair(name: str, rows: QuerySet[Model]) -> Check:
+def _pair(name: str, rows: QuerySet[Model], what_then: str) -> Check:
     with transaction.atomic(), connection.cursor() as cursor:
         # Just after many rows were written, PostgreSQL may compare each with each; see the sweep.
         cursor.execute("SET LOCAL enable_nestloop = off")
         number = rows.order_by()[:MOST_COUNTED].count()
-    if not number:
-        return Check(name, True, "None.")
-    text = f"{_at_most(number)}. The next sweep, within {settings.SWEEP_EVERY} s, should mend it."
-    return Check(name, False, text)
+    text = f"{_at_most(number)}. {what_then}" if number else "None."
+    return Check(name, not number, text, {"count": number})
 
 
 def _messages() -> Iterator[Check]:
@@ -236,7 +271,7 @@ def _messages() -> Iterator[Check]:
                 f"The oldest of lane {lane}, {oldest.pk}, cannot be read: was SECRET_KEY changed?"
                 " Jobs run all the same; other tasks fail."
             )
-            yield Check("messages", False, text)
+            yield Check("messages", False, text, {"lane": lane, "id": oldest.pk})
             return
     yield Check("messages", True, "The oldest of each lane can be read.")
 
@@ -244,13 +279,13 @@ def _messages() -> Iterator[Check]:
 def _failures() -> Iterator[Check]:
     number = Job.objects.filter(state=State.FAILED)[:MOST_COUNTED].count()
     text = f"{_at_most(number)}. See manage.py jobs --state failed." if number else "None."
-    yield Check("failed jobs", True, text)
+    yield Check("failed jobs", True, text, {"count": number})
     late = ledger.database_now() - TELLING_TAKES
     untold = telling.untold().filter(finished_at__lt=late)[:MOST_COUNTED].count()
     text = "None."
     if untold:
         text = f"{_at_most(untold)} for minutes. Look at EMAIL_URL and the worker's log."
-    yield Check("failures nobody was told of", not untold, text)
+    yield Check("failures nobody was told of", not untold, text, {"count": untold})
 
 
 def _at_most(number: int) -> str:

@@ -152,6 +152,17 @@ class TestPublisher:
 
         assert ask(client, "publisher")[0] == 200
 
+    @pytest.mark.usefixtures("_beating")
+    @pytest.mark.parametrize(("seconds", "status"), [(90, 200), (150, 503)])
+    def test_is_not_blamed_for_as_long_as_a_hook_may_take(
+        self, client: Client, settings: Any, seconds: int, status: int
+    ) -> None:
+        settings.HOOK_TIMEOUT = 120
+        StoryFactory(due=True)
+        Job.objects.update(attempt_begun_at=ledger.database_now() - timedelta(seconds=seconds))
+
+        assert ask(client, "publisher")[0] == status
+
     @pytest.mark.usefixtures("_database_away")
     def test_is_down_without_the_database(self, client: Client) -> None:
         assert ask(client, "publisher") == (503, ["The database cannot be reached."])
@@ -194,6 +205,15 @@ class TestTheDoctor:
         lines = out.getvalue().splitlines()
         assert lines[0].startswith("ok    database: PostgreSQL ")
         assert all(line.startswith("ok    ") for line in lines)
+
+    def test_gives_programs_the_figures(self) -> None:
+        failed_publish()
+
+        _, checks = doctor()
+
+        assert checks["worker"].facts["connections"] == 8
+        assert checks["failed jobs"].facts == {"count": 1}
+        assert checks["clock of here"].facts == {"ahead_seconds": 0.0}
 
     def test_finds_a_lane_without_a_worker(self) -> None:
         Heartbeat.objects.filter(lane="mail").delete()
@@ -292,6 +312,17 @@ class TestTheDoctorWithout:
             call_command("doctor", stdout=out)
 
         assert out.getvalue() == "FAIL  database: It cannot be reached: connection refused\n"
+
+    def test_the_database_any_more_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def lost() -> None:
+            raise OperationalError("the connection is lost\nand more")
+
+        monkeypatch.setattr(diagnosis, "untouched_overdue", lost)
+
+        _, checks = doctor()
+
+        assert not checks["database"].ok
+        assert checks["database"].text == "It went away meanwhile: the connection is lost"
 
     def test_its_migrations_says_so_and_stops_there(self) -> None:
         with connection.cursor() as cursor:

@@ -54,8 +54,9 @@ class Fault:
     traps: ClassVar[Sequence[Mode]] = ()
     max_attempts = 4
     burst: int | None = None
-    # How long after it all may take to come to rest.
-    patience_seconds = 45.0
+    # How long after it all may take to come to rest. A hook that is cut off twice waits for its
+    # second retry, up to 66 s, and is not stuck.
+    patience_seconds = 80.0
     # The worker it needs is not to be one that stayed from the round before.
     needs_new_worker = False
     # The worker that has met it is not to stay.
@@ -300,7 +301,6 @@ class Away(Fault):
     """PostgreSQL is away for 30 s."""
 
     name = "PostgreSQL away, 30 s"
-    patience_seconds = 60.0
 
     def strike(self, scene: Scene) -> float:
         """Have it away."""

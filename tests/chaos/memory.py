@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
@@ -70,8 +71,15 @@ class Bound:
         with contextlib.suppress(OSError):
             for pid in (self.group / "cgroup.procs").read_text().split():
                 (self.group.parent / "cgroup.procs").write_text(pid)
-        with contextlib.suppress(OSError):
-            self.group.rmdir()
+        # Those that have just ended may count for a moment longer.
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            try:
+                self.group.rmdir()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                break
         self.group = None
 
     def _play_the_kernel(self) -> None:

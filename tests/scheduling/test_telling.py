@@ -1,6 +1,7 @@
 """Who is told, in which words, that something has failed for good."""
 
-from typing import Any
+from itertools import chain, repeat
+from typing import Any, ClassVar
 
 import pytest
 from django.core import mail
@@ -40,8 +41,30 @@ def fail_as(by: Any, **fields: Any) -> Job:
 class Unreachable(EmailBackend):
     """A mail server that cannot be reached."""
 
-    def send_messages(self, messages: Any) -> int:
+    tries: ClassVar[list[str]] = []
+
+    def open(self) -> bool:
+        self.tries.append("open")
         raise ConnectionRefusedError("no mail server here")
+
+
+class Choosy(EmailBackend):
+    """A mail server that hangs up on mail to some people."""
+
+    tries: ClassVar[list[str]] = []
+
+    def send_messages(self, messages: Any) -> int:
+        [message] = messages
+        self.tries.append(message.to[0])
+        if message.to[0].startswith("no-"):
+            raise ConnectionResetError("not to them")
+        return int(super().send_messages(messages))
+
+
+@pytest.fixture(autouse=True)
+def _no_tries() -> None:
+    Unreachable.tries.clear()
+    Choosy.tries.clear()
 
 
 class TestTheMail:
@@ -127,6 +150,25 @@ class TestThePeople:
 
         assert mail.outbox[0].to == ["desk@example.org"]
 
+    def test_are_one_however_their_address_is_written(self, settings: Any) -> None:
+        settings.FAILURE_EMAILS = [" Desk@Example.org", "desk@example.org", ""]
+        fail_as(UserFactory(email="desk@example.org"))
+
+        tasks.tell_failures()
+
+        assert mail.outbox[0].to == ["desk@example.org"]
+
+    def test_hear_of_it_though_one_address_among_them_is_none(self) -> None:
+        job = fail_as(UserFactory(email="kim@example.org\nBcc: everyone@example.org"))
+
+        assert tasks.tell_failures() == 1
+
+        assert [sent.to for sent in mail.outbox] == [["desk@example.org"]]
+        detail = last_event(job).detail or {}
+        assert detail["told"] == ["desk@example.org"]
+        assert detail["mail_error"].startswith("BadHeaderError")
+        assert not telling.untold().exists()
+
     def test_do_not_include_who_has_left_or_has_no_address(self) -> None:
         fail_as(UserFactory(email="left@example.org", is_active=False))
         fail_as(UserFactory(email=""))
@@ -188,6 +230,27 @@ class TestAMailThatCannotBeSent:
         assert tasks.tell_failures() == 1
         assert not telling.untold().exists()
 
+    def test_has_an_unreachable_server_waited_for_once(self) -> None:
+        for name in ("kim", "lee", "park"):
+            fail_as(UserFactory(email=f"{name}@example.org"))
+
+        tasks.tell_failures()
+
+        assert Unreachable.tries == ["open"]
+        reasons = JobEvent.objects.filter(what="failed").values_list("detail__mail_error")
+        assert [reason for (reason,) in reasons] == [
+            "ConnectionRefusedError: no mail server here"
+        ] * 3
+
+    def test_by_smtp_is_noted_as_well(self, settings: Any) -> None:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+        job = fail_as(None)
+
+        assert tasks.tell_failures() == 0
+
+        assert (last_event(job).detail or {})["mail_error"].startswith("ConnectionRefusedError")
+
     def test_is_given_up_after_a_day(self) -> None:
         job = fail_as(None)
         OrmQ.objects.all().delete()
@@ -199,11 +262,56 @@ class TestAMailThatCannotBeSent:
         assert not OrmQ.objects.exists()
 
 
+class TestAMailThatHangs:
+    @pytest.fixture(autouse=True)
+    def _choosy(self, settings: Any) -> None:
+        settings.EMAIL_BACKEND = f"{__name__}.Choosy"
+        settings.FAILURE_EMAILS = []
+
+    def test_stops_no_other(self) -> None:
+        fail_as(UserFactory(email="no-one@example.org"))
+        fail_as(UserFactory(email="kim@example.org"))
+
+        assert tasks.tell_failures() == 1
+
+        assert [sent.to for sent in mail.outbox] == [["kim@example.org"]]
+        assert telling.untold().count() == 1
+
+    def test_comes_after_the_others_the_next_time(self) -> None:
+        fail_as(UserFactory(email="no-one@example.org"))
+        tasks.tell_failures()
+        fail_as(UserFactory(email="kim@example.org"))
+
+        tasks.tell_failures()
+
+        assert Choosy.tries[1:] == ["kim@example.org", "no-one@example.org"]
+
+    def test_leaves_what_there_is_no_time_for_to_the_next_message(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("kim", "lee"):
+            fail_as(UserFactory(email=f"{name}@example.org"))
+        OrmQ.objects.all().delete()  # the messages of the failures are used up
+        clock = chain([0.0, 0.0], repeat(telling.TELLING_SECONDS + 1))
+        monkeypatch.setattr(telling, "monotonic", lambda: next(clock))
+
+        assert tasks.tell_failures() == 1
+
+        assert telling.untold().count() == 1
+        assert OrmQ.objects.get().key == "mail"
+
+
 class TestTwoWhoTell:
     @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("has_sessions", [True, False])
     def test_do_so_one_after_the_other(
-        self, in_background: InBackground, other: BaseDatabaseWrapper
+        self,
+        in_background: InBackground,
+        other: BaseDatabaseWrapper,
+        settings: Any,
+        has_sessions: bool,
     ) -> None:
+        settings.QUEUE_LISTEN = has_sessions  # a proxy that pools transactions leaves none
         failed_publish()
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [telling.TELLING_LOCK])
