@@ -27,7 +27,7 @@ BATCH = 1000
 
 # "Due" is the database's clock at the moment of the claim; why in a subquery, see `ClockNow`.
 # `after` is where the last batch ended: what was passed over is not met again, what others hold is
-# theirs.
+# theirs. So is a job whose attempt has begun: how that ended has to be found out, and noted, first.
 CLAIM = """
     SELECT id, kind, content_type_id, object_id, run_at, next_attempt_at, message_id,
            clock_timestamp() AS claimed_at
@@ -35,6 +35,7 @@ CLAIM = """
     WHERE state IN ('waiting', 'retrying')
       AND next_attempt_at <= (SELECT clock_timestamp())
       AND NOT (kind = 'publish' AND content_type_id = ANY(%(hooked)s))
+      AND attempt_begun_at IS NULL
       AND (next_attempt_at, id) > (%(after_time)s, %(after_id)s)
     ORDER BY next_attempt_at, id
     LIMIT %(limit)s
@@ -46,7 +47,7 @@ CLAIM_AGAIN = """
            clock_timestamp() AS claimed_at
     FROM scheduling_job
     WHERE id = ANY(%(ids)s) AND state IN ('waiting', 'retrying')
-      AND next_attempt_at <= (SELECT clock_timestamp())
+      AND next_attempt_at <= (SELECT clock_timestamp()) AND attempt_begun_at IS NULL
     ORDER BY next_attempt_at, id
     FOR UPDATE SKIP LOCKED
 """

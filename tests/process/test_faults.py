@@ -29,6 +29,10 @@ from tests.chaos.stage import Cluster, Load, execute, schedule_many, wait_until_
 from tests.chaos.traps.models import Mode, Trap
 from tests.process.worker import wait_until
 
+# Recovery takes far less: the chaos suite measures it. Here it must only be no matter of `retry`,
+# of RETRY_DELAYS or of the next sweep, on a machine however busy.
+RECOVERED = 8.0
+
 ROLES = ("sentinel", "pusher", "monitor", "worker")
 StartCluster = Callable[..., Cluster]
 
@@ -105,9 +109,7 @@ def assert_all_is_well(load: Load, cluster: Cluster, *, max_attempts: int = 4) -
 
 
 class TestAKilledProcess:
-    def test_of_an_idle_worker_delays_nothing_by_two_seconds(
-        self, start_cluster: StartCluster
-    ) -> None:
+    def test_of_an_idle_worker_is_made_good_at_once(self, start_cluster: StartCluster) -> None:
         cluster = start_cluster()
         for role in ROLES:
             load = put_in(stories=3, traps=[Mode.WORK])
@@ -115,7 +117,7 @@ class TestAKilledProcess:
             for lane in ("publish", "slow"):
                 cluster.members(role, lane)[0].kill()
 
-            wait_until_all_is_live(load, seconds=2)
+            wait_until_all_is_live(load, seconds=RECOVERED)
             wait_until(cluster.is_whole, seconds=10, what=f"whole again, without its {role}")
             assert_all_came_to_its_end(load)
             Story.objects.all().delete()
@@ -135,7 +137,7 @@ class TestAKilledProcess:
         for victim in victims:
             victim.kill()
 
-        wait_until_all_is_live(load, seconds=4)
+        wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, cluster)
 
     def test_that_held_the_rest_together_leaves_nobody_and_its_work_to_the_next(
@@ -150,7 +152,7 @@ class TestAKilledProcess:
         cluster.process.wait()
         assert not cluster.orphans()
         other = start_cluster()
-        wait_until_all_is_live(load, seconds=4)
+        wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, other)
 
 
@@ -199,7 +201,7 @@ class TestAHook:
         with Bound(cluster.session):
             load = put_in(stories=20, traps=[Mode.EAT, Mode.WORK])
 
-            wait_until_all_is_live(load, seconds=5)
+            wait_until_all_is_live(load, seconds=RECOVERED)
             assert_all_came_to_its_end(load, max_attempts=1)
             assert {process.pid for process in cluster.session()} == before
             assert not cluster.end()
@@ -217,7 +219,7 @@ class TestAMessage:
 
         cluster = start_cluster()
 
-        wait_until_all_is_live(load, seconds=5)
+        wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, cluster)
 
     def test_sealed_with_another_key_too(self, start_cluster: StartCluster) -> None:
@@ -227,7 +229,7 @@ class TestAMessage:
 
         cluster = start_cluster(SECRET_KEY="another")
 
-        wait_until_all_is_live(load, seconds=5)
+        wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, cluster)
 
 
@@ -257,7 +259,7 @@ class TestATaskOfSomebodyElse:
 
         load.failed_tasks.update(self.WORST)
         load.done_tasks.append("work")
-        wait_until_all_is_live(load, seconds=4)
+        wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, cluster)
 
 
@@ -296,7 +298,7 @@ class TestTheDatabase:
 
         fault()
 
-        wait_until_all_is_live(load, seconds=due_in + 2)
+        wait_until_all_is_live(load, seconds=due_in + RECOVERED)
         assert_all_is_well(load, cluster)
 
 

@@ -139,21 +139,25 @@ class TestManyStories:
     def test_five_thousand_missed_while_the_worker_was_off_follow_at_once(
         self, start_worker: StartWorker
     ) -> None:
-        due = database_now() + timedelta(seconds=8)
+        far_off = database_now() + timedelta(hours=1)
         Story.objects.bulk_create(
-            Story(title="t", slug=f"s-{n}", body="b", status=Status.SCHEDULED, publish_at=due)
+            Story(title="t", slug=f"s-{n}", body="b", status=Status.SCHEDULED, publish_at=far_off)
             for n in range(5000)
         )
         sweep()
-        assert OrmQ.objects.filter(lock=due).count() == 5000
-        wait_until(lambda: database_now() > due, seconds=15, what="the due time")
-        assert published() == 0
+        assert OrmQ.objects.filter(lock=far_off).count() == 5000
+        # The hour passes.
+        due = far_off - timedelta(hours=1)
+        Story.objects.update(publish_at=due)
+        Job.objects.update(run_at=due, next_attempt_at=due)
+        OrmQ.objects.update(lock=due)
 
         start_worker()
 
         wait_until(lambda: published() == 5000, seconds=20, what="all live")
         ends = Story.objects.aggregate(first=Min("published_at"), last=Max("published_at"))
-        assert ends["last"] - ends["first"] <= timedelta(seconds=2)
+        # One a time would take a minute; a second is usual, more on a busy machine.
+        assert ends["last"] - ends["first"] <= timedelta(seconds=5)
         assert_each_published_once()
 
 

@@ -13,7 +13,7 @@ from django.db.utils import OperationalError
 from django_q.models import OrmQ
 
 from content.models import Notice, Story
-from scheduling import drain, operations
+from scheduling import attempts, drain, operations
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
@@ -61,6 +61,18 @@ class TestWhatIsDue:
         assert history(job) == ["scheduled", "succeeded"]
         assert (last_event(job).at, last_event(job).by) == (job.finished_at, None)
         assert not OrmQ.objects.exists()
+
+    def test_is_left_to_its_own_run_while_an_attempt_at_it_has_begun(self) -> None:
+        story = StoryFactory(due=True)
+        Job.objects.update(attempts=1, attempt_begun_at=database_now())
+
+        done = drain.drain()
+
+        assert done == 0
+        attempts.run_alone(Job.objects.get().pk)
+        assert row(story).is_published
+        # How that attempt ended is noted before anything else happens.
+        assert history(Job.objects.get()) == ["scheduled", "attempt_failed", "succeeded"]
 
     def test_is_taken_down_at_its_end(self) -> None:
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO + HOUR)

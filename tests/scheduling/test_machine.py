@@ -71,12 +71,6 @@ class Unreachable(Exception):
     """Stands for an error that may be gone next time."""
 
 
-class Refused(DomainError):
-    """The type will not have it."""
-
-    code = "not_publishable"
-
-
 @dataclass
 class Model:
     """What one item should be like. Hours are of the machine's own clock."""
@@ -372,7 +366,7 @@ class Machine(RuleBasedStateMachine):
         if is_worker_there:
             self._work(None)
 
-    @rule(trouble=st.sampled_from([None, Unreachable, Refused]))
+    @rule(trouble=st.sampled_from([None, Unreachable, DomainError]))
     def a_worker_does_what_is_due(self, trouble: type[Exception] | None) -> None:
         self._work(trouble)
 
