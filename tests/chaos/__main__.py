@@ -7,40 +7,16 @@ round that broke can be played again alone: `make chaos SEED=1 ONLY=17`.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from urllib.parse import quote
-
-import django
 
 from armo import postgres
+from tests.process.server import facts, set_up
 
-# For this process and the workers it starts; a developer's `.env` must not reach them.
-ENV = {
-    "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
-    "DEBUG": "on",
-    "SECRET_KEY": "chaos",
-    "ALLOWED_HOSTS": "",
-    "TIME_ZONE": "UTC",
-    "LANGUAGE_CODE": "en",
-    "LOG_FORMAT": "console",
-    "LOG_LEVEL": "INFO",
-    "QUEUE_LOG_LEVEL": "WARNING",
-    "WORKERS": "2",
-    "SLOW_WORKERS": "2",
-    "HOOK_TIMEOUT": "60",
-    "STOP_AFTER": "25",
-    "RETRY_DELAYS": "10,60,300",
-    "OVERDUE_AFTER": "60",
-    "SWEEP_EVERY": "60",
-    "QUEUE_LISTEN": "on",
-    "EMAIL_URL": "dummymail://",
-}
+SETTINGS = "tests.chaos.settings"
 
 
 def main() -> int:
@@ -59,7 +35,7 @@ def main() -> int:
     # The server's own account must reach its data.
     folder.chmod(0o755)
     data_dir = folder / ".postgres"
-    set_up(data_dir)
+    set_up(data_dir, settings=SETTINGS)
     is_well = False
     try:
         is_well = run(folder, options)
@@ -71,20 +47,9 @@ def main() -> int:
     return 0 if is_well else 1
 
 
-def set_up(data_dir: Path) -> None:
-    """Set the environment, and Django with it; nothing is started yet."""
-    entry = postgres.settings(data_dir)
-    os.environ.update(
-        ENV,
-        # A plain address: nobody but the stage is to start the server.
-        DATABASE_URL=f"postgres://postgres@/{entry['NAME']}?host={quote(entry['HOST'])}",
-    )
-    django.setup()
-
-
 def list_faults() -> int:
     """Say what there is."""
-    set_up(Path("/nowhere"))
+    set_up(Path("/nowhere"), settings=SETTINGS)
     from tests.chaos.faults import all_faults
 
     for fault in all_faults():
@@ -118,19 +83,15 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
                 print(f"    {line}", flush=True)  # noqa: T201
     finally:
         ends = stage.end_clusters()
-    facts = {
-        "seed": options.seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        **rounds.machine(),
-    }
+    measured = {"seed": options.seed, **facts()}
     print("\n" + "\n".join(rounds.table(results)) + "\n")  # noqa: T201
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))  # noqa: T201
+    print(", ".join(f"{name} {value}" for name, value in measured.items()))  # noqa: T201
     for result in rounds.missed_targets(results):
         print(f"slower than its target: {result.line()}")  # noqa: T201
     for line in ends:
         print(f"at the end: {line}")  # noqa: T201
     if options.json:
-        options.json.write_text(json.dumps(rounds.as_json(results, facts), indent=2))
+        options.json.write_text(json.dumps(rounds.as_json(results, measured), indent=2))
     return not ends and not any(result.findings for result in results)
 
 

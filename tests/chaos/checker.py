@@ -1,7 +1,5 @@
 """Whether a round has kept every promise: asks the database and the process list, nobody else."""
 
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 
 from django.contrib.contenttypes.models import ContentType
@@ -10,8 +8,9 @@ from django_q.models import Task
 
 from content.models import Story
 from scheduling.models import Job, Schedulable, State, Status
-from tests.chaos.stage import Load, execute, patiently
+from tests.chaos.stage import Load
 from tests.chaos.traps.models import Mode, Trap
+from tests.process.server import execute, patiently
 
 # What the history of a failed job must say, by what its trap did.
 REASONS = {
@@ -56,15 +55,6 @@ class Findings:
                 *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []),
             ]
         ]
-
-
-def at_rest() -> bool:
-    """Whether nothing has still to be done: no open job, no message."""
-    [(jobs, messages)] = execute(
-        "SELECT (SELECT count(*) FROM scheduling_job WHERE state IN ('waiting', 'retrying')),"
-        " (SELECT count(*) FROM django_q_ormq)"
-    )
-    return not jobs and not messages
 
 
 def check(load: Load, findings: Findings, *, max_attempts: int) -> None:
@@ -195,13 +185,3 @@ def went_live() -> list[Live]:
         f"SELECT {columns}, true FROM traps_trap WHERE status = 'published'"
     )
     return [Live(*row) for row in rows]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether the condition came to hold in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

@@ -16,8 +16,9 @@ from django.db import connection
 from django_q.tasks import async_task
 
 from tests.chaos.memory import Bound
-from tests.chaos.stage import TRAPS, Cluster, Load, Stage, execute, patiently, wait_until_time
+from tests.chaos.stage import TRAPS, Cluster, Load, Stage
 from tests.chaos.traps.models import Mode
+from tests.process.server import execute, patiently, wait_until_time
 from tests.process.worker import wait_until
 
 FROZEN_SECONDS = 5.0

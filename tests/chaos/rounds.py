@@ -1,23 +1,18 @@
 """Rounds: which fault when, how one plays, and what all of them come to."""
 
-import platform
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from itertools import count
-from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
 
-import psutil
-
 from tests.chaos import checker
 from tests.chaos.faults import Fault, Scene, all_faults, traps_for
-from tests.chaos.stage import BURST, Load, Stage, describe, execute, wait_until_time
+from tests.chaos.stage import BURST, Load, Stage, describe
+from tests.process.server import at_rest, execute, wait_for, wait_until_time
 
 # What is due this soon after all could go on is still counted as delayed by the fault.
 AFTERMATH_SECONDS = 2.0
@@ -108,11 +103,11 @@ def _strike_and_look(scene: Scene, fault: Fault, result: Result) -> None:
     resumed_at = fault.strike(scene)
     result.down_seconds = max(resumed_at - struck_at, 0)
     last_due = load.first + 4
-    checker.wait_for(checker.at_rest, fault.patience_seconds + max(last_due - time.time(), 0))
+    wait_for(at_rest, fault.patience_seconds + max(last_due - time.time(), 0))
     checker.check(load, result.findings, max_attempts=fault.max_attempts)
     _measure(result, fault, struck_at, resumed_at)
     for cluster in scene.stage.clusters:
-        if not checker.wait_for(cluster.is_whole, 10):
+        if not wait_for(cluster.is_whole, 10):
             result.findings.orphans.append(f"not whole: {describe(cluster.session())}")
 
 
@@ -188,28 +183,6 @@ def missed_targets(results: Sequence[Result]) -> list[Result]:
         for result in results
         if result.target_ms and result.recovery_ms and result.recovery_ms > result.target_ms
     ]
-
-
-def machine() -> dict[str, Any]:
-    """Return where this was measured."""
-    with_commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "commit": with_commit.stdout.strip() or "unknown",
-        "cores": psutil.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "postgresql": execute("SHOW server_version")[0][0],
-        "django": version("django"),
-        "django-q2": version("django-q2"),
-        "psycopg": version("psycopg"),
-    }
 
 
 def as_json(results: Sequence[Result], facts: dict[str, Any]) -> dict[str, Any]:

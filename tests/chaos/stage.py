@@ -4,26 +4,24 @@ import contextlib
 import os
 import re
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import psutil
-import psycopg
 from django.conf import settings
-from django.db import Error, connection, transaction
+from django.db import transaction
 
-from armo import postgres
 from content.models import Story
 from scheduling import ledger, operations
 from scheduling.models import Kind, Schedulable, Status
 from tests.chaos.traps.models import Mode, Trap
+from tests.process.server import Server, execute, wait_until_time
 from tests.process.worker import Worker, database_url, wait_until
 
 TITLE = re.compile(r"qcluster (?P<lane>[a-z]+)(?:-\d+)? (?P<role>sentinel|pusher|monitor|idle|p)")
@@ -43,62 +41,6 @@ TABLES = (
     "django_q_ormq",
     "django_q_task",
 )
-
-
-Answer = TypeVar("Answer")
-
-
-class Server:
-    """The database server, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data_dir = folder / ".postgres"
-
-    def start(self) -> None:
-        """Start it."""
-        postgres.start(self.data_dir)
-
-    def prepare(self) -> None:
-        """Start it for the first time, so that it notes when each transaction commits."""
-        self.start()
-        with self.connect() as session:
-            session.autocommit = True
-            session.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-        postgres.restart(self.data_dir)
-
-    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
-        """Connect as any client does, starting nothing."""
-        config = postgres.settings(self.data_dir)
-        return psycopg.connect(host=config["HOST"], user=config["USER"], dbname=config["NAME"])
-
-    def restart(self, *, pause: float = 0) -> float:
-        """
-        End it as a crash does, and start it again after a pause.
-
-        :returns: when it accepted a connection again, by `time.time()`.
-        """
-        postgres.stop(self.data_dir, mode="immediate")
-        connection.close()
-        wait_until_time(time.time() + pause)
-        starter = threading.Thread(target=self.start)
-        starter.start()
-        try:
-            return self.wait_until_it_accepts()
-        finally:
-            starter.join()
-
-    def wait_until_it_accepts(self) -> float:
-        """Return when it first accepts a connection, by `time.time()`."""
-        deadline = time.time() + 60
-        while True:
-            try:
-                self.connect().close()
-            except psycopg.OperationalError:
-                if time.time() > deadline:
-                    raise
-                time.sleep(0.005)
-            else:
-                return time.time()
 
 
 class Cluster(Worker):
@@ -337,33 +279,3 @@ def schedule_many(items: Sequence[Schedulable], at: datetime) -> None:
     ledger.open_jobs(
         [(item, Kind.PUBLISH, at) for item in items], at=ledger.database_now(), by=None, reason=""
     )
-
-
-def wait_until_time(at: float) -> None:
-    """Return at that time, by `time.time()`."""
-    while (left := at - time.time()) > 0:
-        time.sleep(min(left, 0.5))
-
-
-def execute(statement: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Run a statement, also when the connection was lost meanwhile; return its rows."""
-
-    def run() -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, params)
-            return cursor.fetchall() if cursor.description else []
-
-    return patiently(run)
-
-
-def patiently(work: Callable[[], Answer], seconds: float = 30) -> Answer:
-    """Do something as soon as the database lets it be done."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return work()
-        except Error:
-            if time.monotonic() > deadline:
-                raise
-            connection.close()
-            time.sleep(0.02)

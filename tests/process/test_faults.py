@@ -25,8 +25,9 @@ from scheduling.ledger import database_now
 from scheduling.models import Job, Schedulable, State
 from tests.chaos import checker
 from tests.chaos.memory import Bound
-from tests.chaos.stage import Cluster, Load, execute, schedule_many, wait_until_time
+from tests.chaos.stage import Cluster, Load, schedule_many
 from tests.chaos.traps.models import Mode, Trap
+from tests.process.server import at_rest, execute, wait_until_time
 from tests.process.worker import wait_until
 
 # Recovery takes far less: the chaos suite measures it. Here it must only be no matter of `retry`,
@@ -95,7 +96,7 @@ def wait_until_all_is_live(load: Load, *, seconds: float) -> None:
 
 def assert_all_came_to_its_end(load: Load, *, max_attempts: int = 4) -> None:
     """Each job ended as it should, once, and nothing is left to do."""
-    wait_until(checker.at_rest, seconds=25, what="no open job, no message")
+    wait_until(at_rest, seconds=25, what="no open job, no message")
     findings = checker.Findings()
     checker.check(load, findings, max_attempts=max_attempts)
     assert not findings.lines()
