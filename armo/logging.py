@@ -3,15 +3,43 @@
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, TextIO
 
+# Says of a record that another of the same batch follows at once.
+MORE = "more_follow"
 # What every LogRecord carries; whatever else it has was given as `extra`.
-STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "taskName", MORE)
+}
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to standard error, those of one batch together."""
+
+    def __init__(self) -> None:
+        # Python's own is written through at the end of every line.
+        stream = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        super().__init__(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, and send it on its way unless more follow."""
+        try:
+            self.stream.write(self.format(record) + self.terminator)
+            if not getattr(record, MORE, False):
+                self.stream.flush()
+        except Exception:  # noqa: BLE001 (as every handler: a line that cannot be written harms none)
+            self.handleError(record)
 
 
 def record_time(record: logging.LogRecord) -> str:
     """Return when the record was made, in UTC to the millisecond."""
-    at = datetime.fromtimestamp(record.created, tz=UTC)
+    return _iso(int(record.created * 1000) / 1000)
+
+
+@lru_cache(maxsize=128)
+def _iso(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, tz=UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

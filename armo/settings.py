@@ -217,7 +217,7 @@ LOGGING: dict[str, Any] = {
         "console": {"()": "armo.logging.ConsoleFormatter"},
         "json": {"()": "armo.logging.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "handlers": {"stderr": {"class": "armo.logging.StderrHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # One line a message at INFO would drown the publishes; each publish has its own line.

@@ -93,7 +93,9 @@ class Story(TitledBody):
     slug = StorySlugField(
         _("slug"),
         max_length=200,
-        unique=True,
+        # Unique by constraint: with `unique` Django adds a second index, for LIKE, that every
+        # publish would have to write.
+        db_index=False,
         allow_unicode=True,
         blank=True,
         help_text=_("The end of its address. Left empty, it is made from the title."),
@@ -128,6 +130,7 @@ class Story(TitledBody):
         verbose_name_plural = _("stories")
         constraints: ClassVar = [
             *TitledBody.Meta.constraints,
+            models.UniqueConstraint(name="content_story_slug_is_its_own", fields=["slug"]),
             models.CheckConstraint(
                 name="content_story_slug_is_one_step_of_a_path",
                 condition=~Q(slug="") & ~Q(slug__contains="/"),

@@ -236,6 +236,7 @@ class Lane:
     """One lane, as the supervisor sees it: its cluster now, and how it has fared."""
 
     name: str
+    board: pulse.Board
     sentinel: Any = None
     pipe: Connection | None = None
     owner: int = 0
@@ -253,9 +254,10 @@ class Lane:
         connections.close_all()
         ours, theirs = stock.multiprocessing.Pipe()
         self.owner = random.getrandbits(31)
+        self.board.enter(self.name, self.owner)
         self.sentinel = stock.get_mp_context().Process(
             target=_be_sentinel,
-            args=(self.name, self.owner, self.dead_owners, os.getpid(), ours, theirs),
+            args=(self.name, self.owner, self.dead_owners, self.board, os.getpid(), ours, theirs),
             name=f"{self.name} sentinel",
         )
         self.sentinel.start()
@@ -307,6 +309,7 @@ def _be_sentinel(
     lane: str,
     owner: int,
     dead_owners: Sequence[int],
+    board: pulse.Board,
     parent: int,
     others: Connection,
     pipe: Connection,
@@ -319,7 +322,7 @@ def _be_sentinel(
         signal.signal(number, signal.SIG_IGN)
     enter_lane(lane)
     TimedBroker.owner, TimedBroker.dead_owners = owner, tuple(dead_owners)
-    pulse.Pulse.pid = parent
+    pulse.Pulse.board, pulse.Pulse.lane = board, lane
     pre_execute.connect(note_start)
     post_execute_in_worker.connect(keep_storable)
     post_execute.connect(note_end)
@@ -352,7 +355,8 @@ class Supervisor:
     """Keeps the clusters of some lanes running until it is told to stop."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.lanes = [Lane(name) for name in names]
+        board = pulse.Board(names, pid=os.getpid())
+        self.lanes = [Lane(name, board) for name in names]
         self.stop_asked = False
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)

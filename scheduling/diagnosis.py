@@ -25,8 +25,8 @@ from scheduling.models import (
     schedulable_models,
 )
 
-# A beat comes every 3 s; three missed ones mean that something hangs.
-STILL_AFTER_SECONDS = 3 * BEAT_SECONDS + 1
+# A beat that has been missed, and is long overdue the next time, means that something hangs.
+STILL_AFTER_SECONDS = 3 * BEAT_SECONDS
 # A clock that is off by more is worth a word. Publishing goes by the database's alone.
 CLOCK_TOLERANCE_SECONDS = 1.0
 TELLING_TAKES = timedelta(minutes=5)

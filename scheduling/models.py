@@ -40,6 +40,26 @@ class ClockNow(ClockTimestamp):
     template = "(SELECT %(function)s())"
 
 
+class IsOneOf(Func):
+    """
+    Whether a whole number is among some.
+
+    `IN` with a thousand numbers is spelled out, parsed and planned number by number; this is one
+    parameter, however many they are.
+    """
+
+    output_field = models.BooleanField()
+
+    def __init__(self, field: str, numbers: Iterable[int]) -> None:
+        super().__init__(F(field))
+        self.numbers = list(numbers)
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
+        """Return the condition in SQL."""
+        field, params = compiler.compile(self.source_expressions[0])
+        return f"{field} = ANY(%s)", [*params, self.numbers]
+
+
 # Items
 
 
@@ -306,9 +326,12 @@ class Schedulable(models.Model):
 
     def copy_engine_fields(self, row: Self) -> None:
         """Take over status, times and version from the row as it is in the database."""
-        for name in (*self.ENGINE_FIELDS, "version"):
-            setattr(self, name, getattr(row, name))
-        self._remember_engine_fields()
+        self.take_over(**{name: getattr(row, name) for name in (*self.ENGINE_FIELDS, "version")})
+
+    def take_over(self, **fields: Any) -> None:
+        """Take over values of status, times and version that are in the database by now."""
+        self.__dict__.update(fields)
+        self._remember_engine_fields(fields)
 
     def _remember_engine_fields(self, fields: Collection[str] | None = None) -> None:
         for name in self.ENGINE_FIELDS:
@@ -425,6 +448,8 @@ class Job(models.Model):
         null=True,
         blank=True,
         related_name="+",
+        # Asked for only when a user is deleted; every publish would have to write it.
+        db_index=False,
         verbose_name=_("scheduled by"),
     )
     # When the attempt began that is being made now; left standing by a worker that died over it.

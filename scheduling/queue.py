@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django_q.models import OrmQ, Task
 
-from scheduling.broker import RUN_JOB, Message, insert_messages, open_payload, seal
+from scheduling.broker import RUN_JOB, Message, Sealer, insert_messages, open_payload, seal
 
 
 class Wake(NamedTuple):
@@ -33,11 +33,12 @@ def put(*, job_id: int, at: datetime, lane: str) -> int:
 
 def put_many(wanted: Sequence[Wake]) -> list[int]:
     """Put in a message for each; return their ids in that order."""
+    sealers = {lane: Sealer(RUN_JOB, lane=lane) for lane in {wake.lane for wake in wanted}}
     return insert_messages(
         [
             Message(
                 lane=lane,
-                payload=seal(RUN_JOB, job_id, lane=lane, name=f"job {job_id}"),
+                payload=sealers[lane].seal(job_id, name=f"job {job_id}"),
                 at=at,
                 job_id=job_id,
             )

@@ -12,18 +12,27 @@ worker, and one an hour, look at everything.
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from itertools import compress
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
-from django.db.models import Exists, Model, OuterRef, Q
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_noop
-from django_q.models import OrmQ
 
 from scheduling import ledger, queue, telling
 from scheduling.drain import drain
-from scheduling.models import WISHES, Job, Kind, Schedulable, State, lane_of, schedulable_models
+from scheduling.models import (
+    WISHES,
+    Job,
+    JobQuerySet,
+    Kind,
+    Schedulable,
+    State,
+    lane_of,
+    schedulable_models,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +66,13 @@ LINK = """
 """
 
 
+FEWER_MESSAGES = """
+    SELECT (SELECT count(*) FROM django_q_ormq WHERE key = ANY(%(lanes)s) AND lock > %(after)s)
+         < (SELECT count(*) FROM scheduling_job
+            WHERE state IN ('waiting', 'retrying') AND next_attempt_at > %(after)s)
+"""
+
+
 class Swept(NamedTuple):
     """How much a sweep found to do."""
 
@@ -74,7 +90,7 @@ def sweep(*, everything: bool = True) -> Swept:
     drained = drain()
     horizon = ledger.database_now() + CLOSE_LOOK
     until = None if everything else horizon
-    adopted = sum(adopt(model, kind, until) for model in schedulable_models() for kind in Kind)
+    adopted = sum(adopt(model, kind, until) for model, kind in _with_orphans(until))
     if adopted:
         drained += drain()
     messages = restore_messages(until)
@@ -106,6 +122,8 @@ def restore_messages(until: datetime | None) -> int:
                 },
             )
             found: Sequence[tuple[int, datetime, str, int]] = cursor.fetchall()
+            if not found:
+                return restored
             # Another sweep may have given them one between this query's look and its locks.
             cursor.execute(STILL_WITHOUT, [[job_id for job_id, *_ in found]])
             wanted = [
@@ -127,10 +145,11 @@ def _messages_are_missing_after(horizon: datetime) -> bool:
 
     So far ahead only jobs have messages, one each.
     """
-    jobs = Job.objects.open().filter(next_attempt_at__gt=horizon).count()
-    lanes = (settings.PUBLISH_LANE, settings.SLOW_LANE)
-    messages = OrmQ.objects.filter(key__in=lanes, lock__gt=horizon).count()
-    return bool(messages < jobs)
+    with connection.cursor() as cursor:
+        lanes = [settings.PUBLISH_LANE, settings.SLOW_LANE]
+        cursor.execute(FEWER_MESSAGES, {"after": horizon, "lanes": lanes})
+        [are_missing] = cursor.fetchone()
+        return bool(are_missing)
 
 
 def _model(content_type_id: int) -> type[Model] | None:
@@ -144,15 +163,8 @@ def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
     :param until: aware; leave items alone that ask for it after that time.
     :returns: how many were given one.
     """
-    jobs = Job.objects.open().filter(
-        content_type=ContentType.objects.get_for_model(model), kind=kind
-    )
-    near = jobs if until is None else jobs.filter(next_attempt_at__lte=until)
-    time, wished = WISHES[kind]
-    items = model._base_manager.filter(wished).order_by(time, "pk")
-    if until is not None:
-        items = items.filter(**{f"{time}__lte": until})
-    orphans = items.filter(~Exists(near.filter(object_id=OuterRef("pk"))))
+    jobs, time = _open_jobs(model, kind), WISHES[kind][0]
+    orphans = _orphans(model, kind, until)
     adopted = 0
     while True:
         with transaction.atomic():
@@ -181,6 +193,34 @@ def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
             Q(**{f"{time}__gt": getattr(last, time)})
             | Q(**{time: getattr(last, time)}, pk__gt=last.pk)
         )
+
+
+def _open_jobs(model: type[Schedulable], kind: Kind) -> JobQuerySet:
+    content_type = ContentType.objects.get_for_model(model)
+    return Job.objects.open().filter(content_type=content_type, kind=kind)
+
+
+def _orphans(model: type[Schedulable], kind: Kind, until: datetime | None) -> QuerySet[Any]:
+    """Return the items that ask for a change of that kind and have no open job for it."""
+    jobs = _open_jobs(model, kind)
+    time, wished = WISHES[kind]
+    items = model._base_manager.filter(wished).order_by(time, "pk")
+    if until is not None:
+        jobs = jobs.filter(next_attempt_at__lte=until)
+        items = items.filter(**{f"{time}__lte": until})
+    return items.filter(~Exists(jobs.filter(object_id=OuterRef("pk"))))
+
+
+def _with_orphans(until: datetime | None) -> list[tuple[type[Schedulable], Kind]]:
+    """Return the types and kinds that have some, asked in one statement: mostly none has."""
+    asked = [(model, kind) for model in schedulable_models() for kind in Kind]
+    queries = [_orphans(*one, until).order_by().values("pk").query for one in asked]
+    compiled = [query.sql_with_params() for query in queries]
+    statement = "SELECT " + ", ".join(f"EXISTS ({sql})" for sql, _ in compiled)
+    with transaction.atomic(), connection.cursor() as cursor:
+        _forbid_nested_loops()
+        cursor.execute(statement, [value for _, params in compiled for value in params])
+        return list(compress(asked, cursor.fetchone()))
 
 
 def _whose_end_has_failed(model: type[Schedulable], items: Sequence[Schedulable]) -> set[int]:

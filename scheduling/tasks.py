@@ -6,15 +6,20 @@ everything else is read anew.
 """
 
 import logging
+from functools import partial
+from time import monotonic
 
 from django.conf import settings
 from django.db import DatabaseError
 from django_q.conf import Conf
 
-from scheduling import attempts, drain, ledger, queue, telling
+from scheduling import attempts, broker, drain, ledger, queue, telling
 from scheduling import sweep as sweeping
 
 logger = logging.getLogger(__name__)
+
+# So long at most a worker stays at work that comes piece by piece.
+STAY_SECONDS = 1.0
 
 
 def run_job(job_id: int) -> None:
@@ -32,6 +37,26 @@ def run_job(job_id: int) -> None:
         if attempts.hand_over(job_id):
             return
     attempts.run_alone(job_id)
+
+
+def stand_by(at: float) -> int:
+    """
+    Do everything that is due at a moment, just then.
+
+    The broker calls a worker a little before; what is due is still the database's to say. While
+    something else is due at once after it, the worker stays for that.
+
+    :param at: by `time.monotonic()`, which is one clock for all processes of a host.
+    """
+    done, stay_until = 0, monotonic() + STAY_SECONDS
+    while True:
+        done += attempts.patiently(partial(drain.drain, at=at))
+        # What has become due since it began, or is to come in no time at all, if it began a moment
+        # too early, it has not met.
+        left = drain.seconds_until_next(past=monotonic() - at)
+        if left > broker.LEAD_SECONDS or monotonic() > stay_until:
+            return done
+        at = monotonic() + max(left, 0)
 
 
 def catch_up() -> int:

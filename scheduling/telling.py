@@ -25,7 +25,7 @@ from django.utils.text import Truncator
 from django_q.models import OrmQ
 
 from scheduling import ledger, queue
-from scheduling.models import Job, JobEvent, JobQuerySet, State
+from scheduling.models import ClockNow, Job, JobEvent, JobQuerySet, State
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +57,13 @@ class Failure(NamedTuple):
 
 def untold() -> JobQuerySet:
     """Return the failed jobs whose people have still to be told."""
-    since = ledger.database_now() - TRIED_FOR
-    return Job.objects.filter(state=State.FAILED, told_at=None, finished_at__gt=since)
+    failed = Job.objects.filter(state=State.FAILED, told_at=None)
+    return failed.filter(finished_at__gt=ClockNow() - TRIED_FOR)
 
 
 def tell_again() -> bool:
     """Put a message in for what could not be told so far; return whether there is any."""
-    if OrmQ.objects.filter(key=settings.MAIL_LANE).exists() or not untold().exists():
+    if not untold().exists() or OrmQ.objects.filter(key=settings.MAIL_LANE).exists():
         return False
     queue.put_telling()
     return True

@@ -1,6 +1,7 @@
 """What a story or a notice holds."""
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,16 @@ class TestSlug:
         story = Story.objects.create(title="Harvest", slug="autumn")
 
         assert story.slug == "autumn"
+
+    def test_is_refused_when_another_story_has_it(self) -> None:
+        Story.objects.create(title="Harvest", slug="autumn")
+
+        with pytest.raises(ValidationError) as refusal:
+            Story(title="Harvest, again", slug="autumn").full_clean()
+
+        assert list(refusal.value.error_dict) == ["slug"]
+        with pytest.raises(IntegrityError, match="content_story_slug_is_its_own"):
+            Story.objects.create(title="Harvest, again", slug="autumn")
 
     def test_that_no_address_can_hold_is_refused(self) -> None:
         with pytest.raises(IntegrityError, match="content_story_slug_is_one_step_of_a_path"):

@@ -376,8 +376,22 @@ class Expected:
     def drain(self) -> int:
         self.between()
         claimed = [job for job in self.due() if not job.is_hooked]
-        # Publishes first: an item whose start and end have both passed is never seen in between.
-        return sum(self._drain(job) for kind in Kind for job in claimed if job.kind == kind)
+        starts = [job for job in claimed if job.kind == Kind.PUBLISH]
+        ends = [job for job in claimed if job.kind == Kind.UNPUBLISH]
+        passed = [job for job in starts if self._has_ended(job.item)]
+        done = sum(self._drain(job) for job in starts if job not in passed)
+        if not any(job.kind == Kind.UNPUBLISH for job in self.due()):
+            return done
+        # An item whose start and end have both passed is never seen in between.
+        self.between()
+        published = [job.item.pk for job in passed if self._drain(job)]
+        followed = [job for job in ends if job.item.pk in published and self._drain(job)]
+        self.between()
+        ended = [job for job in ends if job not in followed and self._drain(job)]
+        return done + len(published) + len(followed) + len(ended)
+
+    def _has_ended(self, item: Item) -> bool:
+        return item.unpublish_at is not None and item.unpublish_at <= self.now
 
     def _drain(self, job: ExpectedJob) -> bool:
         item = job.item

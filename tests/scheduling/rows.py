@@ -60,12 +60,13 @@ def due_stories(number: int, **fields: Any) -> list[Story]:
 
 def open_jobs_of(stories: Iterable[Story]) -> list[Job]:
     """Open the job that each story asks for."""
-    return ledger.open_jobs(
+    ids = ledger.open_jobs(
         [(story, Kind.PUBLISH, story.publish_at or LONG_AGO) for story in stories],
         at=ledger.database_now(),
         by=None,
         reason="",
     )
+    return list(Job.objects.filter(pk__in=ids).order_by("pk"))
 
 
 def failed_publish(**fields: Any) -> Job:

@@ -499,6 +499,9 @@ class TestItsSleep:
     @pytest.mark.usefixtures("real_loop")
     def test_ends_within_about_a_second_so_that_the_stop_flag_is_read(self) -> None:
         broker = plain_broker()
+        # Just started it wakes more often, to look for claims of the dead.
+        broker.dequeue()
+        broker.release_at = monotonic() + SECONDS
         start = monotonic()
 
         claimed = broker.dequeue()
@@ -792,7 +795,9 @@ class TestItsStatements:
         assert sum(step.get("Rows Removed by Filter", 0) for step in steps) == 0
 
     def test_to_find_the_next_reads_one_row_of_the_index(self) -> None:
-        steps = self.plan(module.NEXT, key="slow")
+        steps = self.plan(
+            module.LOOK, key="slow", owner=1, dead=[2], lock=0, releases=True, finds=True
+        )
 
         [by_index] = [step for step in steps if step.get("Index Name") == "armo_ormq_due"]
         assert by_index["Actual Rows"] == 1

@@ -15,7 +15,6 @@ from django.conf import settings
 from django_q.conf import Conf
 
 from scheduling import cluster, pulse
-from scheduling.broker import TimedBroker
 from scheduling.cluster import Lane
 from scheduling.ledger import database_now
 from scheduling.models import Heartbeat
@@ -64,7 +63,7 @@ class TestALanesSettings:
 
 
 def broken_lane(**fields: Any) -> Lane:
-    lane = Lane("publish", **fields)
+    lane = Lane("publish", pulse.Board(["publish"], pid=1), **fields)
     lane.pipe, _ = Pipe()
     lane.owner = 7
     return lane
@@ -161,8 +160,11 @@ class TestATask:
 class TestABeat:
     @pytest.fixture(autouse=True)
     def _of_a_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(TimedBroker, "owner", 7)
-        monkeypatch.setattr(pulse.Pulse, "pid", 4711)
+        self.board = pulse.Board(["publish", "slow"], pid=4711)
+        self.board.enter("publish", 7)
+        self.board.enter("slow", 8)
+        monkeypatch.setattr(pulse.Pulse, "board", self.board)
+        monkeypatch.setattr(pulse.Pulse, "lane", "publish")
         monkeypatch.setattr(pulse.Pulse, "last_at", 0.0)
 
     def test_is_written_when_its_task_has_come_through(self) -> None:
@@ -190,11 +192,32 @@ class TestABeat:
         assert not Heartbeat.objects.exists()
 
     def test_is_of_no_web_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(TimedBroker, "owner", None)
+        monkeypatch.setattr(pulse.Pulse, "board", None)
 
         pulse.beat()
 
         assert not Heartbeat.objects.exists()
+
+    def test_of_another_lane_is_written_with_the_first_ones(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pulse.Pulse, "lane", "slow")
+        pulse.beat()
+        assert not Heartbeat.objects.exists()
+
+        monkeypatch.setattr(pulse.Pulse, "lane", "publish")
+        pulse.beat()
+
+        slow, publish = Heartbeat.objects.order_by("-owner")
+        assert (slow.owner, slow.lane, publish.owner) == (8, "slow", 7)
+        assert slow.beat_at < publish.beat_at
+
+    def test_of_a_cluster_that_has_ended_is_not_its_successors(self) -> None:
+        pulse.beat()
+
+        self.board.enter("publish", 9)
+
+        assert self.board.beaten() == []
 
     def test_comes_once_a_second_at_most_within_a_backlog(self) -> None:
         pulse.beat_within_a_batch()

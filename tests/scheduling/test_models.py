@@ -195,6 +195,7 @@ class TestConstraints:
             *BAD_OF_ONE_TYPE,
             *BAD_JOBS,
             "job_one_open",
+            "content_story_slug_is_its_own",
         }
 
         models: list[type[Model]] = [*schedulable_models(), Job]
