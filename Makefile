@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test chaos messages format clean
+.PHONY: help run stop check lint types contracts migrations test chaos bench messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -33,6 +33,9 @@ test: .venv/dev | .env ## Every test, on a real database
 
 chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), JSON
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench: .venv/dev | .env ## Measure: ONLY (some workloads), QUICK (all small), JSON
+	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
 messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap

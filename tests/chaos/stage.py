@@ -22,7 +22,7 @@ from scheduling import ledger, operations
 from scheduling.models import Kind, Schedulable, Status
 from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import Server, execute, wait_until_time
-from tests.process.worker import Worker, database_url, wait_until
+from tests.process.worker import Worker, wait_until
 
 TITLE = re.compile(r"qcluster (?P<lane>[a-z]+)(?:-\d+)? (?P<role>sentinel|pusher|monitor|idle|p)")
 # What a whole worker has: a lane's name, and how many workers are in it.
@@ -49,7 +49,6 @@ class Cluster(Worker):
     def __init__(self, log: Path, **env: str) -> None:
         super().__init__(
             log,
-            DATABASE_URL=os.environ["DATABASE_URL"] or database_url(),
             DJANGO_SETTINGS_MODULE="tests.chaos.settings",
             **env,
         )

@@ -47,11 +47,15 @@ ENV = {
 Answer = TypeVar("Answer")
 
 
-def set_up(data_dir: Path, *, settings: str) -> None:
-    """Set the environment, and Django with it; nothing is started yet."""
+def set_up(data_dir: Path, *, settings: str, **env: str) -> None:
+    """
+    Set the environment, and Django with it; nothing is started yet.
+
+    :param env: variables that differ from `ENV`.
+    """
     entry = postgres.settings(data_dir)
     os.environ.update(
-        ENV,
+        {**ENV, **env},
         DJANGO_SETTINGS_MODULE=settings,
         # A plain address: nobody but the stage is to start the server.
         DATABASE_URL=f"postgres://postgres@/{entry['NAME']}?host={quote(entry['HOST'])}",

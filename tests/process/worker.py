@@ -44,7 +44,7 @@ class Worker:
                 cwd=PROJECT,
                 env={
                     **os.environ,
-                    "DATABASE_URL": database_url(),
+                    "DATABASE_URL": os.environ["DATABASE_URL"] or database_url(),
                     "DJANGO_SETTINGS_MODULE": "armo.settings",
                     **env,
                 },

@@ -1,0 +1,123 @@
+"""How late items go live: alone, scheduled shortly before, in a busy minute, beside a million."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from random import Random
+
+from bench import stage
+from bench.run import Run
+from scheduling import broker, drain, ledger, operations
+from tests.process.server import execute, wait_until_time
+from tests.process.worker import PROJECT
+
+P50, P99, WORST = 5.0, 20.0, 50.0
+SEED = 1
+
+
+def idle(run: Run) -> None:
+    """Items at random times over a minute, and nothing else to do."""
+    stage.empty()
+    with stage.worker(run.folder):
+        found = _over(run, Random(SEED))
+    _add(run, "lateness", found, p50=P50, p99=P99, worst=WORST)
+
+
+def scheduled_close(run: Run) -> None:
+    """Each item is scheduled only 100 to 900 ms before its time."""
+    chance = Random(SEED)
+    stage.empty()
+    stories = stage.write_stories(run.size(300, quick=20))
+    with stage.worker(run.folder):
+        for story in stories:
+            ahead = timedelta(seconds=chance.uniform(0.1, 0.9))
+            operations.schedule(item=story, run_at=ledger.database_now() + ahead, by=None)
+            time.sleep(chance.uniform(0.05, 0.15))
+        ids = [story.pk for story in stories]
+        stage.wait_until_live(ids)
+    stage.check(ids)
+    _add(run, "scheduled close", stage.lateness(ids), p50=P50, p99=P99, worst=WORST)
+
+
+def busy_minute(run: Run) -> None:
+    """A thousand items over a minute, while another process schedules 20 others a second."""
+    stage.empty()
+    seconds = run.size(60, quick=5)
+    with stage.worker(run.folder):
+        command = [sys.executable, "-m", "bench.editors", str(20), str(seconds)]
+        editors = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+        found = _over(run, Random(SEED), number=run.size(1000, quick=80))
+        output, _ = editors.communicate(timeout=60)
+    _add(run, "busy minute", found, p99=WORST, note=output.strip())
+
+
+def backlog(run: Run) -> None:
+    """The first workload again, with a million jobs waiting for the days to come."""
+    stage.empty()
+    waiting = run.size(1_000_000, quick=10_000)
+    stage.write_backlog(waiting)
+    with stage.worker(run.folder):
+        # The first sweep looks at all of them.
+        time.sleep(run.size(10, quick=2))
+        found = _over(run, Random(SEED))
+    alone = run.value("lateness", "p99")
+    most = None if alone is None else 1.5 * alone
+    _add(run, "backlog", found, p99=most, note=f"{waiting:,} jobs wait")
+    for name, scans in _scans().items():
+        run.add("backlog", f"plan of {name}", len(scans), "sequential scans", most=0)
+
+
+def _over(run: Run, chance: Random, *, number: int | None = None) -> stage.Lateness:
+    """Schedule items at random moments of a minute, and wait for them."""
+    number = number or run.size(300, quick=20)
+    stories = stage.write_stories(number)
+    # All are in before the first is due.
+    first = ledger.database_now() + timedelta(seconds=2 + number / 100)
+    seconds = run.size(60, quick=4)
+    for story in stories:
+        at = first + timedelta(seconds=chance.uniform(0, seconds))
+        operations.schedule(item=story, run_at=at, by=None)
+    if ledger.database_now() >= first:
+        raise SystemExit("The machine was too slow to schedule all before the first was due.")
+    wait_until_time(first.timestamp() + seconds)
+    ids = [story.pk for story in stories]
+    stage.wait_until_live(ids)
+    stage.check(ids)
+    return stage.lateness(ids)
+
+
+def _add(
+    run: Run,
+    workload: str,
+    found: stage.Lateness,
+    *,
+    p50: float | None = None,
+    p99: float | None = None,
+    worst: float | None = None,
+    note: str = "",
+) -> None:
+    about = f"{found.number:,} items. {note}".strip()
+    run.add(workload, "p50", found.p50, "ms", most=p50, note=about)
+    run.add(workload, "p99", found.p99, "ms", most=p99)
+    run.add(workload, "max", found.worst, "ms", most=worst)
+    run.add(workload, "p50 of `published_at`", found.stamped_p50, "ms")
+
+
+def _scans() -> dict[str, Sequence[str]]:
+    """Return which sequential scans the plans of the two claims have."""
+    statements = {
+        "the message's claim": (
+            broker.CLAIM,
+            {"key": "publish", "bulk": 1, "retry": 210, "owner": 1},
+        ),
+        "the jobs' claim": (
+            drain.CLAIM,
+            drain._wanted(drain.PUBLISH),
+        ),
+    }
+    return {
+        name: [line for (line,) in execute(f"EXPLAIN {sql}", params) if "Seq Scan" in line]
+        for name, (sql, params) in statements.items()
+    }
