@@ -10,7 +10,7 @@ database's clock, or until a NOTIFY says that an earlier one was put in.
 import json
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from time import monotonic, sleep
 from typing import Any, ClassVar, NamedTuple
@@ -226,9 +226,6 @@ def _example(func: str, lane: str, **options: Any) -> dict[str, Any]:
     # Retries are ours: a failed message is done with, its job decides what comes next.
     async_task(func, q_options={"broker": envelope, "ack_failure": True, **options})
     task: dict[str, Any] = SignedPackage.loads(envelope.payload)
-    # When it was put in; a worker writes the time at which it takes the task up. To pickle a time
-    # and its zone takes as long as all the rest.
-    del task["started"]
     return task
 
 
@@ -246,7 +243,7 @@ class Sealer:
 
     def seal(self, *args: float | str, name: str) -> str:
         """Return a message, signed as django-q2 signs."""
-        own = {"id": uuid4().hex, "name": name[:100], "args": args}
+        own = {"id": uuid4().hex, "name": name[:100], "args": args, "started": datetime.now(UTC)}
         sealed: str = self.signer.sign_object(
             {**self.task, **own}, serializer=PickleSerializer, compress=Conf.COMPRESSED
         )

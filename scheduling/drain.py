@@ -108,7 +108,6 @@ ANY_ENDS = """
           AND next_attempt_at <= (SELECT clock_timestamp()))
 """
 
-
 NEXT = """
     SELECT extract(epoch FROM next_attempt_at - clock_timestamp())::float8
     FROM scheduling_job
@@ -191,6 +190,8 @@ def _each_batch(scope: Scope, at: float | None = None) -> Iterator[int]:
     """Give of each batch how many jobs are done, until nothing is left that was not met."""
     after: tuple[datetime | str, int] = ("-infinity", 0)
     prepared = _prepare(scope)
+    if not prepared.names:
+        return  # every type has a hook
     if at is not None:
         # This also asks whether the connection is there, which would come first otherwise.
         connection.cursor().close()

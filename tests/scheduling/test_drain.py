@@ -4,18 +4,20 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.db.models import Q
 from django.db.utils import OperationalError
 from django_q.models import OrmQ
 
 from content.models import Notice, Story
 from scheduling import attempts, drain, operations
 from scheduling.ledger import database_now
-from scheduling.models import Job, JobEvent, Kind, State, Status
+from scheduling.models import Job, JobEvent, Kind, State, Status, schedulable_models
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.scheduling.rows import due_stories, history, last_event, row
 
@@ -172,6 +174,30 @@ class TestWhatIsNot:
 
         assert done == 1
         assert not Story.objects.published().exists()
+
+    def test_of_a_type_without_a_hook_is_nothing_where_all_have_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for model in schedulable_models():
+            monkeypatch.setattr(model, "before_publish", lambda self: None)
+        StoryFactory(due=True)
+        NoticeFactory(published=True, unpublish_at=LONG_AGO)
+
+        assert drain.drain() == 1
+        assert drain.drain(at=monotonic()) == 0
+
+    def test_and_whose_condition_has_values_of_its_own_is_taken_by_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted = Q(title__in=["100 %", "가을"]) | Q(body__contains="%s")
+        monkeypatch.setattr(Story, "publishable_condition", classmethod(lambda cls: wanted))
+        stories = [StoryFactory(due=True, title=title) for title in ("100 %", "봄", "가을")]
+        notice = NoticeFactory(due=True)
+
+        assert drain.drain() == 3
+
+        live = [row(item).status == Status.PUBLISHED for item in [*stories, notice]]
+        assert live == [True, False, True, True]
 
     def test_held_back_by_a_hook_of_its_type_when_it_is_to_be_taken_down(
         self, monkeypatch: pytest.MonkeyPatch
