@@ -6,7 +6,9 @@ Nothing here needs Django to be set up already: `set_up` does that.
 
 import os
 import platform
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -60,6 +62,8 @@ def set_up(data_dir: Path, *, settings: str, **env: str) -> None:
         # A plain address: nobody but the stage is to start the server.
         DATABASE_URL=f"postgres://postgres@/{entry['NAME']}?host={quote(entry['HOST'])}",
     )
+    # Ended from outside, it still stops the workers and the server that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     django.setup()
 
 
