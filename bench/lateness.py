@@ -34,9 +34,10 @@ def scheduled_close(run: Run) -> None:
         for story in stories:
             ahead = timedelta(seconds=chance.uniform(0.1, 0.9))
             operations.schedule(item=story, run_at=ledger.database_now() + ahead, by=None)
+            # The pace of somebody who schedules, no wait for anything.
             time.sleep(chance.uniform(0.05, 0.15))
         ids = [story.pk for story in stories]
-        stage.wait_until_live(ids)
+        stage.wait_until_live(time.time() + 1)
     stage.check(ids)
     _add(run, "scheduled close", stage.lateness(ids), p50=P50, p99=P99, worst=WORST)
 
@@ -60,7 +61,7 @@ def backlog(run: Run) -> None:
     stage.write_backlog(waiting)
     with stage.worker(run.folder):
         # The first sweep looks at all of them.
-        time.sleep(run.size(10, quick=2))
+        stage.wait_until_calm()
         found = _over(run, Random(SEED))
     alone = run.value("lateness", "p99")
     most = None if alone is None else 1.5 * alone
@@ -83,7 +84,7 @@ def _over(run: Run, chance: Random, *, number: int | None = None) -> stage.Laten
         raise SystemExit("The machine was too slow to schedule all before the first was due.")
     wait_until_time(first.timestamp() + seconds)
     ids = [story.pk for story in stories]
-    stage.wait_until_live(ids)
+    stage.wait_until_live(first.timestamp() + seconds)
     stage.check(ids)
     return stage.lateness(ids)
 

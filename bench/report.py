@@ -1,6 +1,6 @@
 """Rows of the table that a run prints."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,6 +59,3 @@ def table(rows: Sequence[Row]) -> str:
 def as_json(rows: Sequence[Row], facts: dict[str, Any]) -> dict[str, Any]:
     """Return everything, for programs."""
     return {**facts, "rows": [{**asdict(row), "reached": row.is_reached} for row in rows]}
-
-
-Print = Callable[[str], None]

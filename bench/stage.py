@@ -153,34 +153,35 @@ def write_due_at_once(number: int, *, seconds_ahead: float) -> tuple[list[int], 
     return ids, at.timestamp()
 
 
-def wait_until_live(ids: Sequence[int]) -> None:
-    """Return once all are live."""
+def wait_until_live(due: float) -> None:
+    """Return once no job that was due by then, by `time.time()`, is open; asking costs nothing."""
 
     def all_are() -> bool:
-        [(left,)] = execute(
-            "SELECT count(*) FROM (SELECT FROM scheduling_job"
-            " WHERE state IN ('waiting', 'retrying') AND object_id = ANY(%s) LIMIT 1) AS open",
-            [list(ids)],
+        [(is_left,)] = execute(
+            "SELECT EXISTS (SELECT FROM scheduling_job WHERE state IN ('waiting', 'retrying')"
+            " AND next_attempt_at <= to_timestamp(%s))",
+            [due],
         )
-        return not left
+        return not is_left
 
     if not wait_for(all_are, PATIENCE_SECONDS):
         raise SystemExit(f"Not all was live after {PATIENCE_SECONDS} s.")
 
 
-def wait_until_nothing_is_due(at: float) -> None:
-    """Return once no job that was due by then is open; asks in a way that costs next to nothing."""
-
-    def nothing_is() -> bool:
-        [(left,)] = execute(
-            "SELECT EXISTS (SELECT FROM scheduling_job WHERE state IN ('waiting', 'retrying')"
-            " AND next_attempt_at <= to_timestamp(%s))",
-            [at],
+def wait_until_calm(seconds: float = 1.0) -> None:
+    """Return once the workers have run nothing for so long: what a start sets off is over."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    calm_since = time.monotonic()
+    while time.monotonic() - calm_since < seconds:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"The workers were still at work after {PATIENCE_SECONDS} s.")
+        [(is_busy,)] = execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE application_name = 'armo-worker' AND state <> 'idle')"
         )
-        return not left
-
-    if not wait_for(nothing_is, PATIENCE_SECONDS):
-        raise SystemExit(f"Not all was live after {PATIENCE_SECONDS} s.")
+        if is_busy:
+            calm_since = time.monotonic()
+        time.sleep(0.02)
 
 
 def last_live(ids: Sequence[int]) -> float:

@@ -155,7 +155,7 @@ def catch_up(run: Run) -> None:
     wait_until_time(due + 0.5)
     started = time.time()
     with stage.worker(run.folder) as worker:
-        stage.wait_until_nothing_is_due(due)
+        stage.wait_until_live(due)
         ready = _ready_at(worker)
     stage.check(ids)
     last = stage.last_live(ids)
@@ -190,7 +190,7 @@ def _burst(
         workers = [stack.enter_context(stage.worker(run.folder, **env)) for _ in range(clusters)]
         ids, due = stage.write_due_at_once(number, seconds_ahead=_ahead(number))
         wait_until_time(due)
-        stage.wait_until_nothing_is_due(due)
+        stage.wait_until_live(due)
         peak = max(stage.peaks_mib([it for worker in workers for it in worker.family()]))
     stage.check(ids)
     return stage.last_live(ids) - due, peak

@@ -19,7 +19,6 @@ from django.db import transaction
 
 from content.models import Story
 from scheduling import ledger, operations
-from scheduling.models import Kind, Schedulable, Status
 from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import Server, execute, wait_until_time
 from tests.process.worker import Worker, wait_until
@@ -253,8 +252,9 @@ class Stage:
             for trap in working:
                 run_at = at_once if chance.random() < 0.5 else some_time()
                 operations.schedule(item=trap, run_at=run_at, by=None)
-            schedule_many([trap for trap in made if trap.mode != Mode.WORK], at_once)
-            schedule_many(stories[:burst], at_once)
+            poisoned = [trap for trap in made if trap.mode != Mode.WORK]
+            for items in (poisoned, stories[:burst]):
+                operations.schedule_many(items=items, run_at=at_once, by=None)
         if ledger.database_now() > first:
             print("  the machine was too slow to put all in before the first was due")  # noqa: T201
         return Load(
@@ -263,18 +263,3 @@ class Stage:
             first=first.timestamp(),
             burst=at_once.timestamp(),
         )
-
-
-def schedule_many(items: Sequence[Schedulable], at: datetime) -> None:
-    """Schedule many items for one instant, in few statements."""
-    if not items:
-        return
-    for item in items:
-        item.status, item.publish_at = Status.SCHEDULED, at
-    model = type(items[0])
-    model._base_manager.filter(pk__in=[item.pk for item in items]).update(
-        status=Status.SCHEDULED, publish_at=at
-    )
-    ledger.open_jobs(
-        [(item, Kind.PUBLISH, at) for item in items], at=ledger.database_now(), by=None, reason=""
-    )

@@ -21,11 +21,12 @@ from django_q.tasks import async_task
 
 from armo import postgres
 from content.models import Story
+from scheduling import operations
 from scheduling.ledger import database_now
 from scheduling.models import Job, Schedulable, State
 from tests.chaos import checker
 from tests.chaos.memory import Bound
-from tests.chaos.stage import Cluster, Load, schedule_many
+from tests.chaos.stage import Cluster, Load
 from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import at_rest, execute, wait_until_time
 from tests.process.worker import wait_until
@@ -71,8 +72,7 @@ def put_in(*, stories: int, traps: Sequence[Mode] = (), seconds: float = 0.5) ->
     )
     set_traps = Trap.objects.bulk_create(Trap(title="trap", mode=mode) for mode in traps)
     at = database_now() + timedelta(seconds=seconds)
-    schedule_many(set_traps, at)
-    schedule_many(made, at)
+    operations.schedule_many(items=[*set_traps, *made], run_at=at, by=None)
     return Load(
         stories=[story.pk for story in made],
         traps={trap.pk: Mode(trap.mode) for trap in set_traps},
