@@ -503,7 +503,10 @@ class Expected:
     def sweep(self, *, everything: bool) -> Swept:
         drained = self.drain()
         until = None if everything else self.now + CLOSE_LOOK
-        adopted = sum(self._adopt(model, k, until) for model in schedulable_models() for k in Kind)
+        self.between()
+        kinds = [(model, kind) for model in schedulable_models() for kind in Kind]
+        with_orphans = [one for one in kinds if self._orphans(*one, until)]
+        adopted = sum(self._adopt(model, kind, until) for model, kind in with_orphans)
         if adopted:
             drained += self.drain()
         messages = self._restore_messages(until)
@@ -511,17 +514,20 @@ class Expected:
             messages += self._restore_messages(None)
         return Swept(drained=drained, adopted=adopted, messages=messages)
 
+    def _orphans(self, model: type, kind: str, until: datetime | None) -> list[Item]:
+        return [
+            item
+            for item in self.items
+            if item.model is model and not item.is_deleted and not self.open_job(item, kind)
+            if (wish := item.wish(kind)) is not None and (until is None or wish <= until)
+        ]
+
     def _adopt(self, model: type, kind: str, until: datetime | None) -> int:
         self.between()
         adopted = 0
-        for item in self.items:
-            wish = item.wish(kind)
-            if item.model is not model or item.is_deleted or wish is None:
-                continue
-            is_far_off = until is not None and wish > until
-            is_given_up = kind == Kind.UNPUBLISH and self.end_has_failed(item)
-            if not (is_far_off or is_given_up or self.open_job(item, kind)):
-                self._set_job(item, kind, wish)
+        for item in self._orphans(model, kind, until):
+            if not (kind == Kind.UNPUBLISH and self.end_has_failed(item)):
+                self._set_job(item, kind, item.wish(kind))
                 adopted += 1
         return adopted
 

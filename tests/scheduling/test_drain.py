@@ -306,6 +306,51 @@ class TestBatches:
             assert done == number + 2
 
 
+class TestABacklogThatStatisticsKnowNothingOf:
+    """As after many were scheduled at once: PostgreSQL counts again up to a minute later."""
+
+    @pytest.fixture(autouse=True)
+    def _backlog(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE scheduling_job")
+            cursor.execute(
+                "INSERT INTO scheduling_job (kind, state, content_type_id, object_id, item_title,"
+                " run_at, next_attempt_at, attempts, reason)"
+                " SELECT 'publish', 'waiting', %s, n, 'gone', %s, %s, 0, ''"
+                " FROM generate_series(1, 20000) AS n",
+                [ContentType.objects.get_for_model(Story).pk, LONG_AGO, LONG_AGO],
+            )
+
+    def test_is_read_a_batch_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        read: list[tuple[str, float]] = []
+        fetch = drain._fetch
+
+        def explained(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+            if statement != drain.ANY_ENDS:
+                [[[report]]] = fetch(f"EXPLAIN (ANALYZE, FORMAT json) {statement}", params)
+                steps = [report["Plan"]]
+                for step in steps:
+                    steps += step.get("Plans", ())
+                    if step.get("Relation Name") == "scheduling_job" and step["Alias"] == (
+                        "scheduling_job"
+                    ):
+                        read.append((step.get("Index Name"), step["Actual Rows"]))
+            return fetch(statement, params)
+
+        monkeypatch.setattr(drain, "_fetch", explained)
+
+        drain.drain()
+
+        assert read[:2] == [("job_due", 1000), ("job_due", 1000)]
+
+    def test_leaves_the_connection_as_it_was(self) -> None:
+        drain.drain()
+
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW enable_sort")
+            assert cursor.fetchone() == ("on",)
+
+
 @pytest.mark.usefixtures("_poison")
 class TestARowThatBreaksTheBatch:
     @pytest.mark.parametrize("place", [0, 4, 9])
