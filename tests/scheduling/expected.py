@@ -375,7 +375,8 @@ class Expected:
 
     def drain(self) -> int:
         self.between()
-        claimed = [job for job in self.due() if not job.is_hooked]
+        # How an attempt that has begun ended is found out by the job's own run.
+        claimed = [job for job in self.due() if not (job.is_hooked or job.is_begun)]
         starts = [job for job in claimed if job.kind == Kind.PUBLISH]
         ends = [job for job in claimed if job.kind == Kind.UNPUBLISH]
         passed = [job for job in starts if self._has_ended(job.item)]
@@ -405,10 +406,8 @@ class Expected:
             self._write(item, status=Status.UNPUBLISHED)
         else:
             return False
-        begun = job.is_begun
         self._close(job, State.SUCCEEDED)
         job.attempts += 1
-        job.is_begun = begun
         return True
 
     def run_job(self, job: ExpectedJob, lane: str, hook: Callable[[], None]) -> None:
