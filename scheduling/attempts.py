@@ -315,7 +315,7 @@ def _publish(job: Job, item: Schedulable) -> None:
         return
     _require_publishable(item)
     at = ledger.database_now()
-    _write(item, status=Status.PUBLISHED, published_at=at)
+    ledger.write_item(item, status=Status.PUBLISHED, published_at=at)
     _succeed(job, item, at)
     ends = Job.objects.of(item).open().filter(kind=Kind.UNPUBLISH, run_at__lte=at)
     for end in ends.select_for_update(skip_locked=True):
@@ -330,7 +330,7 @@ def _unpublish(job: Job, item: Schedulable) -> None:
         _follow(item)
     else:
         at = ledger.database_now()
-        _write(item, status=Status.UNPUBLISHED)
+        ledger.write_item(item, status=Status.UNPUBLISHED)
         _succeed(job, item, at)
 
 
@@ -347,12 +347,6 @@ def _require_publishable(item: Schedulable) -> None:
 def _follow(item: Schedulable) -> None:
     """The item has another wish by now, written around the operations: that one counts."""
     reconcile(item=item, reason=gettext_noop("The item asks for something else by now."))
-
-
-def _write(item: Schedulable, **fields: object) -> None:
-    type(item)._base_manager.filter(pk=item.pk).update(version=F("version") + 1, **fields)
-    for name, value in fields.items():
-        setattr(item, name, value)
 
 
 def _succeed(job: Job, item: Schedulable, at: datetime) -> None:

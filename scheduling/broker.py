@@ -9,17 +9,19 @@ database's clock, or until a NOTIFY says that an earlier one was put in.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from secrets import token_hex
 from time import monotonic, sleep
 from typing import Any, ClassVar, NamedTuple
-from uuid import uuid4
 
 from django.conf import settings
-from django.core.signing import TimestampSigner
+from django.core.signing import TimestampSigner, b64_encode
 from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.models import QuerySet
+from django.utils.crypto import salted_hmac
+from django.utils.encoding import force_bytes
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -53,24 +55,27 @@ NOTIFY_WITHIN_SECONDS = 2 * LONGEST_SLEEP_SECONDS
 # First key of the advisory locks that owners hold; the second is the owner's number.
 OWNER_LOCK = 0x41726D6F
 
-INSERT = """
-    WITH wanted AS (
-        SELECT key, payload, coalesce(at, clock_timestamp()) AS at, job
-        FROM ROWS FROM (
-            json_to_recordset(%(messages)s)
-            AS (key text, payload text, at timestamptz, job bigint)
-        ) WITH ORDINALITY AS w(key, payload, at, job, place)
-        ORDER BY place
-    ), message AS (
-        INSERT INTO django_q_ormq (key, payload, lock, armo_job)
-        SELECT key, payload, at, job FROM wanted
-        RETURNING id, key, lock
+# Part of each statement that puts messages in: those of its CTE `wanted`.
+PUT = """
+    message AS (
+        INSERT INTO django_q_ormq (id, key, payload, lock, armo_job)
+        SELECT message, key, payload, at, job FROM wanted
+        RETURNING key, lock
     ), notified AS MATERIALIZED (
         SELECT pg_notify(%(channel)s, key) FROM message GROUP BY key
         HAVING min(lock) <= clock_timestamp() + make_interval(secs => %(notify_within)s)
-    )
-    SELECT id, (SELECT count(*) FROM notified) FROM message ORDER BY id
-"""
+    )"""
+NOTIFY: dict[str, Any] = {"channel": CHANNEL, "notify_within": NOTIFY_WITHIN_SECONDS}
+NEXT_MESSAGE = "nextval((SELECT pg_get_serial_sequence('django_q_ormq', 'id')::regclass))"
+
+INSERT = f"""
+    WITH wanted AS MATERIALIZED (
+        SELECT {NEXT_MESSAGE} AS message, key, payload, coalesce(at, clock_timestamp()) AS at, job
+        FROM json_to_recordset(%(wanted)s)
+             AS (key text, payload text, at timestamptz, job bigint)
+    ), {PUT}
+    SELECT message, (SELECT count(*) FROM notified) FROM wanted ORDER BY message
+"""  # noqa: S608 (put together from constants)
 
 # One statement, so that a message is claimed once; in the order of time, so that a backlog is
 # worked off oldest first; by the database's clock, so that a worker's wrong clock does no harm. Why
@@ -154,8 +159,13 @@ class Message(NamedTuple):
     at: datetime | None = None
     job_id: int | None = None
 
+    def as_row(self) -> dict[str, object]:
+        """Return it as `PUT` wants it, in JSON: arrays of text cost psycopg ten times as much."""
+        at = self.at and self.at.isoformat()
+        return {"key": self.lane, "payload": self.payload, "at": at, "job": self.job_id}
 
-def insert_messages(messages: Sequence[Message]) -> list[int]:
+
+def insert_messages(messages: Iterable[Message]) -> list[int]:
     """
     Put messages into the queue table, in the caller's transaction.
 
@@ -163,26 +173,9 @@ def insert_messages(messages: Sequence[Message]) -> list[int]:
 
     :returns: the ids of the rows, in the order given.
     """
+    rows = [message.as_row() for message in messages]
     with connections[Conf.ORM].cursor() as cursor:
-        cursor.execute(
-            INSERT,
-            {
-                # Arrays of text are spelled out by psycopg in Python, at ten times the cost.
-                "messages": json.dumps(
-                    [
-                        {
-                            "key": message.lane,
-                            "payload": message.payload,
-                            "at": message.at and message.at.isoformat(),
-                            "job": message.job_id,
-                        }
-                        for message in messages
-                    ]
-                ),
-                "channel": CHANNEL,
-                "notify_within": NOTIFY_WITHIN_SECONDS,
-            },
-        )
+        cursor.execute(INSERT, {"wanted": json.dumps(rows), **NOTIFY})
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -229,6 +222,25 @@ def _example(func: str, lane: str, **options: Any) -> dict[str, Any]:
     return task
 
 
+class _Signer(TimestampSigner):
+    """Signs as Django does; works out only once what is the same for all: the key, and the time."""
+
+    def __init__(self, *, key: str, salt: str) -> None:
+        super().__init__(key=key, salt=salt)
+        self._keyed = salted_hmac(salt + "signer", b"", self.key, algorithm=self.algorithm)
+        self._at = super().timestamp()
+
+    def timestamp(self) -> str:
+        """Return when the first was signed."""
+        return self._at
+
+    def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
+        """Return the signature of a value."""
+        keyed = self._keyed.copy()
+        keyed.update(force_bytes(value))
+        return b64_encode(keyed.digest()).decode()
+
+
 class Sealer:
     """
     Makes messages that call one function.
@@ -239,11 +251,11 @@ class Sealer:
 
     def __init__(self, func: str, *, lane: str, **options: Any) -> None:
         self.task = _example(func, lane, **options)
-        self.signer = TimestampSigner(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
+        self.signer = _Signer(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
 
     def seal(self, *args: float | str, name: str) -> str:
         """Return a message, signed as django-q2 signs."""
-        own = {"id": uuid4().hex, "name": name[:100], "args": args, "started": datetime.now(UTC)}
+        own = {"id": token_hex(16), "name": name[:100], "args": args, "started": datetime.now(UTC)}
         sealed: str = self.signer.sign_object(
             {**self.task, **own}, serializer=PickleSerializer, compress=Conf.COMPRESSED
         )

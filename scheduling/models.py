@@ -57,7 +57,8 @@ class IsOneOf(Func):
     def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
         """Return the condition in SQL."""
         field, params = compiler.compile(self.source_expressions[0])
-        return f"{field} = ANY(%s)", [*params, self.numbers]
+        # Spelled out here: psycopg takes ten times as long over an array.
+        return f"{field} = ANY(%s::bigint[])", [*params, f"{{{','.join(map(str, self.numbers))}}}"]
 
 
 # Items

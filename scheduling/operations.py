@@ -101,11 +101,15 @@ KEEP: Final = _Keep()
 
 @dataclass
 class _Locked:
-    """An item under its lock: what the caller holds, the row as it is, its open jobs by kind."""
+    """An item under its lock."""
 
+    # What the caller holds, and the row as it is.
     item: Schedulable
     row: Schedulable
+    # Its open jobs by kind, locked too.
     jobs: dict[str, Job]
+    # The database's clock when all that was locked.
+    now: datetime
 
 
 @transaction.atomic
@@ -133,7 +137,7 @@ def schedule(
     """
     locked = _lock(item)
     row = locked.row
-    now = ledger.database_now()
+    now = locked.now
     if run_at <= now:
         raise NotInFuture
     if kind == Kind.UNPUBLISH:
@@ -304,7 +308,7 @@ def _schedule_rows(
         end, wanted = found[Kind.UNPUBLISH].get(pk), rows[pk].kept_end
         # Few: an end that stays has its job already.
         if wanted != (end.run_at if end else None):
-            locked = _Locked(item, item, {Kind.UNPUBLISH: end} if end else {})
+            locked = _Locked(item, item, {Kind.UNPUBLISH: end} if end else {}, at)
             _set_job_or_none(locked, Kind.UNPUBLISH, wanted, at=at, by=by, reason=reason)
     return [*opened, *(job.pk for job in publishes.values())]
 
@@ -342,7 +346,7 @@ def unschedule(
     :raises ItemNotFound: it has been deleted.
     """
     locked = _lock(item)
-    now = ledger.database_now()
+    now = locked.now
     job = locked.jobs.get(kind)
     unwanted = [job] if job else []
     if kind == Kind.PUBLISH and locked.row.status in (Status.SCHEDULED, Status.FAILED):
@@ -394,7 +398,7 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
     locked = _lock(item)
     _require_transition(locked.row, Status.PUBLISHED)
     _require_publishable(locked.row)
-    now = ledger.database_now()
+    now = locked.now
     end = locked.row.unpublish_at
     if end is not None and end <= now:
         end = None
@@ -418,7 +422,7 @@ def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str
     :raises ItemNotFound: it has been deleted.
     """
     locked = _lock(item)
-    now = ledger.database_now()
+    now = locked.now
     # `ALLOWED` has more ways there: what was live before and is cancelled goes back to it.
     if locked.row.status != Status.PUBLISHED:
         raise _invalid_transition(locked.row, Status.UNPUBLISHED)
@@ -477,7 +481,7 @@ def reconcile(*, item: Schedulable, reason: str) -> None:
     except ItemNotFound:
         return
     row = locked.row
-    now = ledger.database_now()
+    now = locked.now
     start = row.publish_at if row.status == Status.SCHEDULED else None
     end = row.unpublish_at if row.status in (Status.SCHEDULED, Status.PUBLISHED) else None
     _set_job_or_none(locked, Kind.PUBLISH, start, at=now, by=None, reason=reason)
@@ -491,7 +495,7 @@ def forget(*, item: Schedulable, reason: str) -> None:
         locked = _lock(item)
     except ItemNotFound:
         return
-    now = ledger.database_now()
+    now = locked.now
     for job in locked.jobs.values():
         ledger.cancel_job(job=job, at=now, by=None, reason=reason)
 
@@ -505,13 +509,12 @@ def _lock(item: Schedulable) -> _Locked:
 
     :raises ItemNotFound:
     """
-    row = type(item)._base_manager.select_for_update().filter(pk=item.pk).first()
+    row = ledger.lock_item(item)
     if row is None:
         raise ItemNotFound
-    jobs = Job.objects.of(item).open().select_for_update().order_by("pk")
-    locked = _Locked(item=item, row=row, jobs={job.kind: job for job in jobs})
     item.copy_engine_fields(row)
-    return locked
+    jobs, now = ledger.lock_open_jobs(item)
+    return _Locked(item=item, row=row, jobs=jobs, now=now)
 
 
 def _item_of_open(job: Job) -> Schedulable:
@@ -585,12 +588,8 @@ def _require_still_to_end(locked: _Locked, job: Job) -> None:
 
 def _write(locked: _Locked, **fields: object) -> None:
     """Write status and times of a locked item, and nothing else of it."""
-    row = locked.row
-    type(row)._base_manager.filter(pk=row.pk).update(version=F("version") + 1, **fields)
-    for name, value in fields.items():
-        setattr(row, name, value)
-    row.version += 1
-    locked.item.copy_engine_fields(row)
+    ledger.write_item(locked.row, **fields)
+    locked.item.copy_engine_fields(locked.row)
 
 
 def _set_job_or_none(

@@ -1,6 +1,6 @@
 """Messages that wake a worker: put in, taken back, buried."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import uuid4
@@ -33,18 +33,16 @@ def put(*, job_id: int, at: datetime, lane: str) -> int:
 
 def put_many(wanted: Sequence[Wake]) -> list[int]:
     """Put in a message for each; return their ids in that order."""
-    sealers = {lane: Sealer(RUN_JOB, lane=lane) for lane in {wake.lane for wake in wanted}}
-    return insert_messages(
-        [
-            Message(
-                lane=lane,
-                payload=sealers[lane].seal(job_id, name=f"job {job_id}"),
-                at=at,
-                job_id=job_id,
-            )
-            for job_id, at, lane in wanted
-        ]
-    )
+    return insert_messages(messages(wanted))
+
+
+def messages(wanted: Iterable[Wake]) -> Iterator[Message]:
+    """Return the message of each, for a statement that puts it in."""
+    sealers: dict[str, Sealer] = {}
+    for job_id, at, lane in wanted:
+        if lane not in sealers:
+            sealers[lane] = Sealer(RUN_JOB, lane=lane)
+        yield Message(lane, sealers[lane].seal(job_id, name=f"job {job_id}"), at, job_id)
 
 
 def put_telling() -> None:

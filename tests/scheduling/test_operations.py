@@ -762,7 +762,7 @@ class TestARollback:
     ) -> None:
         story = StoryFactory()
         before = everything()
-        monkeypatch.setattr("scheduling.queue.put_many", lambda _: 1 / 0)
+        monkeypatch.setattr("scheduling.queue.messages", lambda _: 1 / 0)
 
         with pytest.raises(ZeroDivisionError):
             operations.schedule(item=story, run_at=FAR_OFF, by=None)
