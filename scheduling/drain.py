@@ -14,7 +14,6 @@ than the change took PostgreSQL (docs/adr/0010).
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from math import inf
@@ -30,6 +29,7 @@ from psycopg.types.datetime import TimestamptzLoader
 from scheduling import pulse
 from scheduling.announce import WORKER, Change, announce
 from scheduling.models import Kind, Schedulable, Status, schedulable_models
+from scheduling.statements import along_the_index
 
 logger = logging.getLogger(__name__)
 
@@ -169,30 +169,12 @@ def drain(*, at: float | None = None) -> int:
     :returns: how many jobs succeeded.
     :raises django.db.OperationalError: the database cannot be reached; what was committed stays.
     """
-    with _whatever_statistics_say():
+    with along_the_index():
         done = sum(_each_batch(PUBLISH, at))
         if _fetch(ANY_ENDS, {})[0][0]:
             # What was to be taken down by now too: readers never see it in between.
             done += sum(_each_batch(PUBLISH_ENDED)) + sum(_each_batch(UNPUBLISH))
     return done
-
-
-@contextmanager
-def _whatever_statistics_say() -> Iterator[None]:
-    """
-    Have the claim walk along its index, until the block ends.
-
-    Statistics from before a hundred thousand jobs were put in promise PostgreSQL a handful: it then
-    reads all of them, and sorts them, for each batch anew.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SET enable_sort = off")
-    try:
-        yield
-    finally:
-        # On a lost connection there is nothing to take back.
-        with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
-            cursor.execute("RESET enable_sort")
 
 
 def seconds_until_next(*, past: float = 0) -> float:

@@ -5,19 +5,20 @@ Each function is a step inside the caller's transaction; none checks whether the
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from scheduling import queue
-from scheduling.broker import NEXT_MESSAGE, NOTIFY, PUT, Message
-from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, lane_of
-from scheduling.prepared import prepared_cursor
+from scheduling.broker import NEXT_MESSAGE, NOTIFY, PUT
+from scheduling.models import IsOneOf, Job, JobEvent, Kind, Schedulable, State, Status, lane_of
+from scheduling.statements import prepared_cursor
 
 What = JobEvent.What
 
@@ -61,7 +62,7 @@ INSERT_JOBS = f"""
         INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason)
         SELECT job, 'scheduled', %(now)s, %(by)s, at, %(reason)s::text FROM wanted
     )
-    SELECT job, message, (SELECT count(*) FROM notified) FROM wanted
+    SELECT message, (SELECT count(*) FROM notified) FROM wanted
 """  # noqa: S608 (put together from constants)
 
 MOVE_JOBS = f"""
@@ -81,7 +82,7 @@ MOVE_JOBS = f"""
         INSERT INTO scheduling_jobevent (job_id, what, at, by_id, old_run_at, new_run_at, reason)
         SELECT job, 'moved', %(now)s, %(by)s, was, at, %(reason)s::text FROM wanted
     )
-    SELECT job, message, (SELECT count(*) FROM notified) FROM wanted
+    SELECT message, (SELECT count(*) FROM notified) FROM wanted
 """  # noqa: S608 (put together from constants)
 
 
@@ -206,8 +207,43 @@ def last_job(*, item: Schedulable, kind: Kind) -> Job | None:
     return Job.objects.of(item).filter(kind=kind).order_by("-pk").first()
 
 
+class NewJob(NamedTuple):
+    """A job that is not stored yet."""
+
+    pk: int
+    item: Schedulable
+    kind: Kind
+    run_at: datetime
+
+
+class OpenJob(NamedTuple):
+    """What one has to know of a job to move it; a whole job takes ten times as long to make."""
+
+    pk: int
+    kind: str
+    object_id: int
+    run_at: datetime
+    message_id: int | None
+    lane: str
+
+
+def lock_open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> list[OpenJob]:
+    """Lock the open jobs of items of one type; wants to walk `along_the_index`."""
+    jobs = Job.objects.open().filter(
+        IsOneOf("object_id", ids), content_type=ContentType.objects.get_for_model(model)
+    )
+    rows = jobs.select_for_update().order_by("object_id", "kind")
+    lanes = {kind: lane_of(model, kind) for kind in Kind}
+    return [
+        OpenJob(pk, kind, object_id, run_at, message_id, lanes[Kind(kind)])
+        for pk, kind, object_id, run_at, message_id in rows.values_list(
+            "pk", "kind", "object_id", "run_at", "message_id"
+        )
+    ]
+
+
 def open_jobs(
-    wanted: Sequence[tuple[Schedulable, Kind, datetime]],
+    wanted: Iterable[tuple[Schedulable, Kind, datetime]],
     *,
     at: datetime,
     by: AbstractBaseUser | None,
@@ -220,7 +256,9 @@ def open_jobs(
     :returns: the ids of the jobs, in that order.
     :raises django.db.IntegrityError: one of the items has an open job of that kind already.
     """
-    return list(_open(wanted, at=at, by=by, reason=reason))
+    jobs = give_ids(wanted)
+    store_jobs(jobs, at=at, by=by, reason=reason)
+    return [job.pk for job in jobs]
 
 
 def open_job(
@@ -233,14 +271,15 @@ def open_job(
     reason: str,
 ) -> Job:
     """Do the same for one; return the job."""
-    [(pk, message_id)] = _open([(item, kind, run_at)], at=at, by=by, reason=reason).items()
+    new = give_ids([(item, kind, run_at)])
+    [message_id] = _read(store_jobs(new, at=at, by=by, reason=reason))
     job = new_job(
         item=item,
         kind=kind,
         run_at=run_at,
         by=by,
         reason=reason,
-        pk=pk,
+        pk=new[0].pk,
         message_id=message_id,
         created_at=at,
     )
@@ -248,61 +287,66 @@ def open_job(
     return job
 
 
-def _open(
-    wanted: Sequence[tuple[Schedulable, Kind, datetime]],
-    *,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
-) -> dict[int, int]:
-    """Return the id of each new job's message, by the job's id, in order."""
+def give_ids(wanted: Iterable[tuple[Schedulable, Kind, datetime]]) -> list[NewJob]:
+    """Return new jobs, not saved yet."""
+    wanted = list(wanted)
     with prepared_cursor() as cursor:
         cursor.execute(NEXT_IDS, [len(wanted)])
-        ids = [job_id for [job_id] in cursor.fetchall()]
-    models = {type(item) for item, *_ in wanted}
+        ids = cursor.fetchall()
+    return [NewJob(pk, *each) for [pk], each in zip(ids, wanted, strict=True)]
+
+
+def store_jobs(
+    jobs: Sequence[NewJob], *, at: datetime, by: AbstractBaseUser | None, reason: str
+) -> CursorWrapper:
+    """Save new jobs with their messages and first events; see `open_jobs`."""
+    models = {type(item) for _, item, *_ in jobs}
     type_ids = {model: ContentType.objects.get_for_model(model).pk for model in models}
     lanes = {(model, kind): lane_of(model, kind) for model in models for kind in Kind}
-    jobs = [
+    rows: Iterator[dict[str, object]] = (
         {
             "kind": str(kind),
             "type": type_ids[type(item)],
             "object": item.pk,
             "title": title_of(item),
         }
-        for item, kind, _ in wanted
-    ]
-    messages = queue.messages(
-        queue.Wake(job_id, run_at, lanes[type(item), kind])
-        for job_id, (item, kind, run_at) in zip(ids, wanted, strict=True)
+        for _, item, kind, _ in jobs
     )
-    return _store(INSERT_JOBS, jobs, messages, at=at, by=by, reason=reason)
+    wakes = (queue.Wake(pk, run_at, lanes[type(item), kind]) for pk, item, kind, run_at in jobs)
+    return _store(INSERT_JOBS, rows, wakes, at=at, by=by, reason=reason)
 
 
 def _store(
     statement: str,
     jobs: Iterable[dict[str, object]],
-    messages: Iterable[Message],
+    wakes: Iterable[queue.Wake],
     *,
     at: datetime,
     by: AbstractBaseUser | None,
     reason: str,
-) -> dict[int, int]:
-    """Store jobs with their messages; return the id of each job's message."""
+) -> CursorWrapper:
+    """Return a cursor whose rows are the ids of the messages; nothing here waits for them."""
+    messages = queue.messages(wakes)
     rows = [job | message.as_row() for job, message in zip(jobs, messages, strict=True)]
     # Users may have keys of any type, and NULL alone has none.
     by_type = Job._meta.get_field("scheduled_by").rel_db_type(connection)
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            statement.replace("%(by)s", f"%(by)s::{by_type}"),
-            {
-                "wanted": json.dumps(rows),
-                "by": by.pk if by else None,
-                "now": at,
-                "reason": reason,
-                **NOTIFY,
-            },
-        )
-        return {job_id: message_id for job_id, message_id, _ in cursor.fetchall()}
+    cursor = prepared_cursor()
+    cursor.execute(
+        statement.replace("%(by)s", f"%(by)s::{by_type}"),
+        {
+            "wanted": json.dumps(rows),
+            "by": by.pk if by else None,
+            "now": at,
+            "reason": reason,
+            **NOTIFY,
+        },
+    )
+    return cursor
+
+
+def _read(cursor: CursorWrapper) -> list[int]:
+    with cursor:
+        return [message_id for message_id, _ in cursor.fetchall()]
 
 
 def title_of(item: Schedulable) -> str:
@@ -311,30 +355,32 @@ def title_of(item: Schedulable) -> str:
 
 
 def move_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[Job | OpenJob],
     *,
     run_at: datetime,
     at: datetime,
     by: AbstractBaseUser | None,
     reason: str,
-) -> None:
+) -> CursorWrapper:
     """
     Give open jobs another time, and new messages in place of the old.
 
     A new start: the attempts at the old time do not count against the new one.
     """
-    message_of = _store(
-        MOVE_JOBS,
-        [{"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs],
-        queue.messages(queue.Wake(job.pk, run_at, job.lane) for job in jobs),
-        at=at,
-        by=by,
-        reason=reason,
+    rows: Iterator[dict[str, object]] = (
+        {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
     )
-    for job in jobs:
-        job.run_at = job.next_attempt_at = run_at
-        job.state, job.attempts, job.attempt_begun_at = State.WAITING, 0, None
-        job.message_id = message_of[job.pk]
+    wakes = (queue.Wake(job.pk, run_at, job.lane) for job in jobs)
+    return _store(MOVE_JOBS, rows, wakes, at=at, by=by, reason=reason)
+
+
+def move_job(
+    job: Job, *, run_at: datetime, at: datetime, by: AbstractBaseUser | None, reason: str
+) -> None:
+    """Do the same with one, and have it in hand follow."""
+    [job.message_id] = _read(move_jobs([job], run_at=run_at, at=at, by=by, reason=reason))
+    job.run_at = job.next_attempt_at = run_at
+    job.state, job.attempts, job.attempt_begun_at = State.WAITING, 0, None
 
 
 def wake(*, job: Job, at: datetime) -> None:

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext, gettext_noop
@@ -33,6 +32,7 @@ from scheduling.models import (
     State,
     Status,
 )
+from scheduling.statements import along_the_index, pipeline
 
 What = JobEvent.What
 
@@ -190,7 +190,7 @@ def schedule_many(
     """
     Have many items published at one moment, all or none; move those that are scheduled already.
 
-    Set-based: a dozen statements for each thousand. Each item keeps the end it has.
+    Set-based: half a dozen statements for each thousand. Each item keeps the end it has.
 
     :param items: of any types; one that comes twice counts once.
     :param run_at: aware; must lie after the database's clock.
@@ -204,29 +204,32 @@ def schedule_many(
     by_model: dict[type[Schedulable], dict[int, Schedulable]] = defaultdict(dict)
     for item in items:
         by_model[type(item)][item.pk] = item
-    jobs: list[int] = []
-    changed: list[tuple[Schedulable, _Row]] = []
-    refusals: dict[Schedulable, DomainError] = {}
     # In one order, so that two of these that overlap do not block each other for good.
-    for model in sorted(by_model, key=lambda model: model._meta.label):
-        ids = sorted(by_model[model])
-        for start in range(0, len(ids), BATCH):
-            batch = {pk: by_model[model][pk] for pk in ids[start : start + BATCH]}
-            rows = _lock_rows(model, batch)
-            refusals |= _refusals(model, batch, rows, run_at)
-            if not refusals:
-                jobs += _schedule_rows(model, batch, rows, run_at, at=now, by=by, reason=reason)
-                changed += [(batch[pk], row) for pk, row in rows.items()]
+    batches = [
+        _Batch(model, {pk: by_model[model][pk] for pk in ids[start : start + BATCH]}, run_at)
+        for model in sorted(by_model, key=lambda model: model._meta.label)
+        for ids in [sorted(by_model[model])]
+        for start in range(0, len(ids), BATCH)
+    ]
+    refusals: dict[Schedulable, DomainError] = {}
+    for batch in batches:
+        batch.lock_items()
+        refusals |= batch.refusals()
     if refusals:
         raise SomeRefused(refusals)
-    for item, row in changed:
-        item.take_over(
-            status=Status.SCHEDULED,
-            publish_at=run_at,
-            unpublish_at=row.kept_end,
-            published_at=row.published_at,
-            version=row.version + 1,
-        )
+    with along_the_index():
+        for batch in batches:
+            batch.lock_jobs()
+    # A batch's messages take Python as long to make as PostgreSQL to store, so it makes the next
+    # while PostgreSQL stores the last.
+    with pipeline():
+        for batch in batches:
+            batch.write(at=now, by=by, reason=reason)
+    for batch in batches:
+        batch.write_ends(at=now, by=by, reason=reason)
+    for batch in batches:
+        batch.take_over()
+    jobs = [job_id for batch in batches for job_id in batch.job_ids]
     return Job.objects.filter(IsOneOf("pk", jobs)).order_by("pk")
 
 
@@ -238,79 +241,89 @@ class _Row(NamedTuple):
     published_at: datetime | None
     version: int
 
-    @property
-    def kept_end(self) -> datetime | None:
-        """Return the end that it keeps."""
-        return _kept_end(self)
 
+class _Batch:
+    """Items of one type on their way through `schedule_many`; the steps come in this order."""
 
-def _lock_rows(model: type[Schedulable], ids: Iterable[int]) -> dict[int, _Row]:
-    """Lock items of one type; return what there is to know of them, by id."""
-    rows = model._base_manager.filter(IsOneOf("pk", ids)).select_for_update().order_by("pk")
-    return {pk: _Row(*values) for pk, *values in rows.values_list("pk", *_Row._fields)}
+    def __init__(
+        self, model: type[Schedulable], items: dict[int, Schedulable], run_at: datetime
+    ) -> None:
+        self.model, self.items, self.run_at = model, items, run_at
+        self.here = model._base_manager.filter(IsOneOf("pk", items))
+        # By the item: how it is, the end it keeps, the job that ends it.
+        self.rows: dict[int, _Row] = {}
+        self.ends: dict[int, datetime | None] = {}
+        self.end_jobs: dict[int, ledger.OpenJob] = {}
+        # The jobs that publish them.
+        self.new: list[ledger.NewJob] = []
+        self.moved: list[ledger.OpenJob] = []
+        self.job_ids: list[int] = []
 
+    def lock_items(self) -> None:
+        """Lock them and see how they are."""
+        rows = self.here.select_for_update().order_by("pk")
+        for pk, *values in rows.values_list("pk", *_Row._fields):
+            self.rows[pk] = row = _Row(*values)
+            self.ends[pk] = _kept_end(row)
 
-def _refusals(
-    model: type[Schedulable],
-    items: Mapping[int, Schedulable],
-    rows: Mapping[int, _Row],
-    run_at: datetime,
-) -> dict[Schedulable, DomainError]:
-    """Return why `schedule` would refuse items, of those that it would."""
-    unready: set[int] = set()
-    if condition := model.publishable_condition():
-        unready.update(
-            model._base_manager.filter(IsOneOf("pk", rows))
-            .exclude(condition)
-            .values_list("pk", flat=True)
-        )
-    refusals: dict[Schedulable, DomainError] = {}
-    for pk, item in items.items():
-        try:
-            if pk not in rows:
-                raise ItemNotFound
-            _require_transition(rows[pk], Status.SCHEDULED)
-            if pk in unready:
-                _require_publishable(model._base_manager.get(pk=pk))
-            _require_end_after(run_at, rows[pk].kept_end)
-        except DomainError as refusal:
-            refusals[item] = refusal
-    return refusals
+    def refusals(self) -> dict[Schedulable, DomainError]:
+        """Return why `schedule` would refuse items, of those that it would."""
+        unready: set[int] = set()
+        if condition := self.model.publishable_condition():
+            unready.update(self.here.exclude(condition).values_list("pk", flat=True))
+        refusals: dict[Schedulable, DomainError] = {}
+        for pk, item in self.items.items():
+            try:
+                if pk not in self.rows:
+                    raise ItemNotFound
+                _require_transition(self.rows[pk], Status.SCHEDULED)
+                if pk in unready:
+                    _require_publishable(self.model._base_manager.get(pk=pk))
+                _require_end_after(self.run_at, self.ends[pk])
+            except DomainError as refusal:
+                refusals[item] = refusal
+        return refusals
 
+    def lock_jobs(self) -> None:
+        """Lock their open jobs, and see which have to be moved and which are missing."""
+        publishes: dict[int, ledger.OpenJob] = {}
+        for job in ledger.lock_open_jobs_of_many(self.model, self.items):
+            found = publishes if job.kind == Kind.PUBLISH else self.end_jobs
+            found[job.object_id] = job
+        self.moved = [job for job in publishes.values() if job.run_at != self.run_at]
+        without = [item for pk, item in self.items.items() if pk not in publishes]
+        self.new = ledger.give_ids((item, Kind.PUBLISH, self.run_at) for item in without)
+        self.job_ids = [*(job.pk for job in publishes.values()), *(job.pk for job in self.new)]
 
-def _schedule_rows(
-    model: type[Schedulable],
-    items: Mapping[int, Schedulable],
-    rows: Mapping[int, _Row],
-    run_at: datetime,
-    *,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
-) -> list[int]:
-    """Change locked items of one type and their jobs; return the jobs that publish them."""
-    found: dict[str, dict[int, Job]] = {kind: {} for kind in Kind}
-    content_type = ContentType.objects.get_for_model(model)
-    open_jobs = Job.objects.open().filter(IsOneOf("object_id", rows), content_type=content_type)
-    for job in open_jobs.select_for_update().order_by("pk"):
-        found[job.kind][job.object_id] = job
-    here = model._base_manager.filter(IsOneOf("pk", rows))
-    if any(row.unpublish_at != row.kept_end for row in rows.values()):
-        here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
-    here.update(status=Status.SCHEDULED, publish_at=run_at, version=F("version") + 1)
-    publishes = found[Kind.PUBLISH]
-    moved = [job for job in publishes.values() if job.run_at != run_at]
-    if moved:
-        ledger.move_jobs(moved, run_at=run_at, at=at, by=by, reason=reason)
-    new = [(item, Kind.PUBLISH, run_at) for pk, item in items.items() if pk not in publishes]
-    opened = ledger.open_jobs(new, at=at, by=by, reason=reason) if new else []
-    for pk, item in items.items():
-        end, wanted = found[Kind.UNPUBLISH].get(pk), rows[pk].kept_end
-        # Few: an end that stays has its job already.
-        if wanted != (end.run_at if end else None):
-            locked = _Locked(item, item, {Kind.UNPUBLISH: end} if end else {}, at)
-            _set_job_or_none(locked, Kind.UNPUBLISH, wanted, at=at, by=by, reason=reason)
-    return [*opened, *(job.pk for job in publishes.values())]
+    def write(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+        """Change the items and their jobs; waits for no answer."""
+        if any(row.unpublish_at != self.ends[pk] for pk, row in self.rows.items()):
+            self.here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
+        self.here.update(status=Status.SCHEDULED, publish_at=self.run_at, version=F("version") + 1)
+        if self.moved:
+            ledger.move_jobs(self.moved, run_at=self.run_at, at=at, by=by, reason=reason)
+        if self.new:
+            ledger.store_jobs(self.new, at=at, by=by, reason=reason)
+
+    def write_ends(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+        """Bring in line the jobs that end them: few, an end that stays has its job already."""
+        for pk, item in self.items.items():
+            end, wanted = self.end_jobs.get(pk), self.ends[pk]
+            if wanted != (end.run_at if end else None):
+                jobs = {end.kind: Job.objects.get(pk=end.pk)} if end else {}
+                locked = _Locked(item, item, jobs, at)
+                _set_job_or_none(locked, Kind.UNPUBLISH, wanted, at=at, by=by, reason=reason)
+
+    def take_over(self) -> None:
+        """Have the items in hand follow."""
+        for pk, row in self.rows.items():
+            self.items[pk].take_over(
+                status=Status.SCHEDULED,
+                publish_at=self.run_at,
+                unpublish_at=self.ends[pk],
+                published_at=row.published_at,
+                version=row.version + 1,
+            )
 
 
 @transaction.atomic
@@ -622,7 +635,7 @@ def _set_job(
     if job is None:
         return ledger.open_job(locked.row, kind, run_at, at=at, by=by, reason=reason)
     if job.run_at != run_at:
-        ledger.move_jobs([job], run_at=run_at, at=at, by=by, reason=reason)
+        ledger.move_job(job, run_at=run_at, at=at, by=by, reason=reason)
     return job
 
 

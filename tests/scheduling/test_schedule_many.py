@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from content.models import Story
-from scheduling import operations
+from scheduling import ledger, operations
 from scheduling.broker import open_payload
 from scheduling.ledger import database_now
 from scheduling.models import Job, Kind, Schedulable, Status
@@ -59,6 +59,12 @@ def trace(item: Schedulable) -> Any:
             )
         )
     return engine, jobs
+
+
+def explain(sql: str, params: Any) -> str:
+    with connection.cursor() as cursor:
+        cursor.cursor.execute(f"EXPLAIN {sql}", params)
+        return "\n".join(line for [line] in cursor.fetchall())
 
 
 class TestScheduleMany:
@@ -202,6 +208,46 @@ class TestARefusal:
             operations.schedule_many(items=[story, StoryFactory(body="")], run_at=LATER, by=None)
 
         assert (story.status, story.publish_at, story.version) == (Status.DRAFT, None, 1)
+
+
+class TestAnErrorOfTheDatabase:
+    """It comes when all has been sent: nobody waits for each answer."""
+
+    @pytest.fixture(autouse=True)
+    def _overlooked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(operations, "BATCH", 2)
+        monkeypatch.setattr(ledger, "lock_open_jobs_of_many", lambda *_: [])
+
+    def test_leaves_all_as_they_were(self) -> None:
+        items = [*StoryFactory.create_batch(3), StoryFactory(scheduled=True), StoryFactory()]
+        before = everything()
+
+        with pytest.raises(IntegrityError, match="job_one_open"):
+            operations.schedule_many(items=items, run_at=LATER, by=None)
+
+        assert everything() == before
+        assert [item.status for item in items] == ["draft"] * 3 + ["scheduled", "draft"]
+
+
+class TestABacklogThatStatisticsKnowNothingOf:
+    def test_is_not_read_for_each_batch_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(operations, "BATCH", 100)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE scheduling_job")
+        stories = StoryFactory.create_batch(300)
+        operations.schedule_many(items=stories, run_at=LATER, by=None)
+        plans: list[str] = []
+
+        def explained(execute: Any, sql: str, params: Any, *args: Any) -> Any:
+            if 'FROM "scheduling_job"' in sql and "FOR UPDATE" in sql:
+                plans.append(explain(sql, params))
+            return execute(sql, params, *args)
+
+        with connection.execute_wrapper(explained):
+            operations.schedule_many(items=stories, run_at=LATER + HOUR, by=None)
+
+        assert len(plans) == 3
+        assert all("using job_one_open" in plan for plan in plans)
 
 
 class TestWhoAndWhy:

@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, connection
+from django.db import DataError, NotSupportedError, connection, transaction
 
 from content.models import Story
 from scheduling import operations
 from scheduling.ledger import database_now
-from scheduling.prepared import prepared_cursor
+from scheduling.statements import along_the_index, pipeline, prepared_cursor
 from tests.factories import StoryFactory
 
 pytestmark = pytest.mark.django_db
@@ -82,7 +82,7 @@ class TestAColumnThatAMigrationHasChanged:
                 cursor.execute(alter.format(200))
 
 
-class TestACursor:
+class TestAPreparedCursor:
     def test_is_djangos(self) -> None:
         seen: list[str] = []
 
@@ -95,3 +95,41 @@ class TestACursor:
             assert cursor.fetchone() == (1,)
 
         assert seen == ["SELECT %s::int"]
+
+
+class TestAPipeline:
+    def test_raises_what_a_statement_raised_as_django_does(self) -> None:
+        def send(number: int) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / %s", [number])
+
+        # With a later one or at the end, as fast as the server is.
+        with pytest.raises(DataError), transaction.atomic(), pipeline():
+            list(map(send, (1, 0, 2)))
+
+        assert database_now()
+
+    def test_gives_an_answer_to_who_asks_for_it(self) -> None:
+        with pipeline(), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+
+
+class TestAlongTheIndex:
+    def sorting(self) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW enable_sort")
+            [setting] = cursor.fetchone()
+        return str(setting)
+
+    def test_ends_with_the_block(self) -> None:
+        with along_the_index():
+            assert self.sorting() == "off"
+
+        assert self.sorting() == "on"
+
+    def test_ends_with_a_transaction_that_was_aborted(self) -> None:
+        with pytest.raises(DataError), transaction.atomic(), along_the_index():
+            connection.cursor().execute("SELECT 1 / 0")
+
+        assert self.sorting() == "on"
