@@ -138,8 +138,7 @@ def schedule(
     locked = _lock(item)
     row = locked.row
     now = locked.now
-    if run_at <= now:
-        raise NotInFuture
+    _require_future(run_at, now)
     if kind == Kind.UNPUBLISH:
         return _schedule_end(locked, run_at=run_at, at=now, by=by, reason=reason)
 
@@ -173,6 +172,11 @@ def _kept_end(row: "Schedulable | _Row") -> datetime | None:
     return None if row.status == Status.UNPUBLISHED else row.unpublish_at
 
 
+def _require_future(run_at: datetime, now: datetime) -> None:
+    if run_at <= now:
+        raise NotInFuture
+
+
 def _require_end_after(run_at: datetime, end: datetime | None) -> None:
     if end is not None and end <= run_at:
         # It may be an end from before, which nobody has named now.
@@ -198,9 +202,7 @@ def schedule_many(
     :raises NotInFuture:
     :raises SomeRefused: it says of each item that `schedule` would refuse why.
     """
-    now = ledger.database_now()
-    if run_at <= now:
-        raise NotInFuture
+    _require_future(run_at, ledger.database_now())
     by_model: dict[type[Schedulable], dict[int, Schedulable]] = defaultdict(dict)
     for item in items:
         by_model[type(item)][item.pk] = item
@@ -220,6 +222,9 @@ def schedule_many(
     with along_the_index():
         for batch in batches:
             batch.lock_jobs()
+    # Whoever held them may have taken his time.
+    now = ledger.database_now()
+    _require_future(run_at, now)
     # A batch's messages take Python as long to make as PostgreSQL to store, so it makes the next
     # while PostgreSQL stores the last.
     with pipeline():

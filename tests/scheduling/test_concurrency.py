@@ -125,6 +125,28 @@ class TestTwoEditors:
         assert Job.objects.count() == 2
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF + HOUR}
 
+    @pytest.mark.parametrize(
+        "schedule",
+        [
+            lambda story, at: operations.schedule(item=story, run_at=at, by=None),
+            lambda story, at: operations.schedule_many(items=[story], run_at=at, by=None),
+        ],
+        ids=["one", "many"],
+    )
+    def test_one_who_has_waited_past_the_time_he_chose_is_told_so(
+        self, schedule: Callable[..., Any], in_background: InBackground, other: BaseDatabaseWrapper
+    ) -> None:
+        story = StoryFactory()
+        hold(other, "content_story", story.pk)
+        soon = database_now() + timedelta(seconds=1)
+        waiting = in_background(try_to, schedule, story=Story.objects.get(), at=soon)
+        wait_until_blocked()
+        wait_until(lambda: database_now() >= soon, seconds=SECONDS, what="the time has passed")
+        other.rollback()
+
+        assert waiting.result(SECONDS) == "not_in_future"
+        assert row(story).status == Status.DRAFT
+
     def test_one_deleting_what_the_other_edits_leave_no_job(
         self, in_background: InBackground
     ) -> None:
