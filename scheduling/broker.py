@@ -125,7 +125,8 @@ RELEASE = f"""
 #
 # Lost ones are looked for only when no message is due: then few jobs are, those in work. The first
 # job to come has a message no later than it; one that is due for a while has one that is in
-# somebody's hands.
+# somebody's hands. The limits are for PostgreSQL, which takes a third of all open jobs for due ones
+# and would compare them all.
 LOOK = f"""
     WITH next AS MATERIALIZED (
         SELECT extract(epoch FROM min(lock) - clock_timestamp())::float8 AS seconds
@@ -142,10 +143,13 @@ LOOK = f"""
             ) AS first
             WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = first.message_id)
         ) OR EXISTS (
-            SELECT FROM scheduling_job AS job
-            WHERE state IN ('waiting', 'retrying')
-              AND next_attempt_at < (SELECT clock_timestamp() - interval '2 seconds')
-              AND NOT EXISTS (SELECT FROM django_q_ormq WHERE id = job.message_id)
+            SELECT FROM (
+                SELECT message_id FROM scheduling_job
+                WHERE state IN ('waiting', 'retrying')
+                  AND next_attempt_at < (SELECT clock_timestamp() - interval '2 seconds')
+                ORDER BY next_attempt_at, id LIMIT 100
+            ) AS late
+            WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = late.message_id)
         ) END
     FROM next
 """  # noqa: S608 (put together from constants)

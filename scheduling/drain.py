@@ -101,11 +101,14 @@ ITEMS = """free_{n} AS MATERIALIZED (
 DONE = """
         SELECT job FROM free_{n} WHERE (id IN (SELECT id FROM changed_{n})) IS TRUE"""
 
+# PostgreSQL does not know how few of the open jobs are due, and without an order to walk along
+# would rather read the whole table.
 ANY_ENDS = """
-    SELECT EXISTS (
-        SELECT FROM scheduling_job
-        WHERE state IN ('waiting', 'retrying') AND kind = 'unpublish'
-          AND next_attempt_at <= (SELECT clock_timestamp()))
+    SELECT FROM scheduling_job
+    WHERE state IN ('waiting', 'retrying') AND kind = 'unpublish'
+      AND next_attempt_at <= (SELECT clock_timestamp())
+    ORDER BY next_attempt_at, id
+    LIMIT 1
 """
 
 NEXT = """
@@ -171,7 +174,7 @@ def drain(*, at: float | None = None) -> int:
     """
     with along_the_index():
         done = sum(_each_batch(PUBLISH, at))
-        if _fetch(ANY_ENDS, {})[0][0]:
+        if _fetch(ANY_ENDS, {}):
             # What was to be taken down by now too: readers never see it in between.
             done += sum(_each_batch(PUBLISH_ENDED)) + sum(_each_batch(UNPUBLISH))
     return done

@@ -61,16 +61,17 @@ def pipeline() -> Iterator[None]:
 @contextmanager
 def along_the_index() -> Iterator[None]:
     """
-    Have statements walk along the index that has their order, whatever statistics say.
+    Have statements walk along the index that has their order, whatever statistics say, and alone.
 
     Statistics from before a hundred thousand jobs were put in promise PostgreSQL a handful: it then
-    reads all of them, and sorts them, for each batch anew.
+    reads all of them, and sorts them, for each batch anew. Of a million open jobs it takes a third
+    for due, and starts two processes to help look, for ten milliseconds.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SET enable_sort = off")
+        cursor.execute("SET enable_sort = off; SET max_parallel_workers_per_gather = 0")
     try:
         yield
     finally:
         # On a lost connection there is nothing to take back, and a rollback takes it back itself.
         with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
-            cursor.execute("RESET enable_sort")
+            cursor.execute("RESET enable_sort; RESET max_parallel_workers_per_gather")

@@ -343,13 +343,6 @@ class TestABacklogThatStatisticsKnowNothingOf:
 
         assert read[:2] == [("job_due", 1000), ("job_due", 1000)]
 
-    def test_leaves_the_connection_as_it_was(self) -> None:
-        drain.drain()
-
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW enable_sort")
-            assert cursor.fetchone() == ("on",)
-
 
 @pytest.mark.usefixtures("_poison")
 class TestARowThatBreaksTheBatch:

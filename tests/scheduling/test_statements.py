@@ -116,20 +116,23 @@ class TestAPipeline:
 
 
 class TestAlongTheIndex:
-    def sorting(self) -> str:
+    def settings(self) -> tuple[str, str]:
         with connection.cursor() as cursor:
-            cursor.execute("SHOW enable_sort")
-            [setting] = cursor.fetchone()
-        return str(setting)
+            cursor.execute(
+                "SELECT current_setting('enable_sort'),"
+                " current_setting('max_parallel_workers_per_gather')"
+            )
+            sort, helpers = cursor.fetchone()
+        return sort, helpers
 
     def test_ends_with_the_block(self) -> None:
         with along_the_index():
-            assert self.sorting() == "off"
+            assert self.settings() == ("off", "0")
 
-        assert self.sorting() == "on"
+        assert self.settings() == ("on", "2")
 
     def test_ends_with_a_transaction_that_was_aborted(self) -> None:
         with pytest.raises(DataError), transaction.atomic(), along_the_index():
             connection.cursor().execute("SELECT 1 / 0")
 
-        assert self.sorting() == "on"
+        assert self.settings() == ("on", "2")
