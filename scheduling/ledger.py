@@ -14,6 +14,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
 
 from scheduling import queue
 from scheduling.broker import NEXT_MESSAGE, NOTIFY, PUT
@@ -227,19 +228,20 @@ class OpenJob(NamedTuple):
     lane: str
 
 
-def lock_open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> list[OpenJob]:
-    """Lock the open jobs of items of one type; wants to walk `along_the_index`."""
+def open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> QuerySet[Any, Any]:
+    """Return the query that locks the open jobs of items of a type; it wants `along_the_index`."""
     jobs = Job.objects.open().filter(
         IsOneOf("object_id", ids), content_type=ContentType.objects.get_for_model(model)
     )
-    rows = jobs.select_for_update().order_by("object_id", "kind")
-    lanes = {kind: lane_of(model, kind) for kind in Kind}
-    return [
-        OpenJob(pk, kind, object_id, run_at, message_id, lanes[Kind(kind)])
-        for pk, kind, object_id, run_at, message_id in rows.values_list(
-            "pk", "kind", "object_id", "run_at", "message_id"
-        )
-    ]
+    locked = jobs.select_for_update().order_by("object_id", "kind")
+    return locked.values_list("pk", "kind", "object_id", "run_at", "message_id")
+
+
+def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[OpenJob]:
+    """Return what that query has found."""
+    lanes: dict[str, str] = {kind: lane_of(model, kind) for kind in Kind}
+    for pk, kind, object_id, run_at, message_id in cursor.fetchall():
+        yield OpenJob(pk, kind, object_id, run_at, message_id, lanes[kind])
 
 
 def open_jobs(

@@ -7,9 +7,10 @@ but never wait for an item, so the two cannot block each other for good (docs/ad
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -32,9 +33,15 @@ from scheduling.models import (
     State,
     Status,
 )
-from scheduling.statements import along_the_index, pipeline
+from scheduling.statements import along_the_index, pipeline, send
 
 What = JobEvent.What
+
+# What may become what; scheduling what is scheduled moves it.
+TRANSITIONS = frozenset(
+    [(now, wanted) for now, all_wanted in ALLOWED.items() for wanted in all_wanted]
+    + [(Status.SCHEDULED, Status.SCHEDULED)]
+)
 
 # How many items one statement changes.
 BATCH = 1000
@@ -214,17 +221,24 @@ def schedule_many(
         for start in range(0, len(ids), BATCH)
     ]
     refusals: dict[Schedulable, DomainError] = {}
-    for batch in batches:
-        batch.lock_items()
-        refusals |= batch.refusals()
+    with along_the_index(), pipeline():
+        for batch in batches:
+            batch.ask_for_items()
+        for batch in batches:
+            batch.ask_for_jobs()
+        for batch in batches:
+            batch.read_items()
+            refusals |= batch.refusals()
+        for batch in batches:
+            batch.read_jobs()
     if refusals:
         raise SomeRefused(refusals)
-    with along_the_index():
-        for batch in batches:
-            batch.lock_jobs()
     # Whoever held them may have taken his time.
     now = ledger.database_now()
     _require_future(run_at, now)
+    new = iter(ledger.give_ids(wish for batch in batches for wish in batch.missing()))
+    for batch in batches:
+        batch.new = list(islice(new, len(batch.without)))
     # A batch's messages take Python as long to make as PostgreSQL to store, so it makes the next
     # while PostgreSQL stores the last.
     with pipeline():
@@ -259,23 +273,38 @@ class _Batch:
         self.rows: dict[int, _Row] = {}
         self.ends: dict[int, datetime | None] = {}
         self.end_jobs: dict[int, ledger.OpenJob] = {}
-        # The jobs that publish them.
+        # The jobs that publish them, and the items that have none yet.
+        self.publishes: dict[int, ledger.OpenJob] = {}
+        self.without: list[Schedulable] = []
         self.new: list[ledger.NewJob] = []
-        self.moved: list[ledger.OpenJob] = []
-        self.job_ids: list[int] = []
 
-    def lock_items(self) -> None:
-        """Lock them and see how they are."""
-        rows = self.here.select_for_update().order_by("pk")
-        for pk, *values in rows.values_list("pk", *_Row._fields):
-            self.rows[pk] = row = _Row(*values)
-            self.ends[pk] = _kept_end(row)
+    # Answers are read when all is asked: PostgreSQL looks for the next while Python reads the last.
+
+    def ask_for_items(self) -> None:
+        """Lock them and ask how they are, and which may not go live as they are."""
+        rows = self.here.select_for_update().order_by("pk").values_list("pk", *_Row._fields)
+        self.items_answer = send(rows)
+        condition = self.model.publishable_condition()
+        unready = self.here.exclude(condition).values_list("pk")
+        self.unready_answer = send(unready) if condition else None
+
+    def ask_for_jobs(self) -> None:
+        """Lock their open jobs."""
+        self.jobs_answer = send(ledger.open_jobs_of_many(self.model, self.items))
+
+    def read_items(self) -> None:
+        """Take in how they are."""
+        with self.items_answer as rows:
+            for pk, *values in rows.fetchall():
+                self.rows[pk] = row = _Row(*values)
+                self.ends[pk] = _kept_end(row)
 
     def refusals(self) -> dict[Schedulable, DomainError]:
         """Return why `schedule` would refuse items, of those that it would."""
         unready: set[int] = set()
-        if condition := self.model.publishable_condition():
-            unready.update(self.here.exclude(condition).values_list("pk", flat=True))
+        if self.unready_answer:
+            with self.unready_answer as rows:
+                unready = {pk for [pk] in rows.fetchall()}
         refusals: dict[Schedulable, DomainError] = {}
         for pk, item in self.items.items():
             try:
@@ -289,24 +318,31 @@ class _Batch:
                 refusals[item] = refusal
         return refusals
 
-    def lock_jobs(self) -> None:
-        """Lock their open jobs, and see which have to be moved and which are missing."""
-        publishes: dict[int, ledger.OpenJob] = {}
-        for job in ledger.lock_open_jobs_of_many(self.model, self.items):
-            found = publishes if job.kind == Kind.PUBLISH else self.end_jobs
-            found[job.object_id] = job
-        self.moved = [job for job in publishes.values() if job.run_at != self.run_at]
-        without = [item for pk, item in self.items.items() if pk not in publishes]
-        self.new = ledger.give_ids((item, Kind.PUBLISH, self.run_at) for item in without)
-        self.job_ids = [*(job.pk for job in publishes.values()), *(job.pk for job in self.new)]
+    def read_jobs(self) -> None:
+        """Take in which jobs there are."""
+        with self.jobs_answer as rows:
+            for job in ledger.read_open_jobs(rows, self.model):
+                found = self.publishes if job.kind == Kind.PUBLISH else self.end_jobs
+                found[job.object_id] = job
+        self.without = [item for pk, item in self.items.items() if pk not in self.publishes]
+
+    def missing(self) -> Iterator[tuple[Schedulable, Kind, datetime]]:
+        """Return what jobs there have to be and are not."""
+        return ((item, Kind.PUBLISH, self.run_at) for item in self.without)
+
+    @property
+    def job_ids(self) -> list[int]:
+        """Return the jobs that publish them."""
+        return [*(job.pk for job in self.publishes.values()), *(job.pk for job in self.new)]
 
     def write(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
         """Change the items and their jobs; waits for no answer."""
         if any(row.unpublish_at != self.ends[pk] for pk, row in self.rows.items()):
             self.here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
         self.here.update(status=Status.SCHEDULED, publish_at=self.run_at, version=F("version") + 1)
-        if self.moved:
-            ledger.move_jobs(self.moved, run_at=self.run_at, at=at, by=by, reason=reason)
+        moved = [job for job in self.publishes.values() if job.run_at != self.run_at]
+        if moved:
+            ledger.move_jobs(moved, run_at=self.run_at, at=at, by=by, reason=reason)
         if self.new:
             ledger.store_jobs(self.new, at=at, by=by, reason=reason)
 
@@ -685,9 +721,7 @@ def _record(
 
 
 def _require_transition(row: Schedulable | _Row, wanted: Status) -> None:
-    now = Status(row.status)
-    # Scheduling what is scheduled moves it.
-    if wanted not in ALLOWED[now] and not (now == wanted == Status.SCHEDULED):
+    if (row.status, wanted) not in TRANSITIONS:
         raise _invalid_transition(row, wanted)
 
 

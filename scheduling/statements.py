@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
 from psycopg import Cursor
 
 
@@ -56,6 +57,14 @@ def pipeline() -> Iterator[None]:
     connection.ensure_connection()
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield
+
+
+def send(rows: QuerySet[Any, Any]) -> CursorWrapper:
+    """Return a cursor for the rows of a query, which in a `pipeline` are not waited for."""
+    sql, params = rows.query.sql_with_params()
+    cursor = connection.cursor()
+    cursor.execute(sql, params)
+    return cursor
 
 
 @contextmanager

@@ -216,7 +216,7 @@ class TestAnErrorOfTheDatabase:
     @pytest.fixture(autouse=True)
     def _overlooked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(operations, "BATCH", 2)
-        monkeypatch.setattr(ledger, "lock_open_jobs_of_many", lambda *_: [])
+        monkeypatch.setattr(ledger, "read_open_jobs", lambda *_: [])
 
     def test_leaves_all_as_they_were(self) -> None:
         items = [*StoryFactory.create_batch(3), StoryFactory(scheduled=True), StoryFactory()]
