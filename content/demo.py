@@ -72,7 +72,14 @@ def _person(name: str, group: str | None) -> User:
     found = User.objects.filter(username=name).first()
     if found is not None:
         return found
-    user = User.objects.create_user(name, password=name, is_staff=True, is_superuser=group is None)
+    user = User.objects.create_user(
+        name,
+        # Nobody's, but what is sent to it is printed on the console.
+        email=f"{name}@example.org",
+        password=name,
+        is_staff=True,
+        is_superuser=group is None,
+    )
     if group is not None:
         user.groups.add(Group.objects.get(name=group))
     return user
