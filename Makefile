@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test chaos bench messages format clean
+.PHONY: help run stop check lint types contracts migrations test chaos fuzz bench schema messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -29,13 +29,19 @@ migrations: .venv/dev | .env ## Whether a model has changed without its migratio
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
 test: .venv/dev | .env ## Every test, on a real database
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), JSON
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
+fuzz: .venv/dev | .env ## Made-up requests to the API as each role: EXAMPLES, SEED, ROLE (only one), QUICK (few)
+	@$(BIN)/python -m tests.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED)) $(if $(ROLE),--role $(ROLE)) $(if $(QUICK),--quick)
+
 bench: .venv/dev | .env ## Measure: ONLY (some workloads), QUICK (all small), JSON
 	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+schema: .venv/dev | .env ## Write docs/openapi.yaml anew
+	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap

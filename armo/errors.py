@@ -1,6 +1,7 @@
 """What an operation may refuse. Doors turn these into answers; see `DomainError`."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.utils.translation import gettext
 
@@ -19,6 +20,10 @@ class DomainError(Exception):
     def __str__(self) -> str:
         return self.message or self.default_message()
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a program may want to know of it, beside its code and its text."""
+        return {}
+
     @classmethod
     def default_message(cls) -> str:
         """Return the message of an error raised without one, in the active language."""
@@ -34,3 +39,7 @@ class ProblemsError(DomainError):
 
     def __str__(self) -> str:
         return " ".join([self.default_message(), *self.problems])
+
+    def facts(self) -> dict[str, Any]:
+        """Return the problems, one by one."""
+        return {"problems": self.problems}

@@ -6,6 +6,7 @@ Environments differ by values, not by files: each value comes from the process's
 default must be given.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "django_filters",
+    "armo.api.apps.TokensConfig",
+    "corsheaders",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "armo.api.apps.ApiConfig",
     "scheduling",  # before django_q: its `qcluster` takes the place of the stock command
     "content",
     "django_q",
@@ -54,6 +61,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -132,6 +140,93 @@ SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
 )
 
+# The API
+
+# The longest body of a story, even with every character spelled out as JSON may have it.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
+
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = (
+    *("accept", "accept-language", "authorization", "content-type", "x-csrftoken"),
+    *("idempotency-key", "if-match", "if-none-match", "if-modified-since"),
+)
+CORS_EXPOSE_HEADERS = ("etag", "idempotency-replayed", "last-modified", "location", "retry-after")
+
+CACHES = {
+    # What each web process may remember by itself; a shared one counts requests more exactly.
+    "default": env.cache_url("CACHE_URL", default="locmemcache://"),
+    # What all of them must share: attempts to log in.
+    "shared": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "api_cache",
+        # Or whoever asks from three hundred addresses would have all counts forgotten.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    },
+}
+
+
+def rate(name: str, default: str) -> str | None:
+    """Return how often, as `10/min`; nothing for `off`."""
+    text: str = env.str(name, default=default)
+    return None if text == "off" else text
+
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "armo.api.authentication.BearerToken",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["armo.api.parsers.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_FILTER_BACKENDS": ["armo.api.filters.StrictFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "armo.api.pages.KeysetPages",
+    "DEFAULT_SCHEMA_CLASS": "armo.api.schema.ArmoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "login": rate("THROTTLE_LOGIN", "10/min"),
+        "anon": rate("THROTTLE_ANONYMOUS", "600/min"),
+        "user": rate("THROTTLE_USER", "3000/min"),
+        "bulk": rate("THROTTLE_BULK", "60/min"),
+    },
+    "EXCEPTION_HANDLER": "armo.api.problems.answer",
+    # The name of a format is no parameter: answers are JSON.
+    "URL_FORMAT_OVERRIDE": None,
+    # How many proxies stand before this process. With 0 their header is not believed: whoever asks
+    # could write into it what he likes, and be another each time he tries a password.
+    "NUM_PROXIES": env.int("PROXIES", default=0),
+}
+
+REST_KNOX = {"TOKEN_TTL": timedelta(hours=env.int("TOKEN_HOURS", default=168))}
+
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Armo",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "armo.api.schema.describe_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "Status": "scheduling.models.Status",
+        "Kind": "scheduling.models.Kind",
+        "State": "scheduling.models.State",
+        "What": "scheduling.models.JobEvent.What",
+        "RerunState": [("failed", "failed")],
+        "WantedStatus": [("draft", "draft"), ("scheduled", "scheduled")],
+    },
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "filter": True},
+}
+
 # Static files, few and small: the web process serves them itself.
 
 STATIC_URL = "static/"
@@ -145,7 +240,9 @@ EMAIL_TIMEOUT = 10
 # Where the site is found; links in mail begin with it.
 SITE_URL = env.str(
     "SITE_URL",
-    default=f"https://{ALLOWED_HOSTS[0]}" if ALLOWED_HOSTS else "http://127.0.0.1:8000",
+    default=f"https://{ALLOWED_HOSTS[0]}"
+    if ALLOWED_HOSTS
+    else f"http://127.0.0.1:{env.int('PORT', default=8000)}",
 ).rstrip("/")
 
 # The publisher

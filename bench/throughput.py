@@ -211,7 +211,7 @@ def _plain(run: Run, number: int, *, connections: int, batch: int) -> float:
 
 def _ahead(number: int) -> float:
     """Return how far ahead to schedule so that all is in before the first is due."""
-    return 3 + number / 6000
+    return 5 + number / 4000
 
 
 def _ready_at(worker: Worker) -> float:

@@ -1,5 +1,7 @@
 """Markdown to HTML that is safe to show."""
 
+from functools import partial
+
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
@@ -8,7 +10,8 @@ _markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 # What nh3 allows, and the alignment of a table's columns. Its list has no scripts, frames, forms
 # or event handlers; a body may hold HTML of its own, which is how imported posts often are.
-_cleaner = nh3.Cleaner(
+_cleaner_at = partial(
+    nh3.Cleaner,
     attributes={
         **nh3.ALLOWED_ATTRIBUTES,
         **{cell: nh3.ALLOWED_ATTRIBUTES[cell] | {"style"} for cell in ("th", "td")},
@@ -17,12 +20,17 @@ _cleaner = nh3.Cleaner(
     url_schemes={"http", "https", "mailto", "tel"},
     link_rel="nofollow noopener",
 )
+_cleaner = _cleaner_at()
 
 
-def render(text: str) -> SafeString:
+def render(text: str, *, base: str | None = None) -> SafeString:
     """
     Return Markdown as HTML: CommonMark, with tables and strikethrough.
 
     Anyone who may write may write anything, so whatever could run or mislead is taken out.
+
+    :param base: the address that relative links and pictures are completed from, where a reader
+        could not: outside of the site's own pages.
     """
-    return mark_safe(_cleaner.clean(_markdown.render(text)))  # noqa: S308 (cleaned by nh3)
+    cleaner = _cleaner_at(url_relative=("rewrite_with_base", base)) if base else _cleaner
+    return mark_safe(cleaner.clean(_markdown.render(text)))  # noqa: S308 (cleaned by nh3)

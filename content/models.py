@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -20,6 +22,8 @@ _visible = re.compile(VISIBLE)
 
 class TitledBody(Schedulable):
     """What every type of content here has: a title and a body, and neither may be blank."""
+
+    OWNER = "author"
 
     title = models.CharField(_("title"), max_length=200, blank=True)
     body = models.TextField(_("body"), blank=True, help_text=_("Markdown."))
@@ -152,6 +156,14 @@ class Notice(TitledBody):
         WARNING = "warning", _("warning")
         URGENT = "urgent", _("urgent")
 
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="notices",
+        verbose_name=_("author"),
+    )
     severity = models.CharField(
         _("severity"), max_length=7, choices=Severity, default=Severity.INFO
     )
@@ -166,3 +178,30 @@ class Notice(TitledBody):
                 condition=Q(severity__in=("info", "warning", "urgent")),
             ),
         ]
+
+
+class StorySearch(models.Model):
+    """
+    The words of a story, as `content.search` looks for them.
+
+    In a table of its own: each publish writes the story's row anew, and with it every index of its
+    table. A trigger fills it when the text of a story changes, whoever changes it.
+    """
+
+    story = models.OneToOneField(
+        Story,
+        # The database deletes the row with its story, also where Django does not delete: the
+        # constraint is written in the migration.
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        primary_key=True,
+        related_name="search",
+    )
+    vector = SearchVectorField()
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [GinIndex(fields=["vector"], name="storysearch_vector")]
+
+    def __str__(self) -> str:
+        return f"story:{self.story_id}"

@@ -1,10 +1,17 @@
-"""The public pages."""
+"""The public pages and feeds, and the routes of the API."""
 
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
-from content import views
+from content import feeds, views, viewsets
 
 urlpatterns = [
     path("", views.front_page, name="front-page"),
     path("stories/<str:slug>/", views.story_page, name="story"),
+    path("feeds/stories/", feeds.rss, name="stories-rss"),
+    path("feeds/stories/atom/", feeds.atom, name="stories-atom"),
 ]
+
+api = SimpleRouter()
+api.register("stories", viewsets.StoryViewSet, basename="story")
+api.register("notices", viewsets.NoticeViewSet, basename="notice")

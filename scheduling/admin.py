@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import django_q.admin  # noqa: F401 (has its pages registered, to be taken away at the end)
 from django.apps import apps
 from django.contrib import admin, messages
-from django.contrib.auth import get_permission_codename
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Field, Model, QuerySet
@@ -36,8 +35,8 @@ from scheduling.models import (
     Schedulable,
     State,
     Status,
-    schedulable_models,
 )
+from scheduling.permissions import NotAllowed, has_right, has_right_to, has_right_to_some_jobs
 
 Text = str | Promise
 
@@ -195,12 +194,6 @@ JOB_ACTIONS = (
 )
 
 
-class NotAllowed(DomainError):
-    """You have no right to do this."""
-
-    code = "permission_denied"
-
-
 def carry_out(
     request: HttpRequest, form: ReasonForm, operation: Callable[..., Job], done: Text
 ) -> None:
@@ -257,12 +250,6 @@ def change_url(model: type[Model], pk: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
 
 
-def has_right(request: HttpRequest, right: str, model: type[Model]) -> bool:
-    """Return whether the person may do this to rows of that model: `schedule`, `publish`, ..."""
-    codename = get_permission_codename(right, model._meta)
-    return request.user.has_perm(f"{model._meta.app_label}.{codename}")
-
-
 class SchedulableAdmin(admin.ModelAdmin):
     """
     Base of the admin of every type of content.
@@ -297,11 +284,11 @@ class SchedulableAdmin(admin.ModelAdmin):
 
     def has_schedule_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may say when."""
-        return has_right(request, "schedule", self.model)
+        return has_right(request.user, "schedule", self.model)
 
     def has_publish_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may publish and take down at once."""
-        return has_right(request, "publish", self.model)
+        return has_right(request.user, "publish", self.model)
 
     # The buttons
 
@@ -319,7 +306,7 @@ class SchedulableAdmin(admin.ModelAdmin):
         return urls + super().get_urls()
 
     def _act(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
-        if not has_right(request, action.right, self.model):
+        if not has_right(request.user, action.right, self.model):
             raise PermissionDenied
         item = self.get_object(request, str(pk))
         if item is None:
@@ -360,11 +347,11 @@ class SchedulableAdmin(admin.ModelAdmin):
                     "url": reverse(self._url_name(action), args=[item.pk]),
                 }
                 for action in ACTIONS
-                if has_right(request, action.right, self.model) and action.is_offered(item)
+                if has_right(request.user, action.right, self.model) and action.is_offered(item)
             ],
             "open_jobs": jobs.open().select_related("scheduled_by").order_by("run_at", "pk"),
             "events": history(JobEvent.objects.filter(job__in=jobs))[:EVENTS_SHOWN],
-            "may_see_jobs": has_right(request, "view", Job),
+            "may_see_jobs": has_right(request.user, "view", Job),
         }
 
     def _url_name(self, action: Action) -> str:
@@ -484,15 +471,14 @@ class JobAdmin(admin.ModelAdmin):
 
     def has_rerun_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may rerun jobs of any type."""
-        models: list[type[Model]] = [Job, *schedulable_models()]
-        return any(has_right(request, "rerun", model) for model in models)
+        return has_right_to_some_jobs(request.user, "rerun")
 
     @admin.action(permissions=["rerun"], description=_("Run again"))
     def rerun_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         """Rerun each selected job."""
 
         def rerun(job: Job) -> None:
-            if not _has_right_to(request, "rerun", job):
+            if not has_right_to(request.user, "rerun", job):
                 raise NotAllowed
             assert request.user.is_authenticated  # the admin lets nobody else in
             operations.rerun(job=job, by=request.user)
@@ -524,7 +510,7 @@ class JobAdmin(admin.ModelAdmin):
         job = self.get_object(request, str(pk))
         if job is None:
             raise Http404
-        if not _has_right_to(request, action.right, job):
+        if not has_right_to(request.user, action.right, job):
             raise PermissionDenied
         form = action.form(request.POST)
         carry_out(request, form, partial(action.operation, job=job), action.done)
@@ -548,21 +534,13 @@ class JobAdmin(admin.ModelAdmin):
                 "url": reverse(f"admin:scheduling_job_{action.name}", args=[obj.pk]),
             }
             for action in JOB_ACTIONS
-            if _has_right_to(request, action.right, obj) and action.is_offered(obj)
+            if has_right_to(request.user, action.right, obj) and action.is_offered(obj)
         ]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
 
 def _model_of(job: Job) -> type[Model] | None:
     return ContentType.objects.get_for_id(job.content_type_id).model_class()
-
-
-def _has_right_to(request: HttpRequest, right: str, job: Job) -> bool:
-    """Return whether the person may do this to all jobs, or to those of this job's type."""
-    model = _model_of(job)
-    return has_right(request, right, Job) or (
-        model is not None and has_right(request, right, model)
-    )
 
 
 # django-q2's own pages edit live queue rows, and unpickle every row they list.

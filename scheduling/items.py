@@ -27,6 +27,18 @@ class MalformedItem(DomainError):
     code = "validation_error"
 
 
+def names_of_types() -> list[str]:
+    """Return what the types of content are called: `story`, and `content.story`."""
+    models = schedulable_models()
+    return sorted(it for m in models for it in (str(m._meta.model_name), m._meta.label_lower))
+
+
+def item_pattern() -> str:
+    """Return the regular expression, of JSON Schema, that names of items match."""
+    types = "|".join(names_of_types()).replace(".", "[.]")
+    return f"^({types}):[0-9]{{1,{MAX_DIGITS}}}$"
+
+
 def find_model(name: str) -> type[Schedulable]:
     """
     Return the type of content called `story` or `content.story`.

@@ -133,6 +133,10 @@ class Schedulable(models.Model):
 
     ENGINE_FIELDS: ClassVar = ("status", "publish_at", "unpublish_at", "published_at")
 
+    # The field that says whose an item is, if the type has one: who may write but not publish sees
+    # and changes his own items only.
+    OWNER: ClassVar[str | None] = None
+
     status = models.CharField(
         _("status"), max_length=12, choices=Status, default=Status.DRAFT, editable=False
     )
@@ -221,6 +225,14 @@ class Schedulable(models.Model):
                 fields=["-published_at", "-id"],
                 name="%(class)s_published",
                 condition=Q(status=Status.PUBLISHED),
+            ),
+            # The orders of the API's lists, which are read status by status. One leaves out what is
+            # live: each index that a publish writes makes publishing slower.
+            models.Index(fields=["status", "publish_at", "id"], name="%(class)s_wanted"),
+            models.Index(
+                fields=["status", "published_at", "id"],
+                name="%(class)s_was_live",
+                condition=~Q(status=Status.PUBLISHED),
             ),
         ]
 
@@ -495,6 +507,12 @@ class Job(models.Model):
                 condition=Q(state__in=OPEN_STATES),
             ),
             models.Index(fields=["run_at", "id"], name="job_run_at"),
+            # What is to come, or overdue, in the order of the time that was asked for.
+            models.Index(
+                fields=["run_at", "id"], name="job_open", condition=Q(state__in=OPEN_STATES)
+            ),
+            # The dead letters, few among very many.
+            models.Index(fields=["id"], name="job_failed", condition=Q(state=State.FAILED)),
             models.Index(fields=["content_type", "object_id", "id"], name="job_item"),
             # What is over, the oldest first, whatever its due time: pruning asks for it.
             models.Index(
@@ -610,3 +628,29 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.lane} on {self.host}, process {self.pid}"
+
+
+# Calendars
+
+
+class CalendarLink(models.Model):
+    """The private address at which a person's calendar program reads what is scheduled."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="calendar_link"
+    )
+    # SHA-256 of the secret that the address ends with: a stolen table opens no calendar. No salt
+    # and no slow hash are needed against guessing, as for a password: it is 256 random bits.
+    digest = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(db_default=ClockTimestamp())
+    # To within an hour: it tells links in use from forgotten ones.
+    last_read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(name="calendar_link_digest_is_its_own", fields=["digest"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"calendar link {self.pk}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
@@ -70,6 +70,11 @@ class EndNotAfterStart(DomainError):
 
     code = "validation_error"
 
+    def facts(self) -> dict[str, Any]:
+        """Return which field of a request is wrong."""
+        error = {"field": "unpublish_at", "code": "ends_too_early", "detail": str(self)}
+        return {"errors": [error]}
+
 
 class SomeRefused(ProblemsError):
     """Some of the items cannot be scheduled, so none was."""
@@ -85,6 +90,15 @@ class SomeRefused(ProblemsError):
         super().__init__(
             f"{item} ({item.label}): {refusal}" for item, refusal in self.refusals.items()
         )
+
+    def facts(self) -> dict[str, Any]:
+        """Return each refusal beside its item's id."""
+        return {
+            "refusals": [
+                {"id": item.pk, "code": refusal.code, "detail": str(refusal), **refusal.facts()}
+                for item, refusal in self.refusals.items()
+            ]
+        }
 
 
 class JobNotFound(DomainError):

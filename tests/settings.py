@@ -30,5 +30,8 @@ os.environ.update(
 
 from armo.settings import *  # noqa: F403 (the environment comes first)
 
+# Otherwise each test client would list every static file anew.
+WHITENOISE_AUTOREFRESH = True
+
 # The hash of real sites takes a quarter of a second on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -103,3 +103,24 @@ class TestRender:
                 assert urlsplit(value).scheme in ("", "https")
             if name == "style":
                 assert re.fullmatch("text-align:[a-z]+", value)
+
+
+class TestRenderFromABase:
+    def test_completes_links_that_lead_nowhere_elsewhere(self) -> None:
+        text = "[a](/x) [b](y?z=1) [c](#d) ![e](f.png) [g](https://h.example/) [i](mailto:j@k)"
+
+        elements = Elements(render(text, base="https://news.example.org/stories/one/"))
+
+        assert [value for name, value in elements.attributes if name in ("href", "src")] == [
+            "https://news.example.org/x",
+            "https://news.example.org/stories/one/y?z=1",
+            "https://news.example.org/stories/one/#d",
+            "https://news.example.org/stories/one/f.png",
+            "https://h.example/",
+            "mailto:j@k",
+        ]
+
+    def test_is_as_safe_as_without(self) -> None:
+        html = render("[a](javascript:x) <script>1</script>", base="https://news.example.org/")
+
+        assert Elements(html).tags == {"p"}

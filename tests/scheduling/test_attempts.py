@@ -20,8 +20,8 @@ from scheduling.items import ItemNotFound
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.operations import NotPublishable
+from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
-from tests.scheduling.conftest import InBackground
 from tests.scheduling.rows import (
     due_stories,
     everything,

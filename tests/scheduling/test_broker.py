@@ -24,9 +24,9 @@ from scheduling import queue, tasks
 from scheduling.broker import TimedBroker
 from scheduling.ledger import database_now
 from scheduling.models import Job
+from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 from tests.process.worker import wait_until
-from tests.scheduling.conftest import InBackground
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 

@@ -434,7 +434,7 @@ class TestRerun:
         assert found(*since, "--kind", "publish") == {new.pk}
 
     def test_goes_page_by_page(self, manage: Manage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("scheduling.management.commands.rerun.PAGE", 2)
+        monkeypatch.setattr("scheduling.reruns.PAGE", 2)
         jobs = [failed_publish() if n != 1 else moved_on() for n in range(5)]
 
         result = manage("rerun", "--all-failed", "--json")

@@ -18,9 +18,9 @@ from scheduling import attempts, operations, sweep, tasks
 from scheduling.drain import drain
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, State, Status
+from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.process.worker import wait_until
-from tests.scheduling.conftest import InBackground
 from tests.scheduling.rows import due_stories, history, open_jobs, row, wakes_at
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,8 +18,8 @@ from scheduling.drain import drain
 from scheduling.ledger import database_now
 from scheduling.models import Heartbeat, Job, JobEvent, Kind, State, Status
 from scheduling.pruning import prunable_jobs, prune
+from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
-from tests.scheduling.conftest import InBackground
 from tests.scheduling.rows import due_stories, failed_end, failed_publish, history, over, row
 from tests.scheduling.test_concurrency import SECONDS, hold, try_to, wait_until_blocked
 from tests.scheduling.test_models import look_up

@@ -24,8 +24,8 @@ from scheduling.operations import (
     JobNotFound,
     NotPublishable,
 )
+from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, UserFactory
-from tests.scheduling.conftest import InBackground
 from tests.scheduling.rows import (
     everything,
     failed_end,

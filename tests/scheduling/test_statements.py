@@ -72,7 +72,7 @@ class TestAColumnThatAMigrationHasChanged:
 
     @contextmanager
     def widened(self) -> Iterator[None]:
-        alter = "ALTER TABLE content_story ALTER title TYPE varchar({})"
+        alter = "ALTER TABLE content_story ALTER slug TYPE varchar({})"
         with connection.cursor() as cursor:
             cursor.execute(alter.format(300))
         try:

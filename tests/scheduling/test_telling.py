@@ -13,8 +13,8 @@ from content.models import Story
 from scheduling import attempts, ledger, operations, sweep, tasks, telling
 from scheduling.models import Job, JobEvent, State
 from scheduling.operations import NotPublishable
+from tests.conftest import InBackground
 from tests.factories import LONG_AGO, StoryFactory, UserFactory
-from tests.scheduling.conftest import InBackground
 from tests.scheduling.rows import failed_publish, last_event, row
 from tests.scheduling.test_concurrency import wait_until_blocked
 

@@ -3,38 +3,23 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import InterfaceError, OperationalError
 
-from armo.errors import DomainError
-from scheduling import operations
 from scheduling.items import MAX_DIGITS
 from scheduling.management import base
-from scheduling.models import Job, JobEvent, State
-
-PAGE = 1000
-
-# What may become of a job, in the order of the summary.
-RERUN, ALREADY, REFUSED, FAILED = "rerun", "already", "refused", "failed"
-
-
-class Answer(NamedTuple):
-    """What became of one job."""
-
-    job: int
-    outcome: str
-    text: str
-    item: str | None = None
-    kind: str | None = None
-    code: str | None = None  # of a refusal
-
-    def line(self) -> str:
-        """Return it for people."""
-        named = f"{self.job}  {self.kind} {self.item}" if self.item else str(self.job)
-        mark = f"{self.outcome}: " if self.outcome in (REFUSED, FAILED) else ""
-        return f"{named}  {mark}{' '.join(self.text.split())}"
+from scheduling.models import Job
+from scheduling.reruns import (
+    ALREADY,
+    FAILED,
+    OUTCOMES,
+    REFUSED,
+    RERUN,
+    Answer,
+    failed_ids,
+    rerun_one,
+)
 
 
 class Command(base.ArmoCommand):
@@ -66,12 +51,14 @@ class Command(base.ArmoCommand):
         counts: Counter[str] = Counter()
         answers = []
         for job_id in self.find(options):
-            answer = self.answer(job_id, options)
+            answer = rerun_one(
+                job_id, by=None, reason=options["reason"], dry_run=options["dry_run"]
+            )
             counts[answer.outcome] += 1
             if options["json"]:
                 answers.append(answer._asdict())
             else:
-                self.stdout.write(answer.line())
+                self.stdout.write(line(answer))
         self.summarize(counts, answers, options)
         if counts[REFUSED] or counts[FAILED]:
             sys.exit(base.REFUSED)
@@ -81,7 +68,7 @@ class Command(base.ArmoCommand):
     ) -> None:
         """Print how many became what."""
         if options["json"]:
-            summary = {outcome: counts[outcome] for outcome in (RERUN, ALREADY, REFUSED, FAILED)}
+            summary = {outcome: counts[outcome] for outcome in OUTCOMES}
             self.print_json(
                 {"dry_run": options["dry_run"], "summary": summary, "jobs": answers},
             )
@@ -105,45 +92,19 @@ class Command(base.ArmoCommand):
                 if options[name] is not None:
                     raise wrong(f"--{name} goes with --all-failed.")
             return iter(dict.fromkeys(map(number, options["ids"])))
-        jobs = Job.objects.filter(state=State.FAILED)
+        jobs = Job.objects.all()
         if options["since"] is not None:
             jobs = jobs.filter(finished_at__gte=base.moment(options["since"]))
         if options["kind"]:
             jobs = jobs.filter(kind=options["kind"])
-        return in_pages(jobs.order_by("pk").values_list("pk", flat=True))
-
-    def answer(self, job_id: int, options: dict[str, Any]) -> Answer:
-        """Run one job again, or see whether it would; return what became of it."""
-        job = Job.objects.filter(pk=job_id).first()
-        if job is None:
-            refusal = operations.JobNotFound()
-            return Answer(job_id, REFUSED, str(refusal), code=refusal.code)
-        of_job = {"item": job.item_label, "kind": job.kind}
-        try:
-            if options["dry_run"]:
-                operations.check_rerun(job=job)
-                return Answer(job_id, RERUN, "would run again", **of_job)
-            operations.rerun(job=job, by=None, reason=options["reason"])
-            return Answer(job_id, RERUN, "runs again", **of_job)
-        except operations.InvalidTransition as refusal:
-            if text := since_a_rerun(job):
-                return Answer(job_id, ALREADY, text, **of_job)
-            return Answer(job_id, REFUSED, str(refusal), **of_job, code=refusal.code)
-        except DomainError as refusal:
-            return Answer(job_id, REFUSED, str(refusal), **of_job, code=refusal.code)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception as error:  # noqa: BLE001 (a type's own checks; the other jobs go on)
-            return Answer(job_id, FAILED, f"{type(error).__name__}: {error}", **of_job)
+        return failed_ids(jobs)
 
 
-def since_a_rerun(job: Job) -> str:
-    """Query what a rerun has made of a job, which has not failed; nothing without a rerun."""
-    if not job.events.filter(what=JobEvent.What.RERUN).exists():
-        return ""
-    if job.is_open:
-        return "runs again already"
-    return "has succeeded since" if job.state == State.SUCCEEDED else ""
+def line(answer: Answer) -> str:
+    """Return an answer for people."""
+    named = f"{answer.job}  {answer.kind} {answer.item}" if answer.item else str(answer.job)
+    mark = f"{answer.outcome}: " if answer.outcome in (REFUSED, FAILED) else ""
+    return f"{named}  {mark}{' '.join(answer.text.split())}"
 
 
 def number(text: str) -> int:
@@ -151,14 +112,6 @@ def number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
         raise wrong(f"{' '.join(text.split())[:60]} is no job id.")
     return int(text)
-
-
-def in_pages(ids: Any) -> Iterator[int]:
-    """Query the ids page by page: what one page leaves, the next does not meet again."""
-    last = 0
-    while page := list(ids.filter(pk__gt=last)[:PAGE]):
-        yield from page
-        last = page[-1]
 
 
 def wrong(message: str) -> CommandError:

@@ -1,0 +1,1 @@
+"""What every route of the API shares: errors, pages, versions, repeated requests, tokens."""

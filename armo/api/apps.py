@@ -1,0 +1,17 @@
+"""The API's machinery as a Django application."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ApiConfig(AppConfig):
+    """Errors, pages, versions, tokens; knows no content."""
+
+    name = "armo.api"
+
+
+class TokensConfig(AppConfig):
+    """The package that keeps tokens, by a name that people understand."""
+
+    name = "knox"
+    verbose_name = _("Access for programs")

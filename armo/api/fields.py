@@ -1,0 +1,170 @@
+"""
+Fields that take just what the OpenAPI document says they take.
+
+The REST framework's own are kind: they take 1 for "1", "yes" for true and a time without an offset.
+A program that sends these has a fault, and is told so.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
+
+# The last years of the calendar cannot be shown in every time zone; nor can the first.
+EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)
+LATEST = datetime(9990, 1, 1, tzinfo=UTC)
+
+MAX_ID = 2**63 - 1
+
+
+def utc(at: datetime) -> str:
+    """Return the time in UTC with microseconds, as `2025-09-23T10:30:00.123456Z`."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class MomentField(serializers.Field[datetime, str, str, datetime]):
+    """A time with its offset, as ISO 8601 writes it; in answers UTC with microseconds."""
+
+    default_error_messages = {  # noqa: RUF012 (as the REST framework has it)
+        "invalid": _("Not a time such as 2026-03-01T09:00:00+09:00."),
+        "no_offset": _("It has no offset: write 2026-03-01T09:00:00+09:00, or Z for UTC."),
+        "out_of_range": _("That year is out of range."),
+    }
+
+    def __init__(self, *, is_bound: bool = False, **options: Any) -> None:
+        """
+        Take a time.
+
+        :param is_bound: it is compared with others only, so that one before or after everything
+            is as good as any.
+        """
+        self.is_bound = is_bound
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> datetime:
+        """Return the aware time, in UTC."""
+        at = None
+        if isinstance(data, str) and len(data) < 64:
+            try:
+                at = parse_datetime(data.upper())
+            except ValueError:
+                at = None
+        if at is None:
+            self.fail("invalid")
+        if at.tzinfo is None:
+            self.fail("no_offset")
+        # A day's distance from both ends, which an offset may not reach over.
+        if EARLIEST.year < at.year < LATEST.year:
+            return at.astimezone(UTC)
+        if not self.is_bound:
+            self.fail("out_of_range")
+        return EARLIEST if at.year <= EARLIEST.year else LATEST
+
+    def to_representation(self, value: datetime) -> str:
+        """Return it in UTC."""
+        return utc(value)
+
+
+class TextField(serializers.CharField):
+    """Text, and nothing that could be made into text."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("trim_whitespace", False)
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class SlugField(serializers.SlugField):
+    """The end of an address."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the slug."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class ChoiceField(serializers.ChoiceField):
+    """One of some words."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the word."""
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=data)
+        return super().to_internal_value(data)
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number."""
+        # To JSON, 5.0 is a whole number too.
+        is_whole = isinstance(data, int) or (isinstance(data, float) and data.is_integer())
+        if not is_whole or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(int(data))
+
+
+class IdField(WholeNumberField):
+    """The number of a row."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=1, max_value=MAX_ID, **options)
+
+
+class ListField(serializers.ListField):
+    """Several of one kind; how many is looked at before what they are."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        """Return the values."""
+        if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(data)
+
+
+class YesNoField(serializers.BooleanField):
+    """True or false."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return which."""
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class StrictInput(serializers.Serializer[Any]):
+    """What a request's body holds, and nothing else."""
+
+    default_error_messages = {  # noqa: RUF012 (as the REST framework has it)
+        "unknown": _("There is no such field."),
+        "read_only": _("This field is read-only."),
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values; refuse what is not among the fields."""
+        if isinstance(data, Mapping):
+            wrong = {
+                str(name): [self._why_not(str(name))]
+                for name in list(data)[:1000]
+                if name not in self.fields or self.fields[name].read_only
+            }
+            if wrong:
+                raise serializers.ValidationError(wrong)
+        return super().to_internal_value(data)
+
+    def _why_not(self, name: str) -> ErrorDetail:
+        is_output = name in getattr(self, "READ_ONLY", ()) or name in self.fields
+        code = "read_only" if is_output else "unknown"
+        return ErrorDetail(str(self.error_messages[code]), code)

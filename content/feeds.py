@@ -1,0 +1,253 @@
+"""The newest live stories as RSS and as Atom, for feed readers."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from html import escape
+from time import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.syndication.views import Feed
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
+from django.utils import translation
+from django.utils.cache import get_conditional_response
+from django.utils.feedgenerator import Atom1Feed, Rss201rev2Feed, SyndicationFeed
+from django.utils.http import http_date, quote_etag
+from django.utils.translation import gettext_lazy as _
+from django.utils.xmlutils import SimplerXMLGenerator
+from django.views.decorators.http import require_safe
+
+from content import markdown
+from content.models import Category, Story, Tag
+from scheduling.freshness import Freshness, last_end_of_a_job
+
+STORIES_SHOWN = 50
+
+# Something more may change within the second of the last change, and what was done in it may be
+# committed later; by then it is over.
+SETTLED_SECONDS = 60
+
+# An empty feed has always been so.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What XML 1.0 cannot hold: one such character, pasted into one title, and no reader could open the
+# feed any more. Vertical tabs and form feeds come from word processors, as breaks of a line.
+_UNWRITABLE: dict[int, str | None] = {
+    **dict.fromkeys([*range(0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF]),
+    **{ord(space): space for space in "\t\n\r"},
+    **dict.fromkeys([0x0B, 0x0C], " "),
+}
+
+
+def writable(value: Any) -> Any:
+    """Return a text, or each of a list, without what XML 1.0 cannot hold; the rest as it is."""
+    if isinstance(value, str):
+        return value.translate(_UNWRITABLE)
+    if isinstance(value, list):
+        return [writable(each) for each in value]
+    return value
+
+
+# How the feeds are written
+
+
+class StoriesFeed(SyndicationFeed):
+    """What both ways of writing share."""
+
+    def add_item(self, *args: Any, **fields: Any) -> None:
+        """Take a story up, whatever its texts hold."""
+        super().add_item(*args, **{name: writable(value) for name, value in fields.items()})
+
+    def latest_post_date(self) -> datetime:
+        """Return when a story was last changed; Django's own says of an empty feed: now."""
+        return super().latest_post_date() if self.items else NEVER
+
+
+class RssFeed(StoriesFeed, Rss201rev2Feed):
+    """RSS 2.0, with the whole text."""
+
+    def rss_attributes(self) -> dict[str, str]:
+        """Name the modules that the stories use."""
+        return {
+            **super().rss_attributes(),
+            "xmlns:content": "http://purl.org/rss/1.0/modules/content/",
+            "xmlns:dc": "http://purl.org/dc/elements/1.1/",
+        }
+
+    def add_item_elements(self, handler: SimplerXMLGenerator, item: dict[str, Any]) -> None:
+        """Add the whole text, and the language, for which RSS has no word of its own."""
+        super().add_item_elements(handler, item)
+        handler.addQuickElement("content:encoded", item["content"])
+        if item["language"]:
+            handler.addQuickElement("dc:language", item["language"])
+
+
+class AtomFeed(StoriesFeed, Atom1Feed):
+    """Atom, with the whole text."""
+
+    def item_attributes(self, item: dict[str, Any]) -> dict[str, str]:
+        """Say which language the story is in."""
+        return {"xml:lang": item["language"]} if item["language"] else {}
+
+    def add_item_elements(self, handler: SimplerXMLGenerator, item: dict[str, Any]) -> None:
+        """Add the whole text."""
+        super().add_item_elements(handler, item)
+        handler.addQuickElement("content", item["content"], {"type": "html"})
+
+
+# What they say
+
+
+def newest_stories() -> list[Story]:
+    """Query the newest live stories, with what a feed says of them."""
+    stories = Story.objects.published().order_by("-published_at", "-pk")
+    # In one order: the same stories are the same bytes.
+    words = [
+        Prefetch("categories", Category.objects.order_by("name", "pk")),
+        Prefetch("tags", Tag.objects.order_by("name", "pk")),
+    ]
+    shown = stories.defer("keywords", "extra", "imported").prefetch_related(*words)
+    return list(shown[:STORIES_SHOWN])
+
+
+def changed_at(story: Story) -> datetime:
+    """Return when readers last saw something new in it."""
+    return max(story.published_at or NEVER, story.updated_at)
+
+
+# Of fifty stories rarely more than one is new.
+@lru_cache(maxsize=2 * STORIES_SHOWN)
+def _body(text: str, url: str) -> str:
+    return markdown.render(text, base=url)
+
+
+def site_url(request: HttpRequest) -> str:
+    """
+    Return what the links in a feed begin with: `SITE_URL`.
+
+    Not the host of the request: a feed is kept by caches and readers, and must not depend on the
+    name or the scheme it happened to be fetched by, inside a network or behind a proxy. Only in
+    development the request knows better: `PORT` may be any, and the default names one.
+    """
+    return request.build_absolute_uri("/")[:-1] if settings.DEBUG else settings.SITE_URL
+
+
+class Stories(Feed):
+    """A feed of these stories, for one request."""
+
+    title = "Armo"
+    author_name = title  # Atom wants one, also of a story without a byline
+    description = subtitle = _("Published on time")
+
+    def __init__(
+        self, stories: Sequence[Story], *, written_by: type[StoriesFeed], site: str, path: str
+    ) -> None:
+        self.stories = stories
+        self.feed_type = written_by
+        self.site = site
+        self.link = site + reverse("front-page")
+        self.feed_url = site + path
+        self.feed_guid = settings.SITE_URL + path
+        self.language = settings.LANGUAGE_CODE
+
+    def items(self) -> Sequence[Story]:
+        """Return the stories."""
+        return self.stories
+
+    def item_title(self, item: Story) -> str:
+        """
+        Return the title as it is, to be escaped once.
+
+        Django's own is escaped twice in both formats. In Atom a title is plain text; in RSS, which
+        does not say, https://www.rssboard.org/rss-profile#data-types-characterdata advises this.
+        """
+        return str(item)
+
+    def item_description(self, item: Story) -> str | None:  # type: ignore[override]  # may be left out
+        """Return the summary; both formats take it for HTML."""
+        return escape(item.summary, quote=False) or None
+
+    def item_link(self, item: Story) -> str:
+        """Return the story's address."""
+        return self.site + item.get_absolute_url()
+
+    def item_guid(self, item: Story) -> str:
+        """Return a name that stays when the slug, and so the address, changes (RFC 4151)."""
+        host = urlsplit(settings.SITE_URL).hostname
+        return f"tag:{host},{item.created_at.astimezone(UTC):%Y-%m-%d}:{item.label}"
+
+    item_guid_is_permalink = False
+
+    def item_author_name(self, item: Story) -> str | None:
+        """Return the byline."""
+        return item.byline.strip() or None
+
+    def item_categories(self, item: Story) -> list[str]:
+        """Return the names of its categories, then of its tags, each once."""
+        words: list[Category | Tag] = [*item.categories.all(), *item.tags.all()]
+        return list(dict.fromkeys(word.name for word in words))
+
+    def item_pubdate(self, item: Story) -> datetime | None:
+        """Return when it went live."""
+        return item.published_at
+
+    def item_updateddate(self, item: Story) -> datetime:
+        """Return when it last changed."""
+        return changed_at(item)
+
+    def item_extra_kwargs(self, item: Story) -> dict[str, Any]:
+        """Return the whole text as HTML, and the language."""
+        return {
+            "content": str(_body(item.body, self.item_link(item))),
+            "language": item.language.strip(),
+        }
+
+
+# The doors
+
+
+@require_safe
+def rss(request: HttpRequest) -> HttpResponseBase:
+    """Show the newest stories as RSS."""
+    return _answer(request, written_by=RssFeed)
+
+
+@require_safe
+def atom(request: HttpRequest) -> HttpResponseBase:
+    """Show the newest stories as Atom."""
+    return _answer(request, written_by=AtomFeed)
+
+
+def _answer(request: HttpRequest, *, written_by: type[StoriesFeed]) -> HttpResponseBase:
+    freshness = Freshness.ask(Story)
+    stories = newest_stories()
+    feed = Stories(stories, written_by=written_by, site=site_url(request), path=request.path)
+    # A feed has one language, whoever fetches it: what one reader got, a cache hands to the next.
+    with translation.override(settings.LANGUAGE_CODE):
+        response = feed(request)
+    response.headers["Content-Language"] = settings.LANGUAGE_CODE
+    response.headers["ETag"] = quote_etag(sha256(response.content).hexdigest()[:32])
+    settled = _say_when_modified(response, stories)
+    response.headers["Cache-Control"] = f"public, max-age={freshness.max_age()}"
+    etag = response.headers["ETag"]
+    return get_conditional_response(request, etag, settled, response) or response
+
+
+def _say_when_modified(response: HttpResponse, stories: Sequence[Story]) -> int | None:
+    """
+    Set Last-Modified; return it, to compare a reader's with, once it can be relied on.
+
+    A story that was taken down is not among the stories, but the job that did it was over then. A
+    story that was deleted, or a category with another name, only the ETag tells.
+    """
+    moments = [*map(changed_at, stories), last_end_of_a_job() or NEVER]
+    seconds = int(max(moments).timestamp())
+    settled = time() - seconds > SETTLED_SECONDS
+    # Until then a reader is given an earlier time, that will not be the one it is compared with.
+    response.headers["Last-Modified"] = http_date(seconds if settled else seconds - 1)
+    return seconds if settled else None

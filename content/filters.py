@@ -1,0 +1,75 @@
+"""What stories and notices can be filtered by, beside what items of every type can."""
+
+# mypy: disallow-subclassing-any=false
+
+from typing import Any
+
+import django_filters
+from django.contrib.auth import get_user_model
+from django.db.models import Exists, Model, OuterRef, QuerySet
+
+from armo.api.filters import row_id
+from content import search
+from content.models import Notice, Story
+from scheduling.filters import ItemFilters
+
+
+class TitledFilters(ItemFilters):
+    """By whose it is."""
+
+    author = django_filters.CharFilter(
+        method="by_author", max_length=150, help_text="The author's id, or user name."
+    )
+
+    def by_author(self, items: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Keep the items of one author."""
+        pk = row_id(value)
+        if pk is not None:
+            return items.filter(author_id=pk)
+        users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: value})
+        return items.filter(author_id=users.values_list("pk", flat=True).first() or 0)
+
+
+class StoryFilters(TitledFilters):
+    """By author, category, tag, language, and the words they hold."""
+
+    category = django_filters.CharFilter(
+        method="by_word", max_length=100, help_text="A category's name."
+    )
+    tag = django_filters.CharFilter(method="by_word", max_length=100, help_text="A tag's name.")
+    language = django_filters.CharFilter(max_length=16, help_text="As it is set: `en`, `ko`.")
+    search = django_filters.CharFilter(
+        method="by_text", help_text="Words, each of which occurs, or a word that begins with it."
+    )
+
+    class Meta:
+        model = Story
+        fields: tuple[str, ...] = ()
+
+    def by_word(self, stories: QuerySet[Story], name: str, value: str) -> QuerySet[Story]:
+        """Keep the stories with a category, or a tag."""
+        field = Story._meta.get_field({"category": "categories", "tag": "tags"}[name])
+        words: type[Model] = field.related_model  # type: ignore[assignment]  # of a relation it is one
+        # The id is asked for first: PostgreSQL then knows from its statistics how many there are.
+        pk = words._default_manager.filter(name=value).values_list("pk", flat=True).first()
+        if pk is None:
+            return stories.none()
+        through = field.remote_field.through._default_manager  # type: ignore[union-attr]
+        link = {"story_id": OuterRef("pk"), f"{words._meta.model_name}_id": pk}
+        return stories.filter(Exists(through.filter(**link)))
+
+    def by_text(self, stories: QuerySet[Story], name: str, value: str) -> QuerySet[Story]:
+        """Keep the stories with all of these words."""
+        return search.find(stories, value)
+
+
+class NoticeFilters(TitledFilters):
+    """By author and severity."""
+
+    severity = django_filters.ChoiceFilter(
+        choices=Notice.Severity.choices, help_text="Of this severity."
+    )
+
+    class Meta:
+        model = Notice
+        fields: tuple[str, ...] = ()

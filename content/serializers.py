@@ -1,0 +1,154 @@
+"""What the API takes and gives of stories and notices."""
+
+import re
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from armo.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
+from content import markdown
+from content.models import Notice, Story, TitledBody
+from scheduling.serializers import ItemInput, ItemOutput
+
+# A book of five hundred pages.
+MAX_BODY = 500_000
+MAX_WORDS, MAX_WORD = 100, 100
+
+
+# Neither a blank nor a control character, in the words of every dialect of regular expressions.
+SEEN = r"[^\s\x00-\x1f\x7f-\x9f]"
+
+
+@extend_schema_field({"type": "string", "maxLength": MAX_WORD, "pattern": SEEN})
+class NameField(TextField):
+    """The name of a category, say: not blank, and without blanks around it."""
+
+    def __init__(self) -> None:
+        super().__init__(max_length=MAX_WORD, trim_whitespace=True)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the name."""
+        name = super().to_internal_value(data)
+        if not re.search(SEEN, name):
+            self.fail("blank")
+        return name
+
+
+def words(help_text: str) -> ListField:
+    """Return a field for a list of names."""
+    return ListField(
+        child=NameField(),
+        required=False,
+        max_length=MAX_WORDS,
+        help_text=help_text,
+    )
+
+
+class TitledInput(ItemInput):
+    """What every type of content here is written with; in a draft all of it may be missing."""
+
+    READ_ONLY = (*ItemInput.READ_ONLY, "author")
+
+    title = TextField(required=False, max_length=200, allow_blank=True)
+    body = TextField(
+        required=False, max_length=MAX_BODY, allow_blank=True, help_text="Markdown: CommonMark."
+    )
+
+
+class StoryInput(TitledInput):
+    """A story as it is written."""
+
+    slug = SlugField(
+        required=False,
+        max_length=200,
+        allow_unicode=True,
+        help_text="The end of its address; made from the title when it is left out.",
+    )
+    summary = TextField(required=False, max_length=10_000, allow_blank=True)
+    byline = TextField(
+        required=False,
+        max_length=200,
+        allow_blank=True,
+        help_text="Who wrote it, as readers see it.",
+    )
+    categories = words("Their names; those that do not exist yet are made.")
+    tags = words("Their names; those that do not exist yet are made.")
+    keywords = words("Words for machines.")
+    language = TextField(
+        required=False, max_length=16, allow_blank=True, help_text="As BCP 47 has it: `en`, `ko`."
+    )
+
+
+class NoticeInput(TitledInput):
+    """A notice as it is written."""
+
+    severity = ChoiceField(choices=Notice.Severity.choices, required=False)
+
+
+class TitledRow(ItemOutput):
+    """What lists show: everything but the text itself."""
+
+    title = serializers.CharField()
+    author = serializers.IntegerField(
+        source="author_id", allow_null=True, help_text="The user who wrote it here."
+    )
+    created_at = MomentField()
+    updated_at = MomentField(help_text="When what it says was last changed.")
+
+
+class BodyOutput(serializers.Serializer[TitledBody]):
+    """The text, as it was written and as readers see it."""
+
+    body = serializers.CharField(help_text="Markdown.")
+    body_html = serializers.SerializerMethodField(help_text="HTML, cleaned of whatever could run.")
+
+    def get_body_html(self, item: TitledBody) -> str:
+        """Render the text."""
+        return str(markdown.render(item.body))
+
+
+class StoryRow(TitledRow):
+    """A story in a list, without its text."""
+
+    slug = serializers.CharField()
+    url = serializers.SerializerMethodField(help_text="Where readers find it, once it is live.")
+    summary = serializers.CharField()
+    byline = serializers.CharField()
+    categories = serializers.SerializerMethodField()
+    tags = serializers.SerializerMethodField()
+    keywords = serializers.ListField(child=serializers.CharField())
+    language = serializers.CharField()
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_url(self, story: Story) -> str:
+        """Return the address of its page."""
+        path = story.get_absolute_url()
+        return str(self.context["request"].build_absolute_uri(path))
+
+    def get_categories(self, story: Story) -> list[str]:
+        """Return their names."""
+        return names(story, "categories")
+
+    def get_tags(self, story: Story) -> list[str]:
+        """Return their names."""
+        return names(story, "tags")
+
+
+def names(item: Any, field: str) -> list[str]:
+    """Return the names of an item's categories or tags, in order; its view has read them."""
+    return sorted(word.name for word in getattr(item, f"all_{field}"))
+
+
+class StoryOutput(StoryRow, BodyOutput):
+    """A story."""
+
+
+class NoticeRow(TitledRow):
+    """A notice in a list, without its text."""
+
+    severity = serializers.ChoiceField(choices=Notice.Severity.choices)
+
+
+class NoticeOutput(NoticeRow, BodyOutput):
+    """A notice."""

@@ -1,0 +1,150 @@
+import time
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from content.models import Story, StorySearch
+from content.search import MOST_WORDS, find
+from scheduling import operations
+from tests.factories import FAR_OFF, StoryFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def titles(text: str) -> list[str]:
+    return sorted(find(Story.objects.all(), text).values_list("title", flat=True))
+
+
+class TestAStory:
+    @pytest.fixture(autouse=True)
+    def _stories(self) -> None:
+        StoryFactory(
+            title="가을 예약 안내",
+            body="다음 주부터 **예약을** 받습니다.",
+            summary="단풍 구경",
+            byline="김하늘",
+        )
+        StoryFactory(title="Harvest stories", body="The first apples are in; well-known sorts.")
+        StoryFactory(title="Cafe\u0301 in Zürich", body="snake_case and a/path/of/words")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            pytest.param("예약", id="a word with its particle"),
+            pytest.param("예약 가을", id="several words, in any order and field"),
+            pytest.param("단풍", id="in the summary"),
+            pytest.param("김하늘", id="in the byline"),
+            pytest.param('"가을 예약"', id="a phrase"),
+            pytest.param("예약 -사과", id="without another"),
+        ],
+    )
+    def test_is_found_in_korean(self, text: str) -> None:
+        assert titles(text) == ["가을 예약 안내"]
+
+    @pytest.mark.parametrize(
+        "text", ["harvest", "HARV", "story", "apple", "well-known", '"first apples"', "the in"]
+    )
+    def test_is_found_in_english(self, text: str) -> None:
+        assert titles(text) == ["Harvest stories"]
+
+    @pytest.mark.parametrize(
+        "text", ["café", "cafe\u0301", "zürich", "snake_case", "path/of", "words"]
+    )
+    def test_is_found_however_its_signs_are_written(self, text: str) -> None:
+        assert titles(text) == ["Cafe\u0301 in Zürich"]
+
+    @pytest.mark.parametrize(
+        "text", ["겨울", "예약 겨울", '"예약 가을"', "harvest -apples", "", " ", "!!!", "약"]
+    )
+    def test_is_not_found_by_what_it_does_not_hold(self, text: str) -> None:
+        assert titles(text) == []
+
+    @pytest.mark.parametrize(
+        "text",
+        ["a' | 'b", "\\", "'", '"', '"""', "-", "--", "q:*", ":*", "!", "&|!()", "\x00", "\ud800"],
+    )
+    def test_needs_no_grammar(self, text: str) -> None:
+        assert titles(text) == []
+
+    def test_is_asked_for_no_more_than_some_words(self) -> None:
+        assert titles(" ".join(["harvest"] * MOST_WORDS + ["겨울"])) == ["Harvest stories"]
+
+    @settings(
+        max_examples=200,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(
+        st.text(alphabet=st.characters(), max_size=80)
+        | st.text("ab'\"\\:*&|!()<-> 가", max_size=40)
+    )
+    def test_is_looked_for_by_any_text_there_is(self, text: str) -> None:
+        assert len(titles(text)) <= 3
+
+
+class TestTheWords:
+    def test_follow_the_text(self) -> None:
+        story = StoryFactory(title="봄")
+
+        story.title = "여름"
+        story.save()
+
+        assert titles("봄") == []
+        assert titles("여름") == ["여름"]
+
+    def test_follow_a_text_that_is_written_in_bulk(self) -> None:
+        Story.objects.bulk_create(StoryFactory.build_batch(3, title="봄"))
+
+        Story.objects.update(title="가을")
+
+        assert titles("봄") == []
+        assert titles("가을") == ["가을"] * 3
+
+    def test_go_with_their_story(self) -> None:
+        story = StoryFactory()
+
+        Story.objects.filter(pk=story.pk).delete()
+
+        assert not StorySearch.objects.exists()
+
+    def test_are_not_written_by_a_publish(self) -> None:
+        story = StoryFactory()
+        before = place_of(story)
+
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+        operations.publish_now(item=story, by=None)
+
+        assert place_of(story) == before
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param("단어 " * 100_000, id="long"),
+            pytest.param(" ".join(f"w{n:x}" for n in range(70_000)), id="of many words"),
+            pytest.param("".join(chr(0xAC00 + n % 11_000) for n in range(400_000)), id="one word"),
+            pytest.param("a_" * 50_000, id="of underscores"),
+            pytest.param("./" * 50_000, id="of slashes"),
+            pytest.param("<a " * 50_000, id="of tags without an end"),
+            pytest.param("a-" * 50_000, id="of hyphens"),
+            pytest.param("a@" * 50_000, id="of addresses"),
+            pytest.param("1." * 50_000, id="of numbers"),
+            pytest.param("http://" * 20_000, id="of links"),
+        ],
+    )
+    def test_never_keep_a_story_from_being_saved(self, body: str) -> None:
+        began = time.monotonic()
+
+        StoryFactory(title="찾을 것", body=body)
+
+        assert titles("찾을") == ["찾을 것"]
+        # The parser's worst needs minutes.
+        assert time.monotonic() - began < 15
+
+
+def place_of(story: Story) -> object:
+    """Return where the row of words lies: each write would move it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ctid, xmin FROM content_storysearch WHERE story_id = %s", [story.pk])
+        return cursor.fetchone()
