@@ -100,7 +100,16 @@ CLAIM = """
     SET lock = clock_timestamp() + make_interval(secs => %(retry)s),
         armo_owner = %(owner)s, armo_deliveries = armo_deliveries + 1
     FROM due WHERE message.id = due.id
-    RETURNING due.lock, message.id, message.payload, armo_deliveries, armo_job
+    RETURNING due.lock, message.id, message.payload, armo_deliveries, armo_job, message.lock
+"""
+
+# A claim whose answer was lost with the connection may have been committed all the same. It is this
+# owner's, later than all that it has handed out, and nobody runs it.
+TAKE_BACK = """
+    UPDATE django_q_ormq
+    SET lock = clock_timestamp(), armo_owner = NULL, armo_deliveries = armo_deliveries - 1
+    WHERE key = %(key)s AND armo_owner = %(owner)s
+      AND (lock > %(handed_out)s OR %(handed_out)s::timestamptz IS NULL)
 """
 
 # An owner lives as long as a connection holds its advisory lock: the database itself notices when
@@ -292,6 +301,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     beat_at = look_again_at = 0.0
     # When to look for claims of the dead next, and the pause until then, which grows.
     release_at = release_pause = 0.0
+    # Up to which `lock` its claims were handed out, and whether a later one may be in the table.
+    handed_out: datetime | None = None
+    is_in_doubt = False
     # The psycopg connection that listens; Django may have replaced it since.
     listening_on: Any = None
     # Grows while the database cannot be reached, or while a due message is locked by someone.
@@ -408,6 +420,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         return [sweep, *[drain] * (Conf.WORKERS - 1 if after_outage else 0)]
 
     def _claim(self) -> list[tuple[int | None, str]]:
+        self.is_in_doubt = True
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(
                 CLAIM,
@@ -420,9 +433,11 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             )
             # RETURNING promises no order.
             claimed = sorted(cursor.fetchall())
+        self.is_in_doubt = False
+        self.handed_out = max((row[-1] for row in claimed), default=self.handed_out)
         return [
             self._deliverable(message_id, payload, deliveries, job_id)
-            for _, message_id, payload, deliveries, job_id in claimed
+            for _, message_id, payload, deliveries, job_id, _ in claimed
         ]
 
     def _deliverable(
@@ -524,6 +539,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                     cursor.execute(
                         "SELECT pg_try_advisory_lock_shared(%s, %s)", [OWNER_LOCK, self.owner]
                     )
+                    if self.is_in_doubt:
+                        cursor.execute(TAKE_BACK, {**self._own(), "handed_out": self.handed_out})
+                        self.is_in_doubt = False
         self.listening_on = connection.connection
         # While it was away, messages may have come, and some that were in work may be lost.
         self._ask_at_once()

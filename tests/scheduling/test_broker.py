@@ -281,6 +281,26 @@ class TestAClaimOfACluster:
         assert in_background(look).result(SECONDS) is None
         assert claims() == [(message_id, 7, 1)]
 
+    def test_whose_answer_was_lost_is_handed_out_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        in_work, lost = put(LONG_AGO, LONG_AGO)
+        broker = become(monkeypatch, 7)
+        assert ids(broker.dequeue()) == [in_work]
+
+        def lose_the_answer(execute: Any, sql: str, *args: Any) -> Any:
+            answer = execute(sql, *args)
+            if sql == module.CLAIM:
+                raise OperationalError("server closed the connection unexpectedly")
+            return answer
+
+        with connection.execute_wrapper(lose_the_answer):
+            assert broker.dequeue() is None
+        handed_out = [message for _ in range(4) for message in ids(broker.dequeue())]
+
+        assert [message for message in handed_out if message] == [lost]
+        assert claims() == [(in_work, 7, 1), (lost, 7, 1)]
+
     def test_of_another_lane_is_left_to_that_lane(self, monkeypatch: pytest.MonkeyPatch) -> None:
         [message_id] = put(LONG_AGO)
         become(monkeypatch, 7).dequeue()
