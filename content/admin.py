@@ -6,11 +6,10 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
 
 from content.models import Category, Notice, Story, Tag, TitledBody
 from scheduling.admin import SchedulableAdmin, time_column
-
-admin.site.site_header = admin.site.site_title = "Armo"
 
 
 @admin.display(description=_("title"), ordering="title")
@@ -68,7 +67,7 @@ class NoticeAdmin(SchedulableAdmin):
 
 
 @admin.register(Category, Tag)
-class WordAdmin(admin.ModelAdmin):
+class WordAdmin(ModelAdmin):
     """Categories and tags: who writes stories may look them up and add new ones."""
 
     search_fields = ("name",)

@@ -6,12 +6,13 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
+from unfold.admin import ModelAdmin
 
 admin.site.unregister(AuthToken)
 
 
 @admin.register(AuthToken)
-class TokenAdmin(admin.ModelAdmin):
+class TokenAdmin(ModelAdmin):
     """Tokens are made by logging in: made here, nobody would ever see them."""
 
     list_display = ("first_characters", "user", "created", "expiry")

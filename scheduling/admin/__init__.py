@@ -1,0 +1,17 @@
+"""The admin: editors' and operators' pages."""
+
+import django_q.admin  # noqa: F401 (has its pages registered, to be taken away here)
+from django.apps import apps
+from django.contrib import admin
+
+from scheduling.admin.buttons import ACTIONS, JOB_ACTIONS
+from scheduling.admin.columns import time_column
+from scheduling.admin.items import SchedulableAdmin
+from scheduling.admin.jobs import JobAdmin
+
+__all__ = ["ACTIONS", "JOB_ACTIONS", "JobAdmin", "SchedulableAdmin", "time_column"]
+
+# django-q2's own pages edit live queue rows, and unpickle every row they list.
+for model in apps.get_app_config("django_q").get_models():
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
