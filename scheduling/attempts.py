@@ -11,8 +11,7 @@ fault: the first time it is made again at once.
 import logging
 import random
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
@@ -84,6 +83,14 @@ class _Answer(Enum):
     ATTEMPT = auto()  # it may be tried now
     ATTEMPT_WITH_HOOK = auto()  # ... and runs its type's own code
     OVER = auto()  # nothing is left to do
+    BUSY = auto()  # another worker is at it
+
+
+class _Begun(NamedTuple):
+    """What became of it, and when the attempt began, which tells it from others of the job."""
+
+    answer: _Answer
+    at: datetime | None = None
 
 
 def max_attempts() -> int:
@@ -124,26 +131,32 @@ def run_alone(job_id: int) -> None:
 
     :raises Exception: whatever the attempt raised, once the failure is recorded.
     """
-    with _nobody_else(job_id) as is_free:
-        if is_free:
-            _run_alone(job_id)
-        else:
-            _wake_again(job_id)
-
-
-def _run_alone(job_id: int) -> None:
+    begun = None
     try:
-        answer = patiently(partial(_begin, job_id))
+        begun = patiently(partial(_lock_and_begin, job_id))
+        _make(job_id, begun)
     except DatabaseError:
-        # Nothing is recorded yet, and this message is used up. If even this cannot be written, the
-        # sweep after the next connection finds the job.
-        _wake_again(job_id)
+        if begun is None:
+            # Nothing is recorded yet, and this message is used up. If even this cannot be written,
+            # the sweep after the next connection finds the job.
+            _wake_again(job_id)
         raise
-    if answer is _Answer.OVER:
+    finally:
+        if begun is None or begun.answer is not _Answer.BUSY:
+            _unlock(job_id)
+
+
+def _make(job_id: int, begun: "_Begun") -> None:
+    """Make the attempt that has begun, if one has."""
+    if begun.answer is _Answer.BUSY:
+        _wake_again(job_id)
         return
-    work, failed = partial(_carry_out, job_id), partial(_record_failure, job_id)
+    if begun.answer is _Answer.OVER:
+        return
+    work = partial(_carry_out, job_id)
+    failed = partial(_record_failure, job_id, begun.at)
     # A child would see nothing of a transaction that is open here.
-    if answer is _Answer.ATTEMPT_WITH_HOOK and not connection.in_atomic_block:
+    if begun.answer is _Answer.ATTEMPT_WITH_HOOK and not connection.in_atomic_block:
         try:
             isolation.run(work, seconds=settings.HOOK_TIMEOUT, failed=failed)
         except isolation.FailedInChild:
@@ -202,24 +215,29 @@ def patiently(work: Callable[[], Answer]) -> Answer:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-@contextmanager
-def _nobody_else(job_id: int) -> Iterator[bool]:
+def _lock_and_begin(job_id: int) -> _Begun:
     """
-    Say whether no other worker is at this job, and keep others off it.
+    Keep other workers off the job, and count the attempt.
 
-    The lock ends with the connection, so that of a dead worker is gone. Behind a proxy that pools
-    transactions it would be nobody's own; there `_begin` waits out the time an attempt may take.
+    Both on one connection: the lock ends with it, so that of a dead worker is gone, and so is that
+    of a worker whose connection was lost in between. Behind a proxy that pools transactions it
+    would be nobody's own; there `_begin` waits out the time an attempt may take.
     """
-    if not settings.QUEUE_LISTEN:
-        yield True
-        return
-    key = [ATTEMPT_LOCK, job_id % 2**31]
-    [is_free] = patiently(partial(_select, "SELECT pg_try_advisory_lock(%s, %s)", key))
-    try:
-        yield is_free
-    finally:
-        if is_free and connection.is_usable():
-            _select("SELECT pg_advisory_unlock(%s, %s)", key)
+    if settings.QUEUE_LISTEN:
+        [is_free] = _select("SELECT pg_try_advisory_lock(%s, %s)", _key(job_id))
+        if not is_free:
+            return _Begun(_Answer.BUSY)
+    return _begin(job_id)
+
+
+def _unlock(job_id: int) -> None:
+    # One that went with a lost connection is nobody's to give back; PostgreSQL then only warns.
+    if settings.QUEUE_LISTEN and connection.is_usable():
+        _select("SELECT pg_advisory_unlock(%s, %s)", _key(job_id))
+
+
+def _key(job_id: int) -> list[int]:
+    return [ATTEMPT_LOCK, job_id % 2**31]
 
 
 def _select(statement: str, params: list[int]) -> tuple[bool]:
@@ -230,35 +248,35 @@ def _select(statement: str, params: list[int]) -> tuple[bool]:
 
 
 @transaction.atomic
-def _begin(job_id: int) -> _Answer:
+def _begin(job_id: int) -> _Begun:
     """Count the attempt, unless there is nothing to attempt."""
     job = _lock_due(job_id)
     if job is None:
-        return _Answer.OVER
+        return _Begun(_Answer.OVER)
     item = job.find_item()
     if item is not None and not _can_lock(item):
         _wait(job, BUSY_PAUSE)
-        return _Answer.OVER
+        return _Begun(_Answer.OVER)
     now = ledger.database_now()
     if job.attempt_begun_at is not None:
         # An attempt was begun and never ended, and nobody is at it any more.
         if not settings.QUEUE_LISTEN and (left := _may_still_run(job.attempt_begun_at, now)):
             queue.put(job_id=job_id, at=now + left, lane=job.lane)
-            return _Answer.OVER
+            return _Begun(_Answer.OVER)
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has not heard of the end of that attempt.
         task = {"name": f"job {job_id}", "func": RUN_JOB, "args": (job_id,)}
         queue.keep_failure(task, str(WorkerDied()), at=now)
         if not job.is_open or job.next_attempt_at > now:
-            return _Answer.OVER
+            return _Begun(_Answer.OVER)
     if job.attempts >= max_attempts():
         _fail(job, AttemptsUsedUp(), at=now)
-        return _Answer.OVER
+        return _Begun(_Answer.OVER)
     job.attempts += 1
     job.attempt_begun_at = now
     job.save(update_fields=["attempts", "attempt_begun_at"])
     has_hook = job.kind == Kind.PUBLISH and item is not None and item.has_hook()
-    return _Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT
+    return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
 
 
 def _may_still_run(begun_at: datetime, now: datetime) -> timedelta:
@@ -357,15 +375,17 @@ def _succeed(job: Job, item: Schedulable, at: datetime) -> None:
 # Failure
 
 
-def _record_failure(job_id: int, error: BaseException) -> None:
+def _record_failure(job_id: int, begun_at: datetime | None, error: BaseException) -> None:
     """Have the job retried, or end it, as soon as the database can be reached."""
-    patiently(partial(_record, job_id, error))
+    patiently(partial(_record, job_id, begun_at, error))
 
 
 @transaction.atomic
-def _record(job_id: int, error: BaseException) -> None:
+def _record(job_id: int, begun_at: datetime | None, error: BaseException) -> None:
     job = _lock_due(job_id)
-    if job is None:
+    if job is None or job.attempt_begun_at != begun_at:
+        # While the database was away this attempt was given up by another worker, which may be in
+        # the middle of the next.
         return
     item = job.find_item()
     if item is not None and not _can_lock(item):

@@ -584,6 +584,28 @@ class TestAJobThatSomebodyIsAtAlready:
         [_, again] = OrmQ.objects.order_by("pk")
         assert timedelta(0) < again.lock - before < timedelta(seconds=2)
 
+    @pytest.mark.django_db(transaction=True)
+    def test_since_the_connection_was_lost_is_left_to_them_too(
+        self, other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        begin = attempts._begin
+
+        def lose_the_connection(job_id: int) -> Any:
+            monkeypatch.setattr(attempts, "_begin", begin)
+            connection.close()
+            with other.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_lock(%s, %s)", [attempts.ATTEMPT_LOCK, job_id])
+            raise OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(attempts, "_begin", lose_the_connection)
+
+        attempts.run_alone(job.pk)
+
+        assert row(story).status == Status.SCHEDULED
+        assert Job.objects.get().attempts == 0
+
     def test_may_behind_a_pooling_proxy_be_so_until_its_time_is_over(self, settings: Any) -> None:
         settings.QUEUE_LISTEN = False
         StoryFactory(due=True)
@@ -609,6 +631,28 @@ class TestAJobThatSomebodyIsAtAlready:
                 [attempts.ATTEMPT_LOCK],
             )
             assert cursor.fetchone() == (0,)
+
+
+class TestAnAttemptThatWasGivenUpByAnotherWorker:
+    def test_does_not_end_the_one_that_was_begun_since(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+
+        def take_long(job_id: int) -> None:
+            Job.objects.update(attempts=2, attempt_begun_at=database_now())
+            raise OperationalError("the database was away for a while")
+
+        monkeypatch.setattr(attempts, "_carry_out", take_long)
+
+        with pytest.raises(OperationalError):
+            attempts.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.WAITING, 2)
+        assert job.attempt_begun_at is not None
+        assert history(job) == [What.SCHEDULED]
 
 
 class TestAMessageThatNeverComesToAnEnd:
