@@ -3,19 +3,63 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 
+from armo.theme import DropdownFilter, ModelAdmin
+from content import markdown, search
 from content.models import Category, Notice, Story, Tag, TitledBody
 from scheduling.admin import SchedulableAdmin, time_column
+from scheduling.admin.filters import DueFilter, OwnerFilter, StatusFilter
 
 
 @admin.display(description=_("title"), ordering="title")
 def title(item: TitledBody) -> str:
     """Show a title that can be clicked, also of an item that has none yet."""
     return str(item)
+
+
+def preview_text(request: HttpRequest) -> HttpResponse:
+    """Show what is in a form as readers would see it."""
+    context = {
+        "title": request.POST.get("title", ""),
+        "summary": request.POST.get("summary", ""),
+        "body": markdown.render(request.POST.get("body", "")),
+    }
+    return TemplateResponse(request, "content/preview_text.html", context)
+
+
+class WordFilter(DropdownFilter):
+    """By category, or by tag: the names that exist, as far as a menu can hold them."""
+
+    MOST = 500
+    model: type[Category] | type[Tag]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the names."""
+        names = self.model._default_manager.order_by("name").values_list("pk", "name")
+        return [(str(pk), name) for pk, name in names[: self.MOST]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the stories that have it."""
+        value = self.value()
+        if not (value and value.isascii() and value.isdigit() and len(value) < 19):
+            return queryset
+        return queryset.filter(**{str(self.parameter_name): int(value)})
+
+
+class CategoryFilter(WordFilter):
+    """By category."""
+
+    title, parameter_name, model = _("category"), "categories", Category
+
+
+class TagFilter(WordFilter):
+    """By tag."""
+
+    title, parameter_name, model = _("tag"), "tags", Tag
 
 
 @admin.register(Story)
@@ -25,13 +69,15 @@ class StoryAdmin(SchedulableAdmin):
     list_display = (
         title,
         "status_badge",
-        time_column(Story, "publish_at"),
-        time_column(Story, "unpublish_at"),
+        "goes_live",
         time_column(Story, "published_at"),
         "author",
     )
+    list_filter = (StatusFilter, DueFilter, CategoryFilter, TagFilter, OwnerFilter)
     list_select_related = ("author",)
-    search_fields = ("title", "slug", "byline")
+    list_defer = ("body", "summary", "extra", "imported", "keywords")
+    search_fields = ("title",)
+    search_help_text = _("Words, “phrases”, -without")
     prepopulated_fields = {"slug": ("title",)}  # noqa: RUF012 (a mapping is what the admin takes)
     autocomplete_fields = ("categories", "tags")
     fieldsets = (
@@ -39,6 +85,13 @@ class StoryAdmin(SchedulableAdmin):
         (_("About"), {"fields": ("author", "byline", "categories", "tags", "language")}),
         (_("More"), {"fields": ("keywords", "extra"), "classes": ("collapse",)}),
     )
+    preview_text = staticmethod(preview_text)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find stories as the API does: by the words of all their text."""
+        return (search.find(queryset, search_term) if search_term.strip() else queryset), False
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Start a story as its writer's own."""
@@ -57,13 +110,21 @@ class NoticeAdmin(SchedulableAdmin):
         title,
         "status_badge",
         "severity",
-        time_column(Notice, "publish_at"),
+        "goes_live",
         time_column(Notice, "unpublish_at"),
         time_column(Notice, "published_at"),
+        "author",
     )
-    list_filter = ("status", "severity")
+    list_filter = (StatusFilter, DueFilter, "severity", OwnerFilter)
+    list_select_related = ("author",)
+    list_defer = ("body",)
     search_fields = ("title",)
-    fields = ("title", "severity", "body")
+    fields = ("title", "severity", "body", "author")
+    preview_text = staticmethod(preview_text)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Start a notice as its writer's own."""
+        return {"author": request.user.pk, **super().get_changeform_initial_data(request)}
 
 
 @admin.register(Category, Tag)

@@ -141,6 +141,14 @@ class Story(TitledBody):
             ),
         ]
 
+    def clean(self) -> None:
+        """Give it its slug before the constraints are looked at, where a form has left it empty."""
+        super().clean()
+        if not self.slug:
+            slug = self._meta.get_field("slug")
+            assert isinstance(slug, StorySlugField)
+            slug.pre_save(self, add=True)
+
     def get_absolute_url(self) -> str:
         """Return the address readers see it at."""
         return reverse("story", kwargs={"slug": self.slug})

@@ -159,14 +159,12 @@ def schedule(
     locked = _lock(item)
     row = locked.row
     now = locked.now
-    _require_future(run_at, now)
     if kind == Kind.UNPUBLISH:
+        _require_future(run_at, now)
         return _schedule_end(locked, run_at=run_at, at=now, by=by, reason=reason)
 
-    _require_transition(row, Status.SCHEDULED)
-    _require_publishable(row)
     end = _kept_end(row) if isinstance(unpublish_at, _Keep) else unpublish_at
-    _require_end_after(run_at, end)
+    check_schedule(row=row, run_at=run_at, unpublish_at=end, now=now)
     _write(locked, status=Status.SCHEDULED, publish_at=run_at, unpublish_at=end)
     job = _set_job(locked, Kind.PUBLISH, run_at, at=now, by=by, reason=reason)
     _set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
@@ -186,6 +184,25 @@ def _schedule_end(
         raise EndNotAfterStart
     _write(locked, unpublish_at=run_at)
     return _set_job(locked, Kind.UNPUBLISH, run_at, at=at, by=by, reason=reason)
+
+
+def check_schedule(
+    *,
+    row: Schedulable,
+    run_at: datetime,
+    now: datetime,
+    unpublish_at: datetime | _Keep | None = KEEP,
+) -> None:
+    """
+    Raise what `schedule` would raise for an item that is just so; it queries nothing.
+
+    :param now: the database's clock.
+    """
+    _require_future(run_at, now)
+    _require_transition(row, Status.SCHEDULED)
+    _require_publishable(row)
+    end = _kept_end(row) if isinstance(unpublish_at, _Keep) else unpublish_at
+    _require_end_after(run_at, end)
 
 
 def _kept_end(row: "Schedulable | _Row") -> datetime | None:
@@ -428,12 +445,22 @@ def unschedule(
         before = Status.DRAFT if locked.row.published_at is None else Status.UNPUBLISHED
         _write(locked, status=before, publish_at=None, unpublish_at=None)
     elif job is None:
-        raise InvalidTransition(gettext("Nothing is scheduled."))
+        raise _nothing_scheduled()
     elif kind == Kind.UNPUBLISH:
         _write(locked, unpublish_at=None)
     for open_job in unwanted:
         ledger.cancel_job(job=open_job, at=now, by=by, reason=reason)
     return job
+
+
+def check_unschedule(*, row: Schedulable) -> None:
+    """Raise what `unschedule` would raise for an item that is just so; it queries nothing."""
+    if row.status not in (Status.SCHEDULED, Status.FAILED):
+        raise _nothing_scheduled()
+
+
+def _nothing_scheduled() -> InvalidTransition:
+    return InvalidTransition(gettext("Nothing is scheduled."))
 
 
 @transaction.atomic
@@ -464,8 +491,7 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
     :raises ItemNotFound: it has been deleted.
     """
     locked = _lock(item)
-    _require_transition(locked.row, Status.PUBLISHED)
-    _require_publishable(locked.row)
+    check_publish_now(row=locked.row)
     now = locked.now
     end = locked.row.unpublish_at
     if end is not None and end <= now:
@@ -480,6 +506,12 @@ def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str =
     return job
 
 
+def check_publish_now(*, row: Schedulable) -> None:
+    """Raise what `publish_now` would raise for an item that is just so; it queries nothing."""
+    _require_transition(row, Status.PUBLISHED)
+    _require_publishable(row)
+
+
 @transaction.atomic
 def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str = "") -> Job:
     """
@@ -491,14 +523,19 @@ def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str
     """
     locked = _lock(item)
     now = locked.now
-    # `ALLOWED` has more ways there: what was live before and is cancelled goes back to it.
-    if locked.row.status != Status.PUBLISHED:
-        raise _invalid_transition(locked.row, Status.UNPUBLISHED)
+    check_unpublish_now(row=locked.row)
     start = locked.row.publish_at
     # A clock that was set back must not make the end come before the start.
     end = now if start is None else max(now, start)
     _write(locked, status=Status.UNPUBLISHED, unpublish_at=end)
     return _record_by_hand(locked, Kind.UNPUBLISH, at=now, by=by, reason=reason)
+
+
+def check_unpublish_now(*, row: Schedulable) -> None:
+    """Raise what `unpublish_now` would raise for an item that is just so; it queries nothing."""
+    # `ALLOWED` has more ways there: what was live before and is cancelled goes back to it.
+    if row.status != Status.PUBLISHED:
+        raise _invalid_transition(row, Status.UNPUBLISHED)
 
 
 @transaction.atomic

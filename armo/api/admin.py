@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
-from unfold.admin import ModelAdmin
+
+from armo.theme import ModelAdmin
 
 admin.site.unregister(AuthToken)
 

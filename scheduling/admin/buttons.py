@@ -26,6 +26,12 @@ class Action:
     # Looks at the row only: an item, or a job. A button that is not offered may still be posted, by
     # a page that is old: the operation then refuses.
     is_offered: Callable[[Any], bool]
+    # What is said where a worker has still to do it.
+    later: Text = ""
+
+    def says(self, job: Job) -> Text:
+        """Return what is said once it is done."""
+        return self.later if self.later and job.is_open else self.done
 
 
 def _may_become(status: Status) -> Callable[[Schedulable], bool]:
@@ -63,6 +69,7 @@ ACTIONS = (
         operation=operations.publish_now,
         form=ReasonForm,
         is_offered=_may_become(Status.PUBLISHED),
+        later=_("A worker makes its checks, and it goes live."),
     ),
     Action(
         name="end",

@@ -1,15 +1,13 @@
 """Calling operations for a person, and telling how it went."""
 
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import ngettext
 
 from armo.errors import DomainError
+from scheduling.admin.buttons import Action
 from scheduling.admin.columns import Text
 from scheduling.admin.forms import ReasonForm
 from scheduling.models import Job
@@ -18,48 +16,28 @@ TITLES_SHOWN = 5
 
 
 def carry_out(
-    request: HttpRequest, form: ReasonForm, operation: Callable[..., Job], done: Text
-) -> None:
-    """Call an operation with what was filled in, and tell the person how it went."""
+    request: HttpRequest, form: ReasonForm, action: Action, operation: Callable[..., Job]
+) -> bool:
+    """
+    Call an operation with what was filled in, and tell the person that it is done.
+
+    :returns: whether it is; if not, the form says why.
+    """
     if not form.is_valid():
-        for name, errors in form.errors.items():
-            for error in errors:
-                messages.error(request, f"{form.fields[name].label}: {error}")
-        return
+        return False
     try:
-        operation(by=request.user, **form.wish())
+        job = operation(by=request.user, **form.wish())
     except DomainError as refusal:
-        messages.error(request, str(refusal))
-    else:
-        messages.success(request, str(done))
+        form.add_error(None, str(refusal))
+        return False
+    messages.success(request, str(action.says(job)))
+    return True
 
 
-def on_each(
-    request: HttpRequest,
-    rows: QuerySet[Any],
-    operation: Callable[[Any], object],
-    label: Text,
-    *,
-    title: Callable[[Any], str],
-    count: Callable[[int], str],
-) -> None:
-    """
-    Call the operation for each row; tell what was refused, and why, once a reason.
-
-    :param title: names a row in what is told.
-    :param count: says for how many it was done.
-    """
-    done = 0
-    refused: dict[str, list[str]] = defaultdict(list)
-    for row in rows.iterator():
-        try:
-            operation(row)
-        except DomainError as refusal:
-            refused[str(refusal)].append(title(row))
-        else:
-            done += 1
+def tell(request: HttpRequest, label: Text, done: str, refused: dict[str, list[str]]) -> None:
+    """Tell for how many something was done, and of which it was refused, and why."""
     if done:
-        messages.success(request, f"{label}: {count(done)}")
+        messages.success(request, f"{label}: {done}")
     for reason, titles in refused.items():
         shown = ", ".join(f"“{title}”" for title in titles[:TITLES_SHOWN])
         more = len(titles) - TITLES_SHOWN

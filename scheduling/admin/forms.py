@@ -1,30 +1,119 @@
 """What a person fills in beside a button of the admin: a time, an end, a reason."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.models import Schedulable, Status
+
+FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+
+class LocalText(str):
+    """A local time as it was typed, and which of two is meant where the clocks show it twice."""
+
+    __slots__ = ("which",)
+    which: str
+
+
+def offset_name(at: datetime) -> str:
+    """Return how far a time's clock is from UTC, as `UTC+09:00`."""
+    return f"UTC{at.isoformat()[-6:]}"
+
+
+def meanings(local: datetime, zone: tzinfo) -> list[datetime]:
+    """
+    Return the moments at which the clocks of a zone show a local time.
+
+    One, as a rule; two where they are set back over it; none where they are set forward over it.
+
+    :param local: naive.
+    """
+    moments = [local.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
+    if moments[0].utcoffset() == moments[1].utcoffset():
+        return moments[:1]
+    shown = [at.astimezone(UTC).astimezone(zone).replace(tzinfo=None) for at in moments]
+    return moments if shown[0] == local else []
+
+
+class LocalTimeInput(forms.DateTimeInput):
+    """A browser's own clock-and-calendar; asks which is meant of a time that comes twice."""
+
+    template_name = "scheduling/local_time_input.html"
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"type": "datetime-local", "step": "any"}, format=FORMAT)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """Return what was typed, with which is meant."""
+        value = data.get(name)
+        if value is None:
+            return None
+        text = LocalText(value)
+        text.which = data.get(f"{name}_which", "")
+        return text
+
+    def format_value(self, value: Any) -> str | None:
+        """Return a time as the clocks of the current time zone show it."""
+        if isinstance(value, datetime):
+            return f"{timezone.localtime(value):{FORMAT}}"
+        return value and str(value)
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """Add the choice, where there is one, and the name of the zone."""
+        context = super().get_context(name, value, attrs)
+        context["widget"]["zone"] = timezone.get_current_timezone_name()
+        context["widget"]["choices"] = choices(value)
+        return context
+
+
+def choices(value: Any) -> list[dict[str, Any]]:
+    """Return what can be meant by a local time, where that is more than one moment."""
+    zone = timezone.get_current_timezone()
+    if isinstance(value, datetime):
+        local: datetime | None = value.astimezone(zone)
+        assert local is not None
+        which, local = str(local.fold), local.replace(tzinfo=None, fold=0)
+    else:
+        which, local = getattr(value, "which", ""), _parse(str(value or ""))
+    moments = meanings(local, zone) if local is not None else []
+    if len(moments) < 2:
+        return []
+    return [
+        {"value": str(fold), "offset": offset_name(at), "is_chosen": which == str(fold)}
+        for fold, at in enumerate(moments)
+    ]
+
+
+def _parse(text: str) -> datetime | None:
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return None
+    return None if found is None or timezone.is_aware(found) else found
 
 
 class LocalTimeField(forms.DateTimeField):
     """
     A time of the current time zone, as a browser's own clock-and-calendar gives it.
 
-    Refused: a local time that the clocks skip, and one that they show twice, for nobody can tell
-    which is meant.
+    Refused: a local time that the clocks skip. One that they show twice is asked about.
     """
 
-    widget = forms.DateTimeInput(
-        attrs={"type": "datetime-local", "step": "any"}, format="%Y-%m-%dT%H:%M:%S"
-    )
+    widget = LocalTimeInput
     # The last years of the calendar cannot be shown in every time zone.
     default_validators = [MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC))]  # noqa: RUF012 (as Django has it)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the time as the input takes it: aware, so that it knows which is meant."""
+        return value
 
     def to_python(self, value: Any) -> datetime | None:
         """Return the aware time."""
@@ -33,19 +122,32 @@ class LocalTimeField(forms.DateTimeField):
         except ValidationError as error:
             if error.code != "ambiguous_timezone" or error.params is None:
                 raise
-            local = error.params["datetime"]
-            aware = local.replace(tzinfo=timezone.get_current_timezone())
-            there_and_back = aware.astimezone(UTC).astimezone(aware.tzinfo).replace(tzinfo=None)
-            message = (
-                _("The clocks show %(time)s twice that night. Choose another time.")
-                if there_and_back == local
-                else _("The clocks skip %(time)s that night. Choose another time.")
-            )
-            raise ValidationError(message, params={"time": f"{local:%Y-%m-%d %H:%M}"}) from error
+            return self._choose(error.params["datetime"], getattr(value, "which", ""), error)
+
+    def _choose(self, local: datetime, which: str, error: ValidationError) -> datetime:
+        shown = {"time": f"{local:%Y-%m-%d %H:%M}"}
+        moments = meanings(local, timezone.get_current_timezone())
+        if not moments:
+            after = local.replace(tzinfo=timezone.get_current_timezone()).astimezone(UTC)
+            shown["after"] = f"{timezone.localtime(after):%H:%M}"
+            raise ValidationError(
+                _("The clocks skip %(time)s that night. The same moment is %(after)s."),
+                code="skipped",
+                params=shown,
+            ) from error
+        if which not in ("0", "1"):
+            raise ValidationError(
+                _("The clocks show %(time)s twice that night. Say which one is meant."),
+                code="twice",
+                params=shown,
+            ) from error
+        return moments[int(which)]
 
 
 class ReasonForm(forms.Form):
     """Why something is done. The fields of a form are what its operation takes."""
+
+    template_name = "scheduling/button_fields.html"
 
     reason = forms.CharField(
         label=_("Why"),
@@ -95,3 +197,57 @@ class EndForm(ReasonForm):
     def times_of(item: Schedulable) -> dict[str, datetime | None]:
         """Return the end that is planned."""
         return {"run_at": item.unpublish_at}
+
+
+class MomentForm(ReasonForm):
+    """One moment for many items."""
+
+    run_at = LocalTimeField(label=_("Goes live at"))
+    field_order = ("run_at", "reason")
+
+
+class IntervalForm(ReasonForm):
+    """By how much many items are shifted."""
+
+    UNITS = (
+        ("minutes", _("minutes")),
+        ("hours", _("hours")),
+        ("days", _("days")),
+        ("weeks", _("weeks")),
+    )
+
+    number = forms.IntegerField(
+        label=_("Later by"),
+        min_value=-100_000,
+        max_value=100_000,
+        help_text=_("A number below zero makes it earlier."),
+        initial=1,
+    )
+    unit = forms.ChoiceField(label=_("of"), choices=UNITS, initial="days")
+    field_order = ("number", "unit", "reason")
+
+    def clean_number(self) -> int:
+        """Refuse a shift that changes nothing."""
+        number: int = self.cleaned_data["number"]
+        if number == 0:
+            raise ValidationError(_now("That changes nothing."))
+        return number
+
+    def shifted(self, at: datetime) -> datetime:
+        """
+        Return another time that far away.
+
+        Days and weeks are those of the clock on the wall: what goes live at nine goes live at nine,
+        also across the night in which the clocks change. Of a time that comes twice the first is
+        meant; one that is skipped moves on with the clocks.
+
+        :raises OverflowError: it leaves the calendar.
+        """
+        number, unit = self.cleaned_data["number"], self.cleaned_data["unit"]
+        length = timedelta(**{unit: number})
+        if unit in ("minutes", "hours"):
+            return at + length
+        zone = timezone.get_current_timezone()
+        local = at.astimezone(zone)
+        moved = (local.replace(tzinfo=None, fold=0) + length).replace(tzinfo=zone, fold=local.fold)
+        return moved.astimezone(UTC)

@@ -1,28 +1,49 @@
 """The admin of every type of content."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
 
-from scheduling import operations
+from armo.theme import ModelAdmin
+from scheduling.admin import bulk
 from scheduling.admin.buttons import ACTIONS, Action
-from scheduling.admin.columns import Text, badge, change_url, time_column, verbose_name
-from scheduling.admin.doing import carry_out, on_each
-from scheduling.models import Job, JobEvent, Schedulable
-from scheduling.permissions import has_right
+from scheduling.admin.columns import badge, change_url, due_in, shown_time, time_column
+from scheduling.admin.conflicts import SeenForm
+from scheduling.admin.doing import carry_out
+from scheduling.admin.filters import DueFilter, StatusFilter
+from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
+from scheduling.admin.panel import action_url_name, panel, when
+from scheduling.models import ClockNow, Schedulable, Status
+from scheduling.permissions import has_right, may_change, sees_all, visible_to
 
-EVENTS_SHOWN = 20
+# A page of a list has fewer.
+MOST_WATCHED = 200
+# How often a page asks how its items are by now, in seconds; sooner when one of them is due.
+WATCH_SECONDS = 15.0
+SOONEST_SECONDS = 0.25
+
+
+class ItemList(ChangeList):
+    """A list that reads no long texts."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        """Return the rows, without what no column shows."""
+        rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
 
 
 class SchedulableAdmin(ModelAdmin):
@@ -33,24 +54,69 @@ class SchedulableAdmin(ModelAdmin):
     address of its own and calls one operation.
     """
 
+    form = SeenForm
     change_form_template = "scheduling/item_change_form.html"
+    list_before_template = "scheduling/item_list_head.html"
     list_display: Any = (
         "__str__",
         "status_badge",
-        time_column(Schedulable, "publish_at"),
+        "goes_live",
         time_column(Schedulable, "unpublish_at"),
         time_column(Schedulable, "published_at"),
     )
-    list_filter: ClassVar[Any] = ("status",)
+    list_filter: ClassVar[Any] = (StatusFilter, DueFilter)
+    list_filter_submit = True
     list_per_page = 50
+    # What a list does not read: long texts.
+    list_defer: ClassVar[tuple[str, ...]] = ()
     # Counting all rows only to say "of 100,000" would cost a second scan.
     show_full_result_count = False
-    actions: Any = ("publish_selected", "cancel_selected", "unpublish_selected")
+    date_hierarchy = "publish_at"
+    ordering = ("-pk",)
+    warn_unsaved_form = True
+    # The address at which the form has its text shown as readers would see it, if it has any.
+    preview_text: Any = None
+    actions: Any = (
+        "schedule_selected",
+        "shift_selected",
+        "cancel_selected",
+        "publish_selected",
+        "unpublish_selected",
+        "rerun_selected",
+    )
+
+    # Columns
 
     @admin.display(description=_("status"), ordering="status")
     def status_badge(self, item: Schedulable) -> str:
         """Show the status."""
         return badge(item.status, item.get_status_display())
+
+    @admin.display(description=_("goes live at"), ordering="publish_at")
+    def goes_live(self, item: Schedulable) -> str:
+        """Show when it goes live, and in how long."""
+        at = "-" if item.publish_at is None else shown_time(item.publish_at)
+        now = item.asked_at  # type: ignore[attr-defined]  # by get_queryset
+        return format_html("{}{}", at, due_in(item, now))
+
+    # Rights: Django asks with an item, and without one for the type as a whole.
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return what the person may see, with the database's clock."""
+        items: QuerySet[Any] = super().get_queryset(request)
+        with_clock: QuerySet[Any] = visible_to(request.user, items).annotate(asked_at=ClockNow())
+        return with_clock
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the person may change what an item says."""
+        if obj is None:
+            return super().has_change_permission(request)
+        return may_change(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the person may delete it: what he may not change he may not delete."""
+        may = super().has_delete_permission(request, obj)
+        return may and (obj is None or may_change(request.user, obj))
 
     def has_schedule_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may say when."""
@@ -60,30 +126,87 @@ class SchedulableAdmin(ModelAdmin):
         """Return whether the person may publish and take down at once."""
         return has_right(request.user, "publish", self.model)
 
-    # The buttons
+    def has_rerun_permission(self, request: HttpRequest) -> bool:
+        """Return whether the person may run failed jobs of this type again."""
+        return bulk.may_rerun(request.user, self.model)
 
-    def get_urls(self) -> list[URLPattern]:
-        """Give each button its address, before the admin's own, which would match them too."""
-        urls = [
-            path(
-                f"<int:pk>/{action.name}/",
-                self.admin_site.admin_view(require_POST(self._act)),
-                {"action": action},
-                name=self._url_name(action).removeprefix("admin:"),
+    # Whose an item is
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out whose it is for those who see only what is theirs."""
+        return self._without_owner(request, super().get_exclude(request, obj) or ())
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave it out of the page too."""
+        return [
+            (
+                name,
+                {**options, "fields": self._without_owner(request, options["fields"], keep=True)},
             )
-            for action in ACTIONS
+            for name, options in super().get_fieldsets(request, obj)
         ]
-        return urls + super().get_urls()
 
-    def _act(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
-        if not has_right(request.user, action.right, self.model):
-            raise PermissionDenied
-        item = self.get_object(request, str(pk))
-        if item is None:
-            raise Http404
-        form = action.form(request.POST, initial=action.form.times_of(item))
-        carry_out(request, form, partial(action.operation, item=item), action.done)
-        return redirect(change_url(self.model, pk))
+    def _without_owner(self, request: HttpRequest, names: Any, *, keep: bool = False) -> list[Any]:
+        owner = self.model.OWNER
+        if owner is None or sees_all(request.user, self.model):
+            return list(names)
+        kept = [name for name in names if name != owner]
+        return kept if keep else [*kept, owner]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Have a new item be its writer's own, unless its form says whose it is."""
+        owner = self.model.OWNER
+        if not change and owner is not None and getattr(obj, f"{owner}_id") is None:
+            setattr(obj, owner, request.user)
+        super().save_model(request, obj, form, change)
+
+    # The list
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that reads no long texts."""
+        return ItemList
+
+    @admin.action(permissions=["schedule"], description=_("Schedule at a time"))
+    def schedule_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
+        """Schedule the selected items for one moment."""
+        return bulk.ask(self, request, items, bulk.SCHEDULE, order="publish_at")
+
+    @admin.action(permissions=["schedule"], description=_("Shift by an interval"))
+    def shift_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
+        """Move each of the selected items by the same interval."""
+        return bulk.ask(self, request, items, bulk.SHIFT, order="publish_at")
+
+    @admin.action(permissions=["schedule"], description=_("Cancel the schedule"))
+    def cancel_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
+        """Cancel the schedule of each selected item."""
+        return bulk.ask(self, request, items, bulk.CANCEL, order="publish_at")
+
+    @admin.action(permissions=["publish"], description=_("Publish now"))
+    def publish_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
+        """Publish each selected item."""
+        return bulk.ask(self, request, items, bulk.PUBLISH, order="publish_at")
+
+    @admin.action(permissions=["publish"], description=_("Take down now"))
+    def unpublish_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
+        """Take each selected item down."""
+        return bulk.ask(self, request, items, bulk.UNPUBLISH, order="publish_at")
+
+    @admin.action(permissions=["rerun"], description=_("Run again"))
+    def rerun_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
+        """Run the failed job of each selected item again."""
+        return bulk.ask(self, request, items, bulk.RERUN, order="publish_at")
+
+    # The page of an item
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Return the item; locked, where it is about to be saved."""
+        if request.method == "POST" and transaction.get_connection().in_atomic_block:
+            # Or whoever saves between this reading and our writing would be overwritten unseen.
+            opts = self.model._meta
+            self.model._base_manager.filter(pk__in=_whole(object_id)).select_for_update(
+                of=("self",)
+            ).values_list(opts.pk.name).first()
+        return super().get_object(request, object_id, from_field)
 
     def render_change_form(
         self,
@@ -96,71 +219,148 @@ class SchedulableAdmin(ModelAdmin):
     ) -> HttpResponse:
         """Add the panel to the page of an item that exists."""
         if obj is not None:
-            context["publishing"] = self._panel(request, obj)
+            context["publishing"] = panel(request, obj)
+            context["panel_url"] = reverse(action_url_name(obj, "panel"), args=[obj.pk])
+        context["when_url"] = reverse(self._url("when"))
+        if self.preview_text is not None:
+            context["preview_url"] = reverse(self._url("preview_text"))
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def _panel(self, request: HttpRequest, item: Schedulable) -> dict[str, Any]:
-        jobs = Job.objects.of(item)
-        return {
-            "badge": self.status_badge(item),
-            "times": [
-                (verbose_name(self.model, name), getattr(item, name))
-                for name in ("publish_at", "unpublish_at", "published_at")
-            ],
-            "problems": item.publish_problems(),
-            "buttons": [
-                {
-                    "action": action,
-                    "form": action.form(
-                        initial=action.form.times_of(item), auto_id=f"{action.name}_%s"
-                    ),
-                    "url": reverse(self._url_name(action), args=[item.pk]),
-                }
-                for action in ACTIONS
-                if has_right(request.user, action.right, self.model) and action.is_offered(item)
-            ],
-            "open_jobs": jobs.open().select_related("scheduled_by").order_by("run_at", "pk"),
-            "events": history(JobEvent.objects.filter(job__in=jobs))[:EVENTS_SHOWN],
-            "may_see_jobs": has_right(request.user, "view", Job),
-        }
+    def get_urls(self) -> list[URLPattern]:
+        """Give each button its address, before the admin's own, which would match them too."""
 
-    def _url_name(self, action: Action) -> str:
-        return f"admin:{self.opts.app_label}_{self.opts.model_name}_{action.name}"
+        def entry(route: str, view: Any, name: str, **kwargs: Any) -> URLPattern:
+            url_name = self._url(name).removeprefix("admin:")
+            pattern: URLPattern = path(
+                route, self.admin_site.admin_view(view), kwargs, name=url_name
+            )
+            return pattern
 
-    # The list's actions
+        urls = [
+            entry(f"<int:pk>/{action.name}/", require_POST(self._act), action.name, action=action)
+            for action in ACTIONS
+        ]
+        urls += [
+            entry("<int:pk>/panel/", require_GET(never_cache(self._panel)), "panel"),
+            entry("live/", require_GET(never_cache(self._live)), "live"),
+            entry("when/", require_GET(never_cache(self._when)), "when"),
+        ]
+        if self.preview_text is not None:
+            urls.append(entry("preview-text/", require_POST(self._preview_text), "preview_text"))
+        return urls + super().get_urls()
 
-    @admin.action(permissions=["publish"], description=_("Publish now"))
-    def publish_selected(self, request: HttpRequest, items: QuerySet[Schedulable]) -> None:
-        """Publish each selected item."""
-        self._act_on_each(request, items, operations.publish_now, _("Publish now"))
+    def _url(self, name: str) -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
 
-    @admin.action(permissions=["schedule"], description=_("Cancel the schedule"))
-    def cancel_selected(self, request: HttpRequest, items: QuerySet[Schedulable]) -> None:
-        """Cancel the schedule of each selected item."""
-        self._act_on_each(request, items, operations.unschedule, _("Cancel the schedule"))
+    def _find(self, request: HttpRequest, pk: int) -> Any:
+        item = self.get_object(request, str(pk))
+        if item is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, item):
+            raise PermissionDenied
+        return item
 
-    @admin.action(permissions=["publish"], description=_("Take down now"))
-    def unpublish_selected(self, request: HttpRequest, items: QuerySet[Schedulable]) -> None:
-        """Take each selected item down."""
-        self._act_on_each(request, items, operations.unpublish_now, _("Take down now"))
+    def _act(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
+        if not has_right(request.user, action.right, self.model):
+            raise PermissionDenied
+        item = self._find(request, pk)
+        times = action.form.times_of(item)
+        form = action.form(request.POST, initial=times, auto_id=f"{action.name}_%s")
+        if carry_out(request, form, action, partial(action.operation, item=item)):
+            return redirect(change_url(self.model, pk))
+        return ask_again(self, request, form, action, item, back=change_url(self.model, pk))
 
-    def _act_on_each(
-        self,
-        request: HttpRequest,
-        items: QuerySet[Schedulable],
-        operation: Callable[..., Job],
-        label: Text,
-    ) -> None:
-        def act(item: Schedulable) -> None:
-            operation(item=item, by=request.user)
+    def _panel(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the panel alone, for a page that keeps it up to date."""
+        item = self._find(request, pk)
+        context = {"publishing": panel(request, item), "when_url": reverse(self._url("when"))}
+        return TemplateResponse(request, "scheduling/publishing.html", context)
 
-        def count(done: int) -> str:
-            text = ngettext("%(count)d item done.", "%(count)d items done.", done)
-            return text % {"count": done}
+    def _live(self, request: HttpRequest) -> JsonResponse:
+        """Say how some items are by now, and in how many seconds to ask again."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        ids = _whole(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
+        items = self.get_queryset(request).filter(pk__in=ids).defer(*self.list_defer)
+        rows = list(items)
+        return JsonResponse(
+            {
+                "items": {
+                    item.pk: {
+                        "version": item.version,
+                        "status": item.status,
+                        "badge": self.status_badge(item),
+                        "due": due_in(item, item.asked_at),
+                    }
+                    for item in rows
+                },
+                "again": seconds_until_news(rows),
+            }
+        )
 
-        on_each(request, items, act, label, title=str, count=count)
+    def _when(self, request: HttpRequest) -> HttpResponse:
+        """Say what a local time means, while a person still chooses it."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        field = LocalTimeField(required=False)
+        typed = LocalTimeInput().value_from_datadict(request.GET, {}, "at")
+        name = request.GET.get("name", "at")
+        context: dict[str, Any] = {"name": name, "choices": choices(typed)}
+        try:
+            at = field.clean(typed)
+        except ValidationError as error:
+            context["problems"] = error.messages
+        else:
+            context |= when(at) if at is not None else {}
+        return TemplateResponse(request, "scheduling/when.html", context)
+
+    def _preview_text(self, request: HttpRequest) -> HttpResponse:
+        """Show what is in the form as readers would see it; nothing is saved."""
+        may = self.has_add_permission(request) or self.has_change_permission(request)
+        if not may:
+            raise PermissionDenied
+        response: HttpResponse = self.preview_text(request)
+        return response
 
 
-def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
-    """Return events with what their table shows, the newest first."""
-    return events.select_related("job", "by").order_by("-at", "-pk")
+def ask_again(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    form: Any,
+    action: Action,
+    row: Any,
+    *,
+    back: str,
+) -> HttpResponse:
+    """Show a button's form on a page of its own, with what was wrong; nothing typed is lost."""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": action.label,
+        "subtitle": str(row),
+        "opts": model_admin.opts,
+        "form": form,
+        "action": action,
+        "row": row,
+        "back": back,
+    }
+    return TemplateResponse(request, "scheduling/ask_again.html", context, status=422)
+
+
+def seconds_until_news(items: Iterable[Any]) -> float:
+    """Return in how many seconds something may have happened to one of the items."""
+    waits = [WATCH_SECONDS]
+    for item in items:
+        if item.status == Status.SCHEDULED and item.publish_at is not None:
+            left = (item.publish_at - item.asked_at).total_seconds()
+            # A moment after it; what is late already is looked at often.
+            waits.append(left + 0.1 if left > 0 else 1.0)
+        elif item.is_published and item.unpublish_at is not None:
+            left = (item.unpublish_at - item.asked_at).total_seconds()
+            waits.append(left + 0.1 if left > 0 else 1.0)
+    return max(min(waits), SOONEST_SECONDS)
+
+
+def _whole(*texts: str) -> list[int]:
+    """Return the whole numbers among some texts that a database can hold."""
+    numbers = [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19]
+    return numbers

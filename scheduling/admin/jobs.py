@@ -6,23 +6,37 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
+from django_q.models import OrmQ
 
-from scheduling import operations
+from armo.theme import ModelAdmin
+from scheduling.admin import bulk
 from scheduling.admin.buttons import JOB_ACTIONS, Action
-from scheduling.admin.columns import badge, change_url, time_column
-from scheduling.admin.doing import carry_out, on_each
-from scheduling.admin.items import history
-from scheduling.models import Job
-from scheduling.permissions import NotAllowed, has_right_to, has_right_to_some_jobs
+from scheduling.admin.columns import (
+    badge,
+    change_url,
+    distance,
+    duration,
+    shown_time,
+    time_column,
+)
+from scheduling.admin.doing import carry_out
+from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
+from scheduling.admin.items import ask_again
+from scheduling.admin.panel import history
+from scheduling.models import ClockNow, Job, JobEvent
+from scheduling.permissions import has_right_to, has_right_to_some_jobs, visible_jobs
+
+# Of an error, in a list.
+LONGEST_ERROR = 200
 
 
 @admin.register(Job)
@@ -35,16 +49,19 @@ class JobAdmin(ModelAdmin):
         "state_badge",
         "item_link",
         time_column(Job, "run_at"),
-        time_column(Job, "finished_at"),
-        "shown_lateness",
+        "lateness",
         "attempts",
+        "last_error",
     )
-    list_filter = ("state", "kind")
+    list_filter = (StateFilter, KindFilter, OverdueFilter)
+    list_filter_submit = True
+    list_before_template = "scheduling/job_list_head.html"
     list_per_page = 50
+    date_hierarchy = "run_at"
     show_full_result_count = False
     ordering = ("-pk",)
     search_fields = ("item_title", "=object_id")
-    actions = ("rerun_selected",)
+    actions = ("rerun_selected", "cancel_selected")
     fields = readonly_fields = (  # type: ignore[assignment]  # the stubs know names only
         "kind",
         "state_badge",
@@ -52,12 +69,25 @@ class JobAdmin(ModelAdmin):
         time_column(Job, "run_at"),
         time_column(Job, "next_attempt_at"),
         time_column(Job, "finished_at"),
-        "shown_lateness",
+        "lateness",
         "attempts",
+        "last_error",
+        "message",
         "reason",
-        "scheduled_by",
+        "by",
         time_column(Job, "created_at"),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return what the person may see, with the database's clock and the last error."""
+        jobs: QuerySet[Any] = super().get_queryset(request)
+        failures = JobEvent.objects.filter(
+            job=OuterRef("pk"), what__in=(JobEvent.What.ATTEMPT_FAILED, JobEvent.What.FAILED)
+        )
+        newest = Subquery(failures.order_by("-at", "-pk").values("reason")[:1])
+        seen: QuerySet[Any] = visible_jobs(request.user, jobs)
+        seen = seen.annotate(asked_at=ClockNow(), error=newest)
+        return seen
 
     @admin.display(description=_("state"), ordering="state")
     def state_badge(self, job: Job) -> str:
@@ -73,10 +103,44 @@ class JobAdmin(ModelAdmin):
             return title
         return format_html('<a href="{}">{}</a>', change_url(model, job.object_id), title)
 
-    @admin.display(description=_("late by (ms)"))
-    def shown_lateness(self, job: Job) -> str:
-        """Show how late it was done."""
-        return "-" if job.lateness_ms is None else f"{job.lateness_ms:.0f}"
+    @admin.display(description=_("late by"))
+    def lateness(self, job: Job) -> str:
+        """Show how late it was done; of an open one, how late it is, or in how long it is due."""
+        now = job.asked_at  # type: ignore[attr-defined]  # by get_queryset
+        if job.lateness_ms is not None:
+            return _now("%(number)s ms") % {"number": f"{job.lateness_ms:,.0f}"}
+        if not job.is_open:
+            return "-"
+        if job.run_at > now:
+            return format_html('<span class="armo-quiet">{}</span>', distance(job.run_at, now))
+        return format_html('<span class="armo-late">{}</span>', duration(now - job.run_at))
+
+    @admin.display(description=_("last error"))
+    def last_error(self, job: Job) -> str:
+        """Show why the last attempt that failed did."""
+        reason: str = job.error or ""  # type: ignore[attr-defined]  # by get_queryset
+        return Truncator(_now(reason)).chars(LONGEST_ERROR) if reason else "-"
+
+    @admin.display(description=_("message in the queue"))
+    def message(self, job: Job) -> str:
+        """Show how the message that wakes a worker is."""
+        if not job.is_open:
+            return "-"
+        message = OrmQ.objects.filter(pk=job.message_id).first()
+        if message is None:
+            return _now("None: the next sweep puts one in.")
+        facts = {"number": message.pk, "lane": message.key, "time": shown_time(message.lock)}
+        if message.lock > job.asked_at and message.lock > job.next_attempt_at:  # type: ignore[attr-defined]
+            return format_html(
+                _now("{number}, lane {lane}: in a worker's hands; handed out again at {time}."),
+                **facts,
+            )
+        return format_html(_now("{number}, lane {lane}: wakes a worker at {time}."), **facts)
+
+    @admin.display(description=_("scheduled by"))
+    def by(self, job: Job) -> str:
+        """Show who has scheduled it."""
+        return str(job.scheduled_by) if job.scheduled_by else _now("the publisher")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: jobs come from operations."""
@@ -94,24 +158,19 @@ class JobAdmin(ModelAdmin):
         """Return whether the person may rerun jobs of any type."""
         return has_right_to_some_jobs(request.user, "rerun")
 
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Return whether the person may cancel jobs of any type."""
+        return has_right_to_some_jobs(request.user, "schedule")
+
     @admin.action(permissions=["rerun"], description=_("Run again"))
-    def rerun_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
-        """Rerun each selected job."""
+    def rerun_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> Any:
+        """Run each of the selected jobs again, or all that match."""
+        return bulk.ask(self, request, jobs, bulk.RERUN_JOBS, order="run_at")
 
-        def rerun(job: Job) -> None:
-            if not has_right_to(request.user, "rerun", job):
-                raise NotAllowed
-            assert request.user.is_authenticated  # the admin lets nobody else in
-            operations.rerun(job=job, by=request.user)
-
-        def title(job: Job) -> str:
-            return job.item_title or str(job)
-
-        def count(done: int) -> str:
-            text = ngettext("%(count)d job runs again.", "%(count)d jobs run again.", done)
-            return text % {"count": done}
-
-        on_each(request, jobs, rerun, _("Run again"), title=title, count=count)
+    @admin.action(permissions=["cancel"], description=_("Cancel the job"))
+    def cancel_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> Any:
+        """Cancel each of the selected jobs."""
+        return bulk.ask(self, request, jobs, bulk.CANCEL_JOBS, order="run_at")
 
     def get_urls(self) -> list[URLPattern]:
         """Give each button its address, before the admin's own, which would match them too."""
@@ -133,9 +192,11 @@ class JobAdmin(ModelAdmin):
             raise Http404
         if not has_right_to(request.user, action.right, job):
             raise PermissionDenied
-        form = action.form(request.POST)
-        carry_out(request, form, partial(action.operation, job=job), action.done)
-        return redirect(change_url(Job, pk))
+        form = action.form(request.POST, auto_id=f"{action.name}_%s")
+        back = change_url(Job, pk)
+        if carry_out(request, form, action, partial(action.operation, job=job)):
+            return redirect(back)
+        return ask_again(self, request, form, action, job, back=back)
 
     def render_change_form(
         self,

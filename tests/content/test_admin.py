@@ -1,7 +1,9 @@
 """The admin: the pages of items and jobs, and the buttons that call operations."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from pytest_django import Settings
 
 from content.models import Notice, Story
 from scheduling import operations
-from scheduling.admin import ACTIONS, JOB_ACTIONS
+from scheduling.admin import ACTIONS, JOB_ACTIONS, bulk
+from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import failed_end, failed_publish
@@ -73,6 +76,21 @@ def submit(client: Client, page: str, name: str) -> Any:
     assert form
     hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', form[2])
     return client.post(form[1], dict(hidden))
+
+
+def confirm(
+    client: Client, model: type[Schedulable] | type[Job], action: str, *pks: int, **data: Any
+) -> Any:
+    """Do something to many rows, past the page that says what would happen."""
+    asked = {"action": action, "select_across": "1", "_selected_action": "0"}
+    rows = {"rows": str(list(pks)), "confirmed": "1"}
+    return client.post(list_of(model), asked | rows | data)
+
+
+def foreseen(client: Client, model: Any, action: str, *pks: int, **data: Any) -> str:
+    """Return the page that says what would happen to some rows."""
+    chosen = {"action": action, "_selected_action": [str(pk) for pk in pks], **data}
+    return str(client.post(list_of(model), chosen).content.decode())
 
 
 def told(response: Any) -> list[str]:
@@ -147,8 +165,8 @@ class TestItemPage:
 
         html = editor.get(page_of(story)).content.decode()
 
-        assert "2100-10-31 10:00:00 KST" in html
-        assert "2100-10-31 01:00:00 UTC" in html
+        assert "2100-10-31 10:00:00</span> Asia/Seoul" in html
+        assert "2100-10-31 01:00:00</span> UTC" in html
 
     def test_keeps_every_form_outside_the_others(self, editor: Client) -> None:
         story = StoryFactory(scheduled=True)
@@ -310,25 +328,56 @@ class TestButtons:
 
         response = press(editor, story, name, **data)
 
-        assert response.status_code == 302
-        assert [message.level_tag for message in get_messages(response.wsgi_request)] == ["error"]
+        assert response.status_code == 422
+        assert 'role="alert"' in response.content.decode()
         assert Story.objects.values("status", "publish_at", "unpublish_at").get() == before
 
-    @pytest.mark.parametrize(
-        ("run_at", "word"), [("2100-03-14T02:30", "skip"), ("2100-11-07T01:30", "twice")]
-    )
-    def test_refuse_a_time_that_the_clocks_skip_or_repeat(
-        self, editor: Client, settings: Settings, run_at: str, word: str
+    def test_keep_what_was_typed_when_they_refuse(self, editor: Client) -> None:
+        story = StoryFactory()
+
+        response = press(editor, story, "schedule", run_at="2001-01-01T00:00", reason="축제 때문에")
+
+        page = response.content.decode()
+        assert "That time has already passed." in page
+        assert 'value="2001-01-01T00:00"' in page
+        assert 'value="축제 때문에"' in page
+
+    def test_refuse_a_time_that_the_clocks_skip(self, editor: Client, settings: Settings) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        story = StoryFactory()
+
+        response = press(editor, story, "schedule", run_at="2100-03-14T02:30")
+
+        page = response.content.decode()
+        assert "The clocks skip 2100-03-14 02:30 that night. The same moment is 03:30." in page
+        assert not Job.objects.exists()
+
+    def test_ask_which_is_meant_of_a_time_that_the_clocks_show_twice(
+        self, editor: Client, settings: Settings
     ) -> None:
         settings.TIME_ZONE = "America/New_York"
         story = StoryFactory()
 
-        response = press(editor, story, "schedule", run_at=run_at)
+        response = press(editor, story, "schedule", run_at="2100-11-07T01:30")
 
-        [message] = told(response)
-        assert word in message
-        assert run_at.replace("T", " ") in message
+        page = response.content.decode()
+        assert "The clocks show 2100-11-07 01:30 twice that night." in page
+        assert re.search(r'name="run_at_which" value="0">\s*the first \(UTC-04:00\)', page)
+        assert re.search(r'name="run_at_which" value="1">\s*the second \(UTC-05:00\)', page)
         assert not Job.objects.exists()
+
+    @pytest.mark.parametrize(("which", "hour"), [("0", 5), ("1", 6)])
+    def test_take_the_one_that_is_meant(
+        self, editor: Client, settings: Settings, which: str, hour: int
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        story = StoryFactory()
+
+        press(editor, story, "schedule", run_at="2100-11-07T01:30", run_at_which=which)
+
+        assert Job.objects.get().run_at == datetime(2100, 11, 7, hour, 30, tzinfo=UTC)
+        page = editor.get(page_of(story)).content.decode()
+        assert f'name="run_at_which" value="{which}" checked' in page
 
     @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
     def test_are_closed_to_authors(self, author: Client, action: Any) -> None:
@@ -414,59 +463,399 @@ class TestList:
 
         assert len(many) == len(one)
 
-    def test_publishes_what_is_selected_and_tells_each_refusal(self, editor: Client) -> None:
+    def test_says_what_would_happen_and_what_not_before_it_does_anything(
+        self, editor: Client
+    ) -> None:
         good, live, blank = (
             StoryFactory(title="좋은 글"),
             StoryFactory(title="이미 나간 글", published=True),
             StoryFactory(title="빈 글", body=""),
         )
-        chosen = [good.pk, live.pk, blank.pk]
 
-        response = editor.post(
-            list_of(Story), {"action": "publish_selected", "_selected_action": chosen}
+        page = foreseen(editor, Story, "publish_selected", good.pk, live.pk, blank.pk)
+
+        assert "Refused: 2" in page
+        assert "Will be done: 1" in page
+        assert "It is published and cannot become published." in page
+        assert "Its body is empty." in page
+        assert not Story.objects.exclude(pk=live.pk).published().exists()
+
+    def test_publishes_what_was_confirmed_and_tells_each_refusal(self, editor: Client) -> None:
+        good, live, blank = (
+            StoryFactory(title="좋은 글"),
+            StoryFactory(title="이미 나간 글", published=True),
+            StoryFactory(title="빈 글", body=""),
         )
+
+        response = confirm(editor, Story, "publish_selected", good.pk, live.pk, blank.pk)
 
         good.refresh_from_db()
         assert good.is_published
         messages = told(response)
-        assert messages[0] == "Publish now: 1 item done."
+        assert messages[0] == "Publish now: 1 done."
         assert any("“이미 나간 글”" in text and "cannot become" in text for text in messages[1:])
         assert any("“빈 글”" in text and "body is empty" in text for text in messages[1:])
 
-    def test_cancels_and_takes_down_what_is_selected(self, editor: Client) -> None:
+    def test_cancels_and_takes_down_what_was_confirmed(self, editor: Client) -> None:
         waiting, live = StoryFactory(scheduled=True), StoryFactory(published=True)
         for action, story in (("cancel_selected", waiting), ("unpublish_selected", live)):
-            editor.post(list_of(Story), {"action": action, "_selected_action": [story.pk]})
+            confirm(editor, Story, action, story.pk, reason="비가 와서")
 
         waiting.refresh_from_db()
         live.refresh_from_db()
 
         assert (waiting.status, live.status) == (Status.DRAFT, Status.UNPUBLISHED)
+        assert set(JobEvent.objects.filter(by__isnull=False).values_list("reason", flat=True)) == {
+            "비가 와서"
+        }
+
+    def test_schedules_all_at_one_time(self, editor: Client, settings: Settings) -> None:
+        settings.TIME_ZONE = "Asia/Seoul"
+        drafts, live = StoryFactory.create_batch(3), StoryFactory(published=True)
+        pks = [story.pk for story in (*drafts, live)]
+
+        page = foreseen(editor, Story, "schedule_selected", *pks)
+        checked = foreseen(
+            editor, Story, "schedule_selected", *pks, rows=str(pks), run_at=SOON_ENOUGH
+        )
+        confirm(editor, Story, "schedule_selected", *pks, run_at=SOON_ENOUGH)
+
+        assert "Selected: 4" in page
+        assert "Will be done: 3" in checked
+        assert "Refused: 1" in checked
+        runs = Job.objects.open().values_list("run_at", flat=True)
+        assert list(runs) == [datetime(2100, 3, 1, 0, 30, tzinfo=UTC)] * 3
+
+    def test_refuses_to_schedule_all_in_the_past(self, editor: Client) -> None:
+        story = StoryFactory()
+
+        response = confirm(editor, Story, "schedule_selected", story.pk, run_at="2001-01-01T00:00")
+
+        assert told(response) == [f"Schedule at a time: “{story}”: That time has already passed."]
+
+    def test_shifts_by_days_of_the_wall_clock_and_hours_of_time(
+        self, editor: Client, settings: Settings
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        # Nine in the morning, the day before the clocks are set forward.
+        at = datetime(2100, 3, 13, 14, 0, 0, 123456, tzinfo=UTC)
+        story, draft = StoryFactory(scheduled=True, publish_at=at), StoryFactory(title="초안")
+
+        answer = confirm(
+            editor, Story, "shift_selected", story.pk, draft.pk, number="1", unit="days"
+        )
+        by_a_day = Job.objects.open().get().run_at
+        confirm(editor, Story, "shift_selected", story.pk, number="-24", unit="hours")
+        back_by_hours = Job.objects.open().get().run_at
+
+        assert by_a_day == datetime(2100, 3, 14, 13, 0, 0, 123456, tzinfo=UTC)
+        assert back_by_hours == datetime(2100, 3, 13, 13, 0, 0, 123456, tzinfo=UTC)
+        assert "Shift by an interval: “초안”: Only what is scheduled can be shifted." in told(
+            answer
+        )
+
+    @pytest.mark.parametrize("data", [{}, {"number": "0", "unit": "days"}, {"number": "x"}])
+    def test_asks_again_for_an_interval_that_is_none(
+        self, editor: Client, data: dict[str, str]
+    ) -> None:
+        story = StoryFactory(scheduled=True)
+
+        response = confirm(editor, Story, "shift_selected", story.pk, **data)
+
+        assert response.status_code == 422
+        assert Job.objects.get().run_at == FAR_OFF
+
+    def test_runs_failed_items_again(self, editor: Client, operator: Client) -> None:
+        job = failed_publish()
+        story = Story.objects.get()
+
+        confirm(editor, Story, "rerun_selected", story.pk)
+        refused = Job.objects.get().state
+        confirm(operator, Story, "rerun_selected", story.pk)
+
+        assert refused == State.FAILED
+        assert Job.objects.open().get() == job
 
     def test_names_a_few_of_many_refused(self, editor: Client) -> None:
         stories = StoryFactory.create_batch(7, published=True)
 
-        response = editor.post(
-            list_of(Story),
-            {"action": "publish_selected", "_selected_action": [story.pk for story in stories]},
-        )
+        response = confirm(editor, Story, "publish_selected", *[story.pk for story in stories])
 
         [message] = told(response)
         assert message.count("“") == 5
         assert "and 2 more" in message
 
+    def test_takes_all_that_match(self, editor: Client) -> None:
+        StoryFactory.create_batch(3)
+        StoryFactory(published=True)
+
+        page = editor.post(
+            f"{list_of(Story)}?status=draft",
+            {"action": "publish_selected", "select_across": "1", "_selected_action": ["0"]},
+        ).content.decode()
+
+        assert "Will be done: 3" in page
+        assert "Refused" not in page
+
+    def test_refuses_more_than_can_be_done_while_one_waits(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        StoryFactory.create_batch(3)
+        monkeypatch.setattr(bulk, "PUBLISH", replace(bulk.PUBLISH, most=2))
+
+        response = editor.post(
+            list_of(Story),
+            {"action": "publish_selected", "select_across": "1", "_selected_action": ["0"]},
+        )
+
+        assert told(response) == ["At most 2 at once: narrow the list by its filters."]
+
     @pytest.mark.parametrize(
-        "action", ["publish_selected", "cancel_selected", "unpublish_selected"]
+        "action",
+        [
+            "schedule_selected",
+            "shift_selected",
+            "publish_selected",
+            "cancel_selected",
+            "unpublish_selected",
+            "rerun_selected",
+        ],
     )
     def test_offers_an_author_no_action(self, author: Client, action: str) -> None:
         story = StoryFactory(scheduled=True)
 
         html = author.get(list_of(Story)).content.decode()
-        author.post(list_of(Story), {"action": action, "_selected_action": [story.pk]})
+        confirm(author, Story, action, story.pk, run_at=SOON_ENOUGH, number="1", unit="days")
 
         story.refresh_from_db()
         assert action not in html
         assert story.status == Status.SCHEDULED
+
+
+def typed(page: str) -> dict[str, Any]:
+    """Return what the form of an item's page would send, as the page has it."""
+    fields = dict(re.findall(r'<input[^>]*name="(\w+)"[^>]*value="([^"]*)"', page))
+    texts = re.findall(r'<textarea name="(\w+)"[^>]*>\n?([^<]*)</textarea>', page)
+    data = {name: unescape(value) for name, value in [*fields.items(), *texts]}
+    return {name: data[name] for name in ("_seen", "title", "slug", "summary", "body", "extra")}
+
+
+class TestTwoEditorsAtOnce:
+    @pytest.fixture
+    def other(self) -> Client:
+        user = UserFactory(username="bora", first_name="보라", last_name="김", is_superuser=True)
+        user.is_staff = True
+        user.save()
+        client = Client()
+        client.force_login(user)
+        return client
+
+    @pytest.fixture
+    def story(self) -> Story:
+        return StoryFactory(title="첫눈", body="눈이 온다.", summary="")
+
+    def save(self, client: Client, story: Story, seen: dict[str, Any], **changes: str) -> Any:
+        data = seen | {"keywords": "", "language": "en"} | changes
+        return client.post(page_of(story), data)
+
+    def page(self, client: Client, story: Story) -> dict[str, Any]:
+        return typed(client.get(page_of(story)).content.decode())
+
+    def test_who_changed_the_same_text_both_have_it_kept(
+        self, editor: Client, other: Client, story: Story
+    ) -> None:
+        mine, theirs = self.page(editor, story), self.page(other, story)
+        self.save(other, story, theirs, body="눈이 많이 온다.")
+
+        response = self.save(editor, story, mine, body="눈이 그쳤다.")
+
+        page = response.content.decode()
+        story.refresh_from_db()
+        assert story.body == "눈이 많이 온다."
+        assert "보라 김" in page
+        assert "눈이 그쳤다." in page
+        assert "눈이 많이 온다." in page
+
+    def test_saves_what_was_seen_the_second_time(
+        self, editor: Client, other: Client, story: Story
+    ) -> None:
+        mine, theirs = self.page(editor, story), self.page(other, story)
+        self.save(other, story, theirs, body="눈이 많이 온다.")
+        told = self.save(editor, story, mine, body="눈이 그쳤다.")
+
+        response = self.save(editor, story, typed(told.content.decode()))
+
+        story.refresh_from_db()
+        assert response.status_code == 302
+        assert story.body == "눈이 그쳤다."
+
+    def test_keeps_what_the_other_wrote_in_another_field(
+        self, editor: Client, other: Client, story: Story
+    ) -> None:
+        mine, theirs = self.page(editor, story), self.page(other, story)
+        self.save(other, story, theirs, title="첫눈이 왔다")
+
+        told = self.save(editor, story, mine, body="눈이 그쳤다.")
+        before = Story.objects.get()
+        self.save(editor, story, typed(told.content.decode()))
+
+        after = Story.objects.get()
+        assert (before.title, before.body) == ("첫눈이 왔다", "눈이 온다.")
+        assert (after.title, after.body) == ("첫눈이 왔다", "눈이 그쳤다.")
+
+    def test_who_wrote_the_same_are_not_bothered(
+        self, editor: Client, other: Client, story: Story
+    ) -> None:
+        mine, theirs = self.page(editor, story), self.page(other, story)
+        self.save(other, story, theirs, title="첫눈이 왔다")
+
+        response = self.save(editor, story, mine, title="첫눈이 왔다")
+
+        assert response.status_code == 302
+
+    def test_is_no_conflict_with_a_publish(self, editor: Client, story: Story) -> None:
+        mine = self.page(editor, story)
+        operations.publish_now(item=story, by=None)
+
+        response = self.save(editor, story, mine, body="눈이 그쳤다.")
+
+        story.refresh_from_db()
+        assert response.status_code == 302
+        assert (story.body, story.status) == ("눈이 그쳤다.", Status.PUBLISHED)
+
+    def test_is_seen_also_when_something_else_was_wrong_first(
+        self, editor: Client, other: Client, story: Story
+    ) -> None:
+        mine, theirs = self.page(editor, story), self.page(other, story)
+        wrong = self.save(editor, story, mine, slug="not a slug", body="눈이 그쳤다.")
+        self.save(other, story, theirs, body="눈이 많이 온다.")
+
+        again = typed(wrong.content.decode()) | {"slug": mine["slug"]}
+        response = self.save(editor, story, again)
+
+        story.refresh_from_db()
+        assert response.status_code == 200
+        assert story.body == "눈이 많이 온다."
+
+    def test_by_a_program_is_seen_too(self, editor: Client, story: Story) -> None:
+        mine = self.page(editor, story)
+        story.body = "눈이 많이 온다."
+        story.save()
+
+        page = self.save(editor, story, mine, body="눈이 그쳤다.").content.decode()
+
+        assert "somebody else" in page
+        assert "눈이 많이 온다." in page
+
+
+class TestAPageThatStaysOpen:
+    def live(self, client: Client, *pks: int) -> Any:
+        url = reverse("admin:content_story_live")
+        return client.get(url, {"ids": ",".join(map(str, pks))}).json()
+
+    def test_hears_that_an_item_went_live(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+        before = self.live(editor, story.pk)["items"][str(story.pk)]
+        operations.publish_now(item=story, by=None)
+
+        after = self.live(editor, story.pk)["items"][str(story.pk)]
+
+        assert (before["status"], after["status"]) == ("scheduled", "published")
+        assert "armo-published" in after["badge"]
+        assert after["version"] > before["version"]
+
+    def test_asks_again_just_after_the_next_moment(self, editor: Client) -> None:
+        soon = StoryFactory(scheduled=True, publish_at=database_now() + timedelta(seconds=5))
+
+        assert 0 < self.live(editor, soon.pk)["again"] < 5.2
+        assert self.live(editor)["again"] == 15
+
+    def test_hears_nothing_of_what_one_may_not_see(self, author: Client) -> None:
+        story = StoryFactory(title="남의 초안")
+
+        assert self.live(author, story.pk)["items"] == {}
+
+    def test_survives_numbers_that_are_none(self, editor: Client) -> None:
+        url = reverse("admin:content_story_live")
+
+        assert editor.get(url, {"ids": "x,,-1,²," + "9" * 40}).json()["items"] == {}
+
+    def test_shows_its_panel_anew(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+
+        html = editor.get(reverse("admin:content_story_panel", args=[story.pk])).content.decode()
+
+        assert html.lstrip().startswith("<aside")
+        assert "armo-scheduled" in html
+
+    def test_says_what_a_time_means(self, editor: Client, settings: Settings) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        StoryFactory(scheduled=True, publish_at=datetime(2100, 7, 1, 13, 30, 20, tzinfo=UTC))
+        url = reverse("admin:content_story_when")
+
+        page = editor.get(url, {"name": "run_at", "at": "2100-07-01T09:30"}).content.decode()
+
+        assert "2100-07-01 13:30:00</span> UTC" in page
+        assert "1 other item goes live in that minute." in page
+
+    @pytest.mark.parametrize(
+        ("at", "said"),
+        [
+            ("2100-03-14T02:30", "The clocks skip"),
+            ("2100-11-07T01:30", 'name="run_at_which"'),
+            ("2001-01-01T00:00", "that has passed"),
+            ("rubbish", "Enter a valid date/time."),
+            ("", ""),
+        ],
+    )
+    def test_says_what_is_wrong_with_a_time(
+        self, editor: Client, settings: Settings, at: str, said: str
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+
+        answer = editor.get(reverse("admin:content_story_when"), {"name": "run_at", "at": at})
+
+        assert answer.status_code == 200
+        assert said in answer.content.decode()
+
+    def test_shows_a_text_as_readers_will_see_it(self, editor: Client) -> None:
+        data = {"title": "제목", "body": "**굵게** <script>alert(1)</script>"}
+
+        page = editor.post(reverse("admin:content_story_preview_text"), data).content.decode()
+
+        assert "<strong>굵게</strong>" in page
+        assert "<script" not in page
+
+
+class TestWhoseAnItemIs:
+    def test_is_its_writers_without_asking(self, author: Client) -> None:
+        page = author.get(reverse("admin:content_story_add")).content.decode()
+        author.post(
+            reverse("admin:content_story_add"),
+            {"title": "내 글", "body": "본문", "extra": "{}", "language": "ko", "author": "1"},
+        )
+
+        assert 'name="author"' not in page
+        assert str(Story.objects.get().author) == "one-of-Authors"
+
+    def test_decides_what_an_author_may_change(self, author: Client) -> None:
+        me = User.objects.get(username="one-of-Authors")
+        own, planned = StoryFactory(author=me), StoryFactory(author=me, scheduled=True)
+        others = StoryFactory()
+
+        assert 'name="_save"' in author.get(page_of(own)).content.decode()
+        assert 'name="_save"' not in author.get(page_of(planned)).content.decode()
+        assert author.get(page_of(others)).status_code == 302  # to a page that says it is not there
+
+    def test_keeps_a_forged_save_out(self, author: Client) -> None:
+        me = User.objects.get(username="one-of-Authors")
+        story = StoryFactory(author=me, scheduled=True, title="예약된 글")
+
+        answer = author.post(page_of(story), {"title": "바꾼 글", "body": "b", "extra": "{}"})
+
+        story.refresh_from_db()
+        assert answer.status_code == 403
+        assert story.title == "예약된 글"
 
 
 class TestJobs:
@@ -559,7 +948,7 @@ class TestJobs:
 
         response = press(operator, job, "cancel")
 
-        assert "The job has already run or been cancelled." in told(response)
+        assert "The job has already run or been cancelled." in response.content.decode()
         assert "/cancel/" not in operator.get(page_of(job)).content.decode()
 
     def test_are_cancelled_by_who_may_schedule_their_type(self, client: Client) -> None:
@@ -567,7 +956,9 @@ class TestJobs:
         job = Job.objects.get()
         user = UserFactory(is_staff=True)
         permissions = Group.objects.get(name="Editors").permissions
-        user.user_permissions.set(permissions.filter(codename__in=["view_job", "schedule_story"]))
+        user.user_permissions.set(
+            permissions.filter(codename__in=["view_job", "view_story", "schedule_story"])
+        )
         client.force_login(user)
 
         press(client, job, "cancel")
@@ -582,8 +973,8 @@ class TestJobs:
         response = press(author, job, "cancel")
 
         job.refresh_from_db()
-        assert response.status_code == 403
-        assert author.get(page_of(job)).status_code == 403
+        assert response.status_code == 404  # they do not see that there is one
+        assert author.get(list_of(Job)).status_code == 403
         assert job.state == State.WAITING
 
     def test_that_failed_are_run_again_by_a_button(self, operator: Client) -> None:
@@ -627,13 +1018,14 @@ class TestJobs:
 
         response = press(operator, job, "rerun")
 
-        assert told(response) == ["It has been published since."]
+        assert "It has been published since." in response.content.decode()
 
     def test_are_run_again_by_who_may_rerun_their_type(self, client: Client) -> None:
         job, other = failed_publish(), failed_end()
         user = UserFactory(is_staff=True)
         permissions = Group.objects.get(name="Operators").permissions
-        user.user_permissions.set(permissions.filter(codename__in=["view_job", "rerun_story"]))
+        names = ["view_job", "view_story", "rerun_story", "view_notice", "schedule_notice"]
+        user.user_permissions.set(permissions.filter(codename__in=names))
         client.force_login(user)
 
         response = press(client, other, "rerun")
@@ -670,14 +1062,11 @@ class TestJobs:
         good, end = failed_publish(title="좋은 글"), failed_end()
         published = failed_publish(title="이미 나간 글")
         operations.publish_now(item=Story.objects.get(title="이미 나간 글"), by=None)
-        chosen = [good.pk, end.pk, published.pk]
 
-        response = operator.post(
-            list_of(Job), {"action": "rerun_selected", "_selected_action": chosen}
-        )
+        response = confirm(operator, Job, "rerun_selected", good.pk, end.pk, published.pk)
 
         assert told(response) == [
-            "Run again: 2 jobs run again.",
+            "Run again: 2 done.",
             "Run again: “이미 나간 글”: It has been published since.",
         ]
         assert set(Job.objects.open()) == {good, end}
@@ -689,15 +1078,14 @@ class TestJobs:
         job, other = failed_publish(), failed_end(title="남의 공지")
         user = UserFactory(is_staff=True)
         permissions = Group.objects.get(name="Operators").permissions
-        user.user_permissions.set(permissions.filter(codename__in=["view_job", "rerun_story"]))
+        names = ["view_job", "view_story", "rerun_story", "view_notice", "schedule_notice"]
+        user.user_permissions.set(permissions.filter(codename__in=names))
         client.force_login(user)
 
-        response = client.post(
-            list_of(Job), {"action": "rerun_selected", "_selected_action": [job.pk, other.pk]}
-        )
+        response = confirm(client, Job, "rerun_selected", job.pk, other.pk)
 
         assert told(response) == [
-            "Run again: 1 job runs again.",
+            "Run again: 1 done.",
             "Run again: “남의 공지”: You have no right to do this.",
         ]
         assert Job.objects.open().get() == job

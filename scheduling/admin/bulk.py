@@ -1,0 +1,452 @@
+"""
+What is done to many items at once: first a page that says what would happen, and what would not.
+
+The page is a forecast, made of the rows as they are, by the very checks that the operations make
+under their locks. What has changed when the person says yes is refused then, and told.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from time import monotonic
+from typing import Any, NamedTuple
+
+from django.contrib import messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from armo.errors import DomainError
+from armo.theme import ModelAdmin
+from scheduling import ledger, operations
+from scheduling.admin.columns import Text, badge, shown_time
+from scheduling.admin.doing import tell
+from scheduling.admin.forms import IntervalForm, MomentForm, ReasonForm
+from scheduling.models import IsOneOf, Job, Schedulable, State, Status
+from scheduling.permissions import NotAllowed, User, has_right_to, has_right_to_jobs_of
+
+# So many are foreseen and done while the person waits.
+MOST_AT_ONCE = 2000
+# What takes a look under locks is foreseen of so many only, and of the others when it is done.
+FORESEEN = 200
+# A web server gives up on a request after half a minute; what is left is told, and done next.
+PATIENCE_SECONDS = 15.0
+# Rows of each part of the page.
+SHOWN = 200
+
+ROWS = "rows"
+CONFIRMED = "confirmed"
+
+Refusals = dict[Any, DomainError]
+
+
+class Plan(NamedTuple):
+    """What would become of one row, or why nothing would."""
+
+    row: Any
+    now: str
+    then: str = ""
+    refusal: DomainError | None = None
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """Something that is done to many items, or jobs."""
+
+    action: str
+    label: Text
+    form: type[ReasonForm]
+    # Says what would become of a row; raises what its operation would.
+    foresee: Callable[[Any, Any, datetime], str]
+    # Does it to those for which nothing was raised; returns what was refused meanwhile.
+    do: Callable[[Sequence[Any], Any, Any], Refusals]
+    shown: Callable[[Any], str]
+    # The right to do it to one job; to items of the type, the list has asked already.
+    right: str = ""
+    # How many at once, and of how many of them it is foreseen.
+    most: int = MOST_AT_ONCE
+    foreseen: int = MOST_AT_ONCE
+
+
+def shown_item(item: Schedulable) -> str:
+    """Show how an item is now."""
+    at = "" if item.publish_at is None else shown_time(item.publish_at)
+    return format_html("{} {}", badge(item.status, item.get_status_display()), at)
+
+
+def shown_job(job: Job) -> str:
+    """Show how a job is now."""
+    state = badge(job.state, job.get_state_display())
+    return format_html("{} {} {}", job.get_kind_display(), state, shown_time(job.run_at))
+
+
+def may_rerun(user: User, model: type[Model]) -> bool:
+    """Return whether the person may run failed jobs of that type again."""
+    return has_right_to_jobs_of(user, "rerun", model)
+
+
+# What each would do
+
+
+def _foresee_schedule(item: Schedulable, form: MomentForm, now: datetime) -> str:
+    run_at = form.cleaned_data["run_at"]
+    operations.check_schedule(row=item, run_at=run_at, now=now)
+    return shown_time(run_at)
+
+
+def _foresee_shift(item: Schedulable, form: IntervalForm, now: datetime) -> str:
+    run_at = _shifted(item, form)
+    operations.check_schedule(row=item, run_at=run_at, now=now)
+    return shown_time(run_at)
+
+
+def _shifted(item: Schedulable, form: IntervalForm) -> datetime:
+    if item.status != Status.SCHEDULED or item.publish_at is None:
+        raise operations.InvalidTransition(_now("Only what is scheduled can be shifted."))
+    try:
+        return form.shifted(item.publish_at)
+    except (OverflowError, ValueError) as error:
+        raise operations.InvalidTransition(_now("That leaves the calendar.")) from error
+
+
+def _foresee_cancel(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+    operations.check_unschedule(row=item)
+    before = Status.DRAFT if item.published_at is None else Status.UNPUBLISHED
+    return badge(before, before.label)
+
+
+def _foresee_publish(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+    operations.check_publish_now(row=item)
+    return badge(Status.PUBLISHED, Status.PUBLISHED.label)
+
+
+def _foresee_unpublish(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+    operations.check_unpublish_now(row=item)
+    return badge(Status.UNPUBLISHED, Status.UNPUBLISHED.label)
+
+
+def _foresee_rerun(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+    operations.check_rerun(job=_failed_job(item))
+    return str(_now("runs again"))
+
+
+def _failed_job(item: Schedulable) -> Job:
+    failed = Job.objects.of(item).filter(state=State.FAILED).order_by("-pk").first()
+    if failed is None:
+        raise operations.JobNotFound(_now("It has no failed job."))
+    return failed
+
+
+def _foresee_cancel_job(job: Job, form: ReasonForm, now: datetime) -> str:
+    if not job.is_open:
+        raise operations.InvalidTransition(_now("The job has already run or been cancelled."))
+    return badge(State.CANCELLED, State.CANCELLED.label)
+
+
+def _foresee_rerun_job(job: Job, form: ReasonForm, now: datetime) -> str:
+    operations.check_rerun(job=job)
+    return str(_now("runs again"))
+
+
+# Doing it
+
+
+def _require_right(user: Any, right: str, row: Any) -> None:
+    if isinstance(row, Job) and not has_right_to(user, right, row):
+        raise NotAllowed
+
+
+def _each(
+    right: str, operation: Callable[..., object], rows: Sequence[Any], form: Any, user: Any
+) -> Refusals:
+    """Call the operation for each row, in the little time there is."""
+    refused: Refusals = {}
+    deadline = monotonic() + PATIENCE_SECONDS
+    for row in rows:
+        try:
+            if monotonic() > deadline:
+                raise TooMany
+            _require_right(user, right, row)
+            operation(row, by=user, reason=form.cleaned_data["reason"])
+        except DomainError as refusal:
+            refused[row] = refusal
+    return refused
+
+
+class TooMany(DomainError):
+    """There was no time left for it. Do the same again."""
+
+    code = "too_many"
+
+
+def _schedule(items: Sequence[Schedulable], form: MomentForm, user: Any) -> Refusals:
+    """Schedule all in one go; without those that somebody has changed meanwhile."""
+    return _schedule_at(items, form.cleaned_data["run_at"], form, user)
+
+
+def _schedule_at(
+    items: Iterable[Schedulable], run_at: datetime, form: ReasonForm, user: Any
+) -> Refusals:
+    left = list(items)
+    refused: Refusals = {}
+    while left:
+        try:
+            operations.schedule_many(
+                items=left, run_at=run_at, by=user, reason=form.cleaned_data["reason"]
+            )
+        except operations.SomeRefused as some:
+            refused |= some.refusals
+            left = [item for item in left if item not in some.refusals]
+        except DomainError as refusal:
+            return refused | dict.fromkeys(left, refusal)
+        else:
+            break
+    return refused
+
+
+def _shift(items: Sequence[Schedulable], form: IntervalForm, user: Any) -> Refusals:
+    by_time: dict[datetime, list[Schedulable]] = defaultdict(list)
+    refused: Refusals = {}
+    for item in items:
+        try:
+            by_time[_shifted(item, form)].append(item)
+        except DomainError as refusal:
+            refused[item] = refusal
+    for run_at, together in by_time.items():
+        refused |= _schedule_at(together, run_at, form, user)
+    return refused
+
+
+def _unschedule(item: Schedulable, **options: Any) -> None:
+    operations.unschedule(item=item, **options)
+
+
+def _publish(item: Schedulable, **options: Any) -> None:
+    operations.publish_now(item=item, **options)
+
+
+def _unpublish(item: Schedulable, **options: Any) -> None:
+    operations.unpublish_now(item=item, **options)
+
+
+def _rerun(item: Schedulable, **options: Any) -> None:
+    operations.rerun(job=_failed_job(item), **options)
+
+
+def _cancel_job(job: Job, **options: Any) -> None:
+    operations.cancel(job=job, **options)
+
+
+def _rerun_job(job: Job, **options: Any) -> None:
+    operations.rerun(job=job, **options)
+
+
+SCHEDULE = Bulk(
+    "schedule_selected",
+    _("Schedule at a time"),
+    MomentForm,
+    _foresee_schedule,
+    _schedule,
+    shown_item,
+)
+SHIFT = Bulk(
+    "shift_selected", _("Shift by an interval"), IntervalForm, _foresee_shift, _shift, shown_item
+)
+CANCEL = Bulk(
+    "cancel_selected",
+    _("Cancel the schedule"),
+    ReasonForm,
+    _foresee_cancel,
+    partial(_each, "schedule", _unschedule),
+    shown_item,
+)
+PUBLISH = Bulk(
+    "publish_selected",
+    _("Publish now"),
+    ReasonForm,
+    _foresee_publish,
+    partial(_each, "publish", _publish),
+    shown_item,
+)
+UNPUBLISH = Bulk(
+    "unpublish_selected",
+    _("Take down now"),
+    ReasonForm,
+    _foresee_unpublish,
+    partial(_each, "publish", _unpublish),
+    shown_item,
+)
+RERUN = Bulk(
+    "rerun_selected",
+    _("Run again"),
+    ReasonForm,
+    _foresee_rerun,
+    partial(_each, "rerun", _rerun),
+    shown_item,
+    foreseen=FORESEEN,
+)
+RERUN_JOBS = Bulk(
+    "rerun_selected",
+    _("Run again"),
+    ReasonForm,
+    _foresee_rerun_job,
+    partial(_each, "rerun", _rerun_job),
+    shown_job,
+    right="rerun",
+    most=20_000,
+    foreseen=FORESEEN,
+)
+CANCEL_JOBS = Bulk(
+    "cancel_selected",
+    _("Cancel the job"),
+    ReasonForm,
+    _foresee_cancel_job,
+    partial(_each, "schedule", _cancel_job),
+    shown_job,
+    right="schedule",
+    most=20_000,
+)
+
+
+# The page
+
+
+def ask(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    bulk: Bulk,
+    *,
+    order: str,
+) -> HttpResponse | None:
+    """
+    Say what would happen to the selected rows; do it once that is confirmed.
+
+    :param order: the field in whose order it is shown, and done.
+    :returns: the page; None sends the person back to the list.
+    """
+    ids = _confirmed_ids(request)
+    if ids is None:
+        ids = list(rows.order_by().values_list("pk", flat=True)[: bulk.most + 1])
+    if len(ids) > bulk.most:
+        text = _now("At most %(count)d at once: narrow the list by its filters.")
+        messages.error(request, text % {"count": bulk.most})
+        return None
+    # Whole rows: the checks read the text, which the list does not. Never more than he may see.
+    chosen = list(
+        model_admin.get_queryset(request).filter(IsOneOf("pk", ids)).order_by(order, "pk")
+    )
+    is_first = ROWS not in request.POST
+    form = bulk.form() if is_first else bulk.form(request.POST)
+    is_ready = not _asks(bulk) if is_first else form.is_valid()
+    plans: list[Plan] = []
+    if is_ready:
+        if is_first:
+            form.cleaned_data = {"reason": ""}
+        plans = _foresee(bulk, chosen[: bulk.foreseen], form, request.user)
+        if CONFIRMED in request.POST:
+            _do(request, bulk, plans, chosen[bulk.foreseen :], form)
+            return HttpResponseRedirect(request.get_full_path())
+    return _page(model_admin, request, bulk, chosen, form, plans, is_ready)
+
+
+def _asks(bulk: Bulk) -> bool:
+    """Return whether something has to be filled in before anything can be foreseen."""
+    return any(field.required for field in bulk.form.base_fields.values())
+
+
+def _confirmed_ids(request: HttpRequest) -> list[int] | None:
+    """Return the rows that the page before was about."""
+    try:
+        ids = json.loads(request.POST[ROWS])
+    except (KeyError, ValueError):
+        return None
+    return [pk for pk in ids if isinstance(pk, int)] if isinstance(ids, list) else None
+
+
+def _foresee(bulk: Bulk, rows: Iterable[Any], form: ReasonForm, user: Any) -> list[Plan]:
+    now = ledger.database_now()
+    plans = []
+    for row in rows:
+        try:
+            _require_right(user, bulk.right, row)
+            plans.append(Plan(row, bulk.shown(row), then=bulk.foresee(row, form, now)))
+        except DomainError as refusal:
+            plans.append(Plan(row, bulk.shown(row), refusal=refusal))
+    return plans
+
+
+def _do(
+    request: HttpRequest,
+    bulk: Bulk,
+    plans: Sequence[Plan],
+    unforeseen: Sequence[Any],
+    form: ReasonForm,
+) -> None:
+    refused: Refusals = {plan.row: plan.refusal for plan in plans if plan.refusal is not None}
+    willing = [plan.row for plan in plans if plan.refusal is None] + list(unforeseen)
+    refused |= bulk.do(willing, form, request.user)
+    done = len(plans) + len(unforeseen) - len(refused)
+    said = ngettext("%(count)d done.", "%(count)d done.", done) % {"count": done}
+    titles: dict[str, list[str]] = defaultdict(list)
+    for row, refusal in refused.items():
+        titles[str(refusal)].append(title_of(row))
+    tell(request, bulk.label, said if done else "", titles)
+
+
+def title_of(row: Any) -> str:
+    """Return what a person calls a row."""
+    return (row.item_title or str(row)) if isinstance(row, Job) else str(row)
+
+
+def _page(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    bulk: Bulk,
+    rows: Sequence[Any],
+    form: ReasonForm,
+    plans: Sequence[Plan],
+    is_ready: bool,
+) -> HttpResponse:
+    parts = {
+        "willing": [plan for plan in plans if plan.refusal is None],
+        "refused": [plan for plan in plans if plan.refusal is not None],
+        "chosen": [] if is_ready else [Plan(row, bulk.shown(row)) for row in rows[:SHOWN]],
+    }
+    counts = {name: len(part) for name, part in parts.items()}
+    if not is_ready:
+        counts["chosen"] = len(rows)
+    unforeseen = max(len(rows) - bulk.foreseen, 0) if is_ready else 0
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": bulk.label,
+        "subtitle": model_admin.opts.verbose_name_plural,
+        "opts": model_admin.opts,
+        "bulk": bulk,
+        "form": form,
+        "rows": json.dumps([row.pk for row in rows]),
+        "count": len(rows),
+        "is_ready": is_ready,
+        "can_do": counts["willing"] + unforeseen,
+        "unforeseen": unforeseen,
+        "parts": [
+            {
+                "name": name,
+                "plans": parts[name][:SHOWN],
+                "count": counts[name],
+                "more": max(counts[name] - SHOWN, 0),
+            }
+            for name in ("refused", "willing", "chosen")
+            if parts[name]
+        ],
+        "back": request.get_full_path(),
+    }
+    status = 422 if form.is_bound and not is_ready else 200
+    return TemplateResponse(request, "scheduling/bulk.html", context, status=status)

@@ -1,0 +1,139 @@
+"""Filters of the list of items."""
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import get_format
+from django.utils.translation import gettext_lazy as _
+
+from armo.theme import DropdownFilter
+from scheduling.models import ClockNow, Kind, State, Status
+
+
+def start_of(day: date) -> datetime:
+    """Return when a day begins in the current time zone."""
+    return datetime.combine(day, time(), timezone.get_current_timezone())
+
+
+def start_of_week(day: date) -> date:
+    """Return the first day of a day's week, which the language decides."""
+    first = int(get_format("FIRST_DAY_OF_WEEK"))  # 0 is Sunday
+    return day - timedelta(days=(day.isoweekday() - first) % 7)
+
+
+class DueFilter(DropdownFilter):
+    """By when they are due."""
+
+    title = _("due")
+    parameter_name = "due"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the spans of time, and what needs somebody."""
+        return [
+            ("today", _("today")),
+            ("week", _("this week")),
+            ("overdue", _("overdue")),
+            ("failed", _("failed")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the items that are due then."""
+        keep = KEEP.get(str(self.value()))
+        return keep(queryset) if keep else queryset
+
+
+def _due_from(first: date, days: int) -> Callable[[QuerySet[Any]], QuerySet[Any]]:
+    span = (start_of(first), start_of(first + timedelta(days=days)))
+    return lambda items: items.filter(
+        status=Status.SCHEDULED, publish_at__gte=span[0], publish_at__lt=span[1]
+    )
+
+
+KEEP: dict[str, Callable[[Any], QuerySet[Any]]] = {
+    "today": lambda items: _due_from(timezone.localdate(), 1)(items),
+    "week": lambda items: _due_from(start_of_week(timezone.localdate()), 7)(items),
+    "overdue": lambda items: items.filter(status=Status.SCHEDULED, publish_at__lt=ClockNow()),
+    "failed": lambda items: items.filter(status=Status.FAILED),
+}
+
+
+class ChoiceFilter(DropdownFilter):
+    """By a field that knows its values."""
+
+    values: Any
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return every value."""
+        return self.values.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows of that value."""
+        value = self.value()
+        if value not in self.values.values:
+            return queryset
+        return queryset.filter(**{str(self.parameter_name): value})
+
+
+class StatusFilter(ChoiceFilter):
+    """Items by status."""
+
+    title, parameter_name, values = _("status"), "status", Status
+
+
+class StateFilter(ChoiceFilter):
+    """Jobs by state."""
+
+    title, parameter_name, values = _("state"), "state", State
+
+
+class KindFilter(ChoiceFilter):
+    """Jobs by kind."""
+
+    title, parameter_name, values = _("kind"), "kind", Kind
+
+
+class OverdueFilter(DropdownFilter):
+    """Jobs that should have run by now."""
+
+    title, parameter_name = _("overdue"), "overdue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the one choice there is."""
+        return [("1", _("overdue"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is overdue."""
+        return queryset.overdue() if self.value() == "1" else queryset  # type: ignore[attr-defined]
+
+
+class OwnerFilter(DropdownFilter):
+    """By whose they are."""
+
+    title = _("author")
+    parameter_name = "author"
+    MOST = 500
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the person himself first, and everybody who has written something."""
+        model = model_admin.model
+        theirs = model._base_manager.filter(**{model.OWNER: OuterRef("pk")})
+        people = get_user_model()._default_manager.filter(Exists(theirs)).order_by("username")
+        return [
+            ("me", _("me")),
+            *((str(person.pk), str(person)) for person in people[: self.MOST]),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is that person's."""
+        value = self.value()
+        owner = queryset.model.OWNER
+        if value == "me":
+            return queryset.filter(**{owner: request.user.pk})
+        if value and value.isascii() and value.isdigit() and len(value) < 10:
+            return queryset.filter(**{owner: int(value)})
+        return queryset

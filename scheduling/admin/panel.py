@@ -1,0 +1,123 @@
+"""The publishing panel beside an item: where it stands, what may be done, and what was done."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from scheduling import ledger
+from scheduling.admin.buttons import ACTIONS
+from scheduling.admin.columns import badge, distance, due_in, verbose_name
+from scheduling.models import Job, JobEvent, Schedulable
+from scheduling.permissions import has_right
+
+EVENTS_SHOWN = 20
+# More is no other news.
+MOST_COUNTED = 1000
+
+
+class Clock(NamedTuple):
+    """A moment as the clocks of one zone show it."""
+
+    zone: str
+    shown: str
+    iso: str
+
+
+def clocks(at: datetime) -> list[Clock]:
+    """Return a moment in the reader's time zone, the site's, and UTC, each zone once."""
+    zones = {
+        timezone.get_current_timezone_name(): timezone.get_current_timezone(),
+        settings.TIME_ZONE: ZoneInfo(settings.TIME_ZONE),
+        "UTC": UTC,
+    }
+    return [
+        Clock(name, f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}", at.isoformat())
+        for name, zone in zones.items()
+    ]
+
+
+def count_same_minute(at: datetime, *, but: Schedulable | None = None) -> int:
+    """Query how many other items go live in the minute of a moment."""
+    start = at.replace(second=0, microsecond=0)
+    jobs = Job.objects.open().filter(
+        kind="publish", run_at__gte=start, run_at__lt=start + timedelta(minutes=1)
+    )
+    if but is not None:
+        jobs = jobs.exclude(pk__in=Job.objects.of(but).open().values("pk"))
+    return jobs[:MOST_COUNTED].count()
+
+
+def panel(request: HttpRequest, item: Schedulable) -> dict[str, Any]:
+    """Query what the panel of an item shows."""
+    now = ledger.database_now()
+    jobs = Job.objects.of(item)
+    wanted = [
+        (verbose_name(type(item), name), getattr(item, name))
+        for name in ("publish_at", "unpublish_at", "published_at")
+    ]
+    is_coming = item.publish_at is not None and item.publish_at > now
+    return {
+        "item": item,
+        "badge": badge(item.status, item.get_status_display()),
+        "due": due_in(item, now),
+        "times": [
+            {"name": name, "clocks": clocks(at), "distance": distance(at, now)}
+            for name, at in wanted
+            if at is not None
+        ],
+        "same_minute": (
+            count_same_minute(item.publish_at, but=item)
+            if item.publish_at is not None and is_coming
+            else 0
+        ),
+        "problems": item.publish_problems(),
+        "buttons": buttons(request, item),
+        "open_jobs": jobs.open().select_related("scheduled_by").order_by("run_at", "pk"),
+        "events": history(JobEvent.objects.filter(job__in=jobs))[:EVENTS_SHOWN],
+        "may_see_jobs": has_right(request.user, "view", Job),
+    }
+
+
+def buttons(request: HttpRequest, item: Schedulable) -> list[dict[str, Any]]:
+    """Return the buttons that the person may press now, each with its form."""
+    return [
+        {
+            "action": action,
+            "form": action.form(
+                initial=action.form.times_of(item),
+                auto_id=f"{action.name}_%s",
+                use_required_attribute=True,
+            ),
+            "url": reverse(action_url_name(item, action.name), args=[item.pk]),
+        }
+        for action in ACTIONS
+        if has_right(request.user, action.right, type(item)) and action.is_offered(item)
+    ]
+
+
+def action_url_name(item: Schedulable, name: str) -> str:
+    """Return the name of the address that a button posts to."""
+    return f"admin:{item._meta.app_label}_{item._meta.model_name}_{name}"
+
+
+def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
+    """Return events with what their table shows, the newest first."""
+    return events.select_related("job", "by").order_by("-at", "-pk")
+
+
+def when(at: datetime, *, but: Schedulable | None = None) -> dict[str, Any]:
+    """Query what is said of a moment while a person still chooses it."""
+    now = ledger.database_now()
+    others = count_same_minute(at, but=but)
+    return {
+        "clocks": clocks(at)[1:],
+        "distance": distance(at, now),
+        "is_past": at <= now,
+        "same_minute": others,
+    }
