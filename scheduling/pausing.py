@@ -86,7 +86,9 @@ def resume(*, by: AbstractBaseUser | None, reason: str = "") -> None:
     # Each broker asks at once for what it has left lying.
     lanes = [settings.PUBLISH_LANE, *settings.Q_CLUSTER["ALT_CLUSTERS"]]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, lane) FROM unnest(%s) AS lane", [CHANNEL, lanes])
+        cursor.execute(
+            "SELECT pg_notify(%s, lane) FROM unnest(%s::text[]) AS lane", [CHANNEL, lanes]
+        )
     _announce("Publishing is resumed by %s: %s", event, by)
 
 
