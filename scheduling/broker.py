@@ -491,11 +491,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self.release_at = monotonic() + self.release_pause
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(LOOK, self._own())
-            seconds, is_paused, are_abandoned, are_lost = cursor.fetchone()
-        # What was held until now was not asked for just now.
-        is_resumed = self.is_paused and not is_paused
-        self.is_paused = is_paused
-        self._plan_next(seconds, claimed_nothing and not is_resumed)
+            seconds, self.is_paused, are_abandoned, are_lost = cursor.fetchone()
+        self._plan_next(seconds, claimed_nothing)
         if are_abandoned:
             self._release()
         if are_lost:
