@@ -46,6 +46,8 @@ GRACE_SECONDS = 0.02
 FULL_SWEEP_SECONDS = 3600.0
 SECOND_SWEEP_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 2.0
+# It hears of a resume while it sleeps; other people's tasks may keep it from that.
+LOOK_IN_A_PAUSE_SECONDS = 1.0
 # A task that does nothing goes through every process this often, to show that all of them move.
 BEAT_SECONDS = 4.0
 # A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
@@ -492,6 +494,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(LOOK, self._own())
             seconds, self.is_paused, are_abandoned, are_lost = cursor.fetchone()
+        if self.is_paused:
+            self.release_at = min(self.release_at, monotonic() + LOOK_IN_A_PAUSE_SECONDS)
         self._plan_next(seconds, claimed_nothing)
         if are_abandoned:
             self._release()

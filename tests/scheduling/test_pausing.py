@@ -374,6 +374,21 @@ class TestTheBroker:
         # What is looked for is claims of dead workers, less and less often.
         assert asked.count(broker.LOOK) <= 3
 
+    def test_asks_for_others_tasks_alone(self, pausing_broker: TimedBroker) -> None:
+        self.functions(pausing_broker)
+        pausing_broker.enqueue(seal("math.sqrt", 4, lane="publish", name="root"))
+        said: list[bool] = []
+
+        def note(execute: Callable[..., Any], sql: str, params: Any, *args: Any) -> Any:
+            if sql == broker.CLAIM:
+                said.append(params["is_paused"])
+            return execute(sql, params, *args)
+
+        with connection.execute_wrapper(note):
+            self.functions(pausing_broker)
+
+        assert set(said) == {True}
+
     def test_sees_no_message_missing(
         self, pausing_broker: TimedBroker, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -395,6 +410,8 @@ class TestTheBroker:
         self, pausing_broker: TimedBroker, in_background: InBackground
     ) -> None:
         self.functions(pausing_broker)
+        # It does not look round by itself meanwhile.
+        pausing_broker.release_at = monotonic() + SECONDS
         in_background(pausing.resume, by=None).result(SECONDS)
         resumed_at = monotonic()
 
@@ -403,6 +420,23 @@ class TestTheBroker:
 
         assert handed_out == ["scheduling.tasks.run_job"]
         assert monotonic() - resumed_at < SOON
+
+    def test_hears_of_the_resume_while_others_tasks_keep_it_busy(
+        self,
+        pausing_broker: TimedBroker,
+        in_background: InBackground,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(broker, "LOOK_IN_A_PAUSE_SECONDS", 0.01)
+        pausing_broker.release_pause = SECONDS  # it has not looked for dead workers' claims lately
+        self.functions(pausing_broker)
+        root = seal("math.sqrt", 4, lane="publish", name="root")
+        insert_messages([Message("publish", root)] * 500)
+
+        in_background(pausing.resume, by=None).result(SECONDS)
+
+        while not (handed_out := self.functions(pausing_broker, 1)).count(broker.RUN_JOB):
+            assert handed_out == ["math.sqrt"], "none of theirs was left to hand out"
 
 
 class TestWhoMay:
