@@ -39,7 +39,11 @@ def ready(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def publisher(request: HttpRequest) -> JsonResponse:
-    """Answer 200 while a worker is connected, the queue moves, and nothing is overdue."""
+    """
+    Answer 200 while a worker is connected, the queue moves, and nothing is overdue.
+
+    A pause by itself is no fault; it is the reason once something is overdue because of it.
+    """
     try:
         state = diagnosis.publisher()
     except (DatabaseError, InterfaceError):
@@ -49,6 +53,7 @@ def publisher(request: HttpRequest) -> JsonResponse:
         worker_connections=state.connections,
         seconds_since_beat=state.seconds_since_beat,
         oldest_overdue_seconds=state.overdue_seconds,
+        paused_since=state.paused and state.paused.paused_at,
     )
 
 

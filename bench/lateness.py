@@ -112,7 +112,7 @@ def _scans() -> dict[str, Sequence[str]]:
     statements = {
         "the message's claim": (
             broker.CLAIM,
-            {"key": "publish", "bulk": 1, "retry": 210, "owner": 1},
+            {"key": "publish", "bulk": 1, "retry": 210, "owner": 1, "is_paused": False},
         ),
         "the jobs' claim": (
             drain.CLAIM,

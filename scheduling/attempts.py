@@ -25,7 +25,7 @@ from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
 
 from armo.errors import DomainError
-from scheduling import drain, isolation, ledger, queue
+from scheduling import drain, isolation, ledger, pausing, queue
 from scheduling.announce import WORKER, Change, announce
 from scheduling.broker import RUN_JOB
 from scheduling.items import ItemNotFound
@@ -106,7 +106,12 @@ class Outcome(NamedTuple):
 
 
 def run_everything_due() -> Outcome:
-    """Do everything that is due, in this process: the drain, then each job that it left."""
+    """
+    Do everything that is due, in this process: the drain, then each job that it left.
+
+    :raises PublishingPaused:
+    """
+    pausing.require_running()
     done = drain.drain()
     failed = 0
     for job_id in list(Job.objects.due().values_list("pk", flat=True)):
@@ -125,7 +130,7 @@ def run_everything_due() -> Outcome:
 
 def run_alone(job_id: int) -> None:
     """
-    Run one job if it is open and due.
+    Run one job if it is open and due, and publishing is not paused.
 
     A message that comes late, twice, or for a job that has moved finds nothing to do.
 
@@ -252,6 +257,9 @@ def _begin(job_id: int) -> _Begun:
     """Count the attempt, unless there is nothing to attempt."""
     job = _lock_due(job_id)
     if job is None:
+        return _Begun(_Answer.OVER)
+    if pausing.current():
+        _hold(job)
         return _Begun(_Answer.OVER)
     item = job.find_item()
     if item is not None and not _can_lock(item):
@@ -485,6 +493,17 @@ def _can_lock(item: Schedulable) -> bool:
 def _wait(job: Job, pause: timedelta) -> None:
     """Have the job taken up a little later."""
     ledger.wake(job=job, at=ledger.database_now() + pause)
+
+
+def _hold(job: Job) -> None:
+    """
+    Put the message that was taken back, as it was: no broker hands it out before the resume.
+
+    Nothing else of the job changes: its place among the others, or an attempt that was cut off.
+    """
+    queue.take_back([job.message_id])
+    job.message_id = queue.put(job_id=job.pk, at=job.next_attempt_at, lane=job.lane)
+    job.save(update_fields=["message_id"])
 
 
 def _put_off(job: Job, pause: timedelta) -> None:

@@ -46,6 +46,8 @@ GRACE_SECONDS = 0.02
 FULL_SWEEP_SECONDS = 3600.0
 SECOND_SWEEP_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 2.0
+# It hears of a resume while it sleeps; other people's tasks may keep it from that.
+LOOK_IN_A_PAUSE_SECONDS = 1.0
 # A task that does nothing goes through every process this often, to show that all of them move.
 BEAT_SECONDS = 4.0
 # A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
@@ -84,10 +86,16 @@ INSERT = f"""
 # Other people's tasks that come again after their worker died come one at a time: one of them may
 # be what kills it, and would use up the deliveries of all that are in work beside it. A claim older
 # than a third of `retry`, which is a time-out and 10 s, is over: that task has failed.
+#
+# While publishing is paused the messages of jobs stay where they are. A broker that knows of the
+# pause says so itself: then PostgreSQL finds the others by an index that has no others, and does
+# not walk past all that is held.
 CLAIM = """
     WITH due AS MATERIALIZED (
         SELECT id, lock FROM django_q_ormq AS message
         WHERE key = %(key)s AND lock <= (SELECT clock_timestamp())
+          AND (armo_job IS NULL
+               OR NOT (%(is_paused)s OR EXISTS (SELECT FROM scheduling_pause)))
           AND (armo_deliveries = 0 OR armo_job IS NOT NULL OR NOT EXISTS (
               SELECT FROM django_q_ormq AS suspect
               WHERE suspect.key = %(key)s AND suspect.armo_owner = %(owner)s
@@ -130,18 +138,25 @@ RELEASE = f"""
 """  # noqa: S608 (put together from constants)
 
 # All that a broker may want to know before it goes to sleep, in one question: in how many seconds
-# the next message is due, whether a dead worker had claimed some, and whether some are lost.
+# the next message is due, whether publishing is paused, whether a dead worker had claimed some, and
+# whether some are lost. What a pause holds is not due.
 #
 # Lost ones are looked for only when no message is due: then few jobs are, those in work. The first
 # job to come has a message no later than it; one that is due for a while has one that is in
 # somebody's hands. The limits are for PostgreSQL, which takes a third of all open jobs for due ones
 # and would compare them all.
 LOOK = f"""
-    WITH next AS MATERIALIZED (
-        SELECT extract(epoch FROM min(lock) - clock_timestamp())::float8 AS seconds
-        FROM django_q_ormq WHERE key = %(key)s
+    WITH pause AS MATERIALIZED (
+        SELECT EXISTS (SELECT FROM scheduling_pause) AS is_on
+    ), next AS MATERIALIZED (
+        SELECT extract(epoch FROM CASE
+            WHEN is_on THEN (
+                SELECT min(lock) FROM django_q_ormq WHERE key = %(key)s AND armo_job IS NULL)
+            ELSE (SELECT min(lock) FROM django_q_ormq WHERE key = %(key)s)
+        END - clock_timestamp())::float8 AS seconds, is_on
+        FROM pause
     )
-    SELECT seconds,
+    SELECT seconds, is_on,
         %(releases)s AND EXISTS (SELECT FROM django_q_ormq WHERE {ABANDONED}),
         CASE WHEN NOT %(finds)s OR seconds <= 0 THEN false ELSE EXISTS (
             SELECT FROM (
@@ -293,6 +308,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     # to be due then, or it is only time to look round.
     ask_at = 0.0
     is_expecting = True
+    # Whether publishing was paused at the last look: its messages are not due then.
+    is_paused = False
     # For which moment a worker was called last.
     called_for = 0.0
     # When to hand out the next sweep, and the next that looks at everything; the first at once,
@@ -429,6 +446,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                     "bulk": Conf.BULK,
                     "retry": Conf.RETRY,
                     "owner": self.owner if settings.QUEUE_LISTEN else None,
+                    "is_paused": self.is_paused,
                 },
             )
             # RETURNING promises no order.
@@ -475,7 +493,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self.release_at = monotonic() + self.release_pause
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(LOOK, self._own())
-            seconds, are_abandoned, are_lost = cursor.fetchone()
+            seconds, self.is_paused, are_abandoned, are_lost = cursor.fetchone()
+        if self.is_paused:
+            self.release_at = min(self.release_at, monotonic() + LOOK_IN_A_PAUSE_SECONDS)
         self._plan_next(seconds, claimed_nothing)
         if are_abandoned:
             self._release()

@@ -12,7 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django_q.models import OrmQ
 
-from scheduling import isolation, ledger, pulse, telling
+from scheduling import isolation, ledger, pausing, pulse, telling
 from scheduling.broker import BEAT_SECONDS, open_payload
 from scheduling.models import (
     OPEN_STATES,
@@ -20,6 +20,7 @@ from scheduling.models import (
     Heartbeat,
     Job,
     Kind,
+    Pause,
     State,
     Status,
     schedulable_models,
@@ -65,6 +66,7 @@ def _examine() -> Iterator[Check]:
         return
     steps: tuple[Callable[[], Iterator[Check]], ...] = (
         _workers,
+        _pause,
         _overdue,
         _clocks,
         _pairs,
@@ -110,6 +112,7 @@ class Publisher(NamedTuple):
     connections: int
     seconds_since_beat: float | None
     overdue_seconds: float | None
+    paused: Pause | None = None
 
     def problems(self) -> list[str]:
         """Return what keeps it from publishing, a sentence each."""
@@ -125,9 +128,10 @@ class Publisher(NamedTuple):
                 f" anything for {beat:.0f} s."
             )
         if self.overdue_seconds is not None:
-            problems.append(
-                f"The oldest overdue job has been due for {self.overdue_seconds:.0f} s."
-            )
+            oldest = "The oldest overdue job has been due for"
+            if self.paused:
+                oldest = f"{pausing.sentence(self.paused)} The oldest job it holds has been due for"
+            problems.append(f"{oldest} {self.overdue_seconds:.0f} s.")
         return problems
 
 
@@ -154,7 +158,7 @@ def publisher() -> Publisher:
     late = None
     if oldest is not None:
         late = (ledger.database_now() - oldest.next_attempt_at).total_seconds()
-    return Publisher(pulse.count_worker_connections(), since_beat, late)
+    return Publisher(pulse.count_worker_connections(), since_beat, late, pausing.current())
 
 
 def untouched_overdue() -> QuerySet[Job]:
@@ -203,9 +207,19 @@ def _workers() -> Iterator[Check]:
         yield Check(f"lane {lane}", moves, text, {"seconds_since_beat": since})
 
 
+def _pause() -> Iterator[Check]:
+    paused = pausing.current()
+    # By itself it is no fault: somebody wants it. What is overdue because of it is told next.
+    text = f"{pausing.sentence(paused)} See manage.py resume." if paused else "It is not paused."
+    yield Check("publishing", True, text, {"paused_since": paused and paused.paused_at})
+
+
 def _overdue() -> Iterator[Check]:
     number = untouched_overdue()[:MOST_COUNTED].count()
-    text = f"{_at_most(number)} overdue. See manage.py jobs --overdue." if number else "None."
+    text = "None."
+    if number:
+        how = "held by the pause" if pausing.current() else "overdue"
+        text = f"{_at_most(number)} {how}. See manage.py jobs --overdue."
     yield Check("overdue jobs", not number, text, {"count": number})
 
 

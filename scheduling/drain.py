@@ -40,6 +40,8 @@ LONGEST_WAIT_SECONDS = 0.1
 # "Due" is the database's clock at the moment of the claim; why in a subquery, see `ClockNow`.
 # `after` is where the last batch ended: what was passed over is not met again, what others hold is
 # theirs. So is a job whose attempt has begun: how that ended has to be found out, and noted, first.
+# While publishing is paused it finds nothing, but for the ends of named items: those belong to what
+# was done before them in the same transaction.
 CLAIM = """
     SELECT id, content_type_id, object_id, run_at, next_attempt_at, message_id
     FROM scheduling_job
@@ -51,6 +53,7 @@ CLAIM = """
       AND (next_attempt_at, id) > (%(after_time)s, %(after_id)s)
       AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
       AND (%(items)s::bigint[] IS NULL OR object_id = ANY(%(items)s))
+      AND (%(items)s::bigint[] IS NOT NULL OR NOT EXISTS (SELECT FROM scheduling_pause))
     ORDER BY next_attempt_at, id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -107,6 +110,7 @@ ANY_ENDS = """
     SELECT FROM scheduling_job
     WHERE state IN ('waiting', 'retrying') AND kind = 'unpublish'
       AND next_attempt_at <= (SELECT clock_timestamp())
+      AND NOT EXISTS (SELECT FROM scheduling_pause)
     ORDER BY next_attempt_at, id
     LIMIT 1
 """
@@ -163,7 +167,7 @@ UNPUBLISH = Scope(Kind.UNPUBLISH)
 
 def drain(*, at: float | None = None) -> int:
     """
-    Publish, and take down, everything that is due.
+    Publish, and take down, everything that is due; nothing while publishing is paused.
 
     Many may run at once; each works on rows that no other holds.
 

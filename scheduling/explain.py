@@ -7,8 +7,8 @@ from typing import NamedTuple
 from django.conf import settings
 from django_q.models import OrmQ
 
-from scheduling import ledger, pulse
-from scheduling.models import Job, JobEvent, Schedulable, Status
+from scheduling import ledger, pausing, pulse
+from scheduling.models import Job, JobEvent, Pause, Schedulable, Status
 
 
 class Finding(NamedTuple):
@@ -29,9 +29,14 @@ def explain(item: Schedulable) -> Iterator[Finding]:
     jobs = list(Job.objects.of(item).select_related("scheduled_by").order_by("-pk")[:5])
     if not jobs:
         yield Finding("job", _without_job(item), item.status != Status.SCHEDULED)
+    paused = pausing.current()
     for job in jobs:
-        yield from _job(job, now)
-    if any(job.is_open for job in jobs):
+        yield from _job(job, now, paused)
+    open_jobs = [job for job in jobs if job.is_open]
+    if paused:
+        is_held = any(job.next_attempt_at <= now for job in open_jobs)
+        yield Finding("pause", pausing.sentence(paused), ok=not is_held)
+    if open_jobs:
         yield _worker()
 
 
@@ -50,7 +55,7 @@ def _without_job(item: Schedulable) -> str:
     return "None: nobody has scheduled it."
 
 
-def _job(job: Job, now: datetime) -> Iterator[Finding]:
+def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
     who = job.scheduled_by.get_username() if job.scheduled_by else "a command or an import"
     text = f"{job.pk}: {job.kind} at {_utc(job.run_at)}, asked for by {who}, is {job.state}"
     if job.lateness_ms is not None:
@@ -62,7 +67,7 @@ def _job(job: Job, now: datetime) -> Iterator[Finding]:
     if job.is_open:
         if job.attempts:
             yield Finding("attempts", f"{job.attempts} begun; next at {_utc(job.next_attempt_at)}.")
-        yield _message(job, now)
+        yield _message(job, now, paused)
 
 
 def _is_attempt(event: JobEvent) -> bool:
@@ -84,7 +89,7 @@ def _event(event: JobEvent) -> str:
     return f"{text}: {event.reason}" if event.reason else f"{text}."
 
 
-def _message(job: Job, now: datetime) -> Finding:
+def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
     message = OrmQ.objects.filter(pk=job.message_id).first()
     if message is None:
         text = (
@@ -95,6 +100,9 @@ def _message(job: Job, now: datetime) -> Finding:
         text = f"{message.pk} is in a worker's hands; handed out again at {_utc(message.lock)}."
     elif message.lock > now:
         text = f"{message.pk} wakes a worker of lane {message.key} at {_utc(message.lock)}."
+    elif paused:
+        text = f"{message.pk} is due since {_utc(message.lock)} and held by the pause."
+        return Finding("message", text, ok=False)
     else:
         text = f"{message.pk} is due since {_utc(message.lock)} and no worker has taken it yet."
         return Finding("message", text, ok=False)

@@ -481,6 +481,7 @@ class Job(models.Model):
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
         default_permissions = ("view", "schedule", "rerun", "prune")
+        permissions = (("pause_job", "Can pause publishing"),)
         constraints: ClassVar = [
             models.CheckConstraint(name="job_known_kind", condition=Q(kind__in=Kind.values)),
             models.CheckConstraint(name="job_known_state", condition=Q(state__in=State.values)),
@@ -602,6 +603,76 @@ class JobEvent(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.at:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+# Pausing
+
+
+class Pause(models.Model):
+    """That publishing is paused: while there is this row, no job is run."""
+
+    # One row at most.
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    paused_at = models.DateTimeField(_("paused at"), db_default=ClockTimestamp())
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("paused by"),
+        help_text=_("Empty: a command."),
+    )
+    reason = models.TextField(_("reason"), blank=True)
+
+    class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.CheckConstraint(name="pause_is_the_only_one", condition=Q(pk=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"pause since {self.paused_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+class PauseEvent(models.Model):
+    """One line of the history of pauses: what, when, who, and why."""
+
+    class What(models.TextChoices):
+        """What happened to publishing."""
+
+        PAUSED = "paused", pgettext_lazy("pause", "paused")
+        RESUMED = "resumed", pgettext_lazy("pause", "resumed")
+
+    what = models.CharField(_("what"), max_length=7, choices=What)
+    at = models.DateTimeField(_("when"), db_default=ClockTimestamp())
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("who"),
+        help_text=_("Empty: a command."),
+    )
+    reason = models.TextField(_("why"), blank=True)
+
+    class Meta:
+        verbose_name = _("event of a pause")
+        verbose_name_plural = _("events of pauses")
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="pauseevent_known_what", condition=Q(what__in=("paused", "resumed"))
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.what} {self.at:%Y-%m-%dT%H:%M:%S.%fZ}"

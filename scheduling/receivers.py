@@ -29,7 +29,10 @@ GROUPS = {
 }
 JOB_PERMISSIONS = {
     "Editors": ("view_job", "view_jobevent", "schedule_job"),
-    "Operators": ("view_job", "view_jobevent", "schedule_job", "rerun_job", "prune_job"),
+    "Operators": (
+        *("view_job", "view_jobevent", "schedule_job"),
+        *("rerun_job", "prune_job", "pause_job"),
+    ),
 }
 
 

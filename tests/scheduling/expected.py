@@ -17,7 +17,7 @@ from armo.errors import DomainError
 from content.models import Notice, Story
 from scheduling.attempts import Outcome, WorkerDied
 from scheduling.items import ItemNotFound
-from scheduling.models import ALLOWED, JobEvent, Kind, State, Status, schedulable_models
+from scheduling.models import ALLOWED, JobEvent, Kind, Pause, State, Status, schedulable_models
 from scheduling.operations import (
     EndNotAfterStart,
     InvalidTransition,
@@ -26,6 +26,7 @@ from scheduling.operations import (
     NotInFuture,
     NotPublishable,
 )
+from scheduling.pausing import AlreadyPaused, NotPaused, PublishingPaused
 from scheduling.sweep import Swept
 from tests.factories import LONG_AGO
 
@@ -166,6 +167,7 @@ class Expected:
         self.now = LONG_AGO
         self.items: list[Item] = []
         self.jobs: list[ExpectedJob] = []
+        self.is_paused = False
         # Called before each transaction of a worker: there it may be killed, or others may act.
         self.between: Callable[[], None] = nothing
 
@@ -371,10 +373,24 @@ class Expected:
             self._set_job(item, kind, None)
         item.is_deleted = True
 
+    # Operators
+
+    def pause(self) -> None:
+        if self.is_paused:
+            raise AlreadyPaused
+        self.is_paused = True
+
+    def resume(self) -> None:
+        if not self.is_paused:
+            raise NotPaused
+        self.is_paused = False
+
     # Workers
 
     def drain(self) -> int:
         self.between()
+        if self.is_paused:
+            return 0
         # How an attempt that has begun ended is found out by the job's own run.
         claimed = [job for job in self.due() if not (job.is_hooked or job.is_begun)]
         starts = [job for job in claimed if job.kind == Kind.PUBLISH]
@@ -420,6 +436,8 @@ class Expected:
         self.run_alone(job, hook)
 
     def run_everything_due(self, hook: Callable[[], None]) -> Outcome:
+        if self.is_paused:
+            raise PublishingPaused(Pause(paused_at=self.now))
         done = self.drain()
         failed = 0
         for job in sorted(self.due(), key=lambda job: (job.next_attempt_at, job.pk)):
@@ -446,6 +464,9 @@ class Expected:
 
     def _begin(self, job: ExpectedJob) -> bool:
         if not self.is_due(job):
+            return False
+        if self.is_paused:
+            job.message = object()
             return False
         if job.is_begun:
             self._retry_or_fail(job, WorkerDied())

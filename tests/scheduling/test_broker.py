@@ -21,9 +21,9 @@ from pytest_django import DjangoDbBlocker
 from content.models import Story
 from scheduling import broker as module
 from scheduling import queue, tasks
-from scheduling.broker import TimedBroker
+from scheduling.broker import Message, TimedBroker, insert_messages
 from scheduling.ledger import database_now
-from scheduling.models import Job
+from scheduling.models import Job, Pause
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 from tests.process.worker import wait_until
@@ -43,6 +43,7 @@ def transactional_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) 
     with django_db_blocker.unblock():
         yield
         OrmQ.objects.all().delete()
+        Pause.objects.all().delete()
         connection.close()  # it may listen
 
 
@@ -785,9 +786,9 @@ class TestItsStatements:
         """Fill the queue with fifty thousand messages far off, of two lanes."""
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO django_q_ormq (key, payload, lock)"
+                "INSERT INTO django_q_ormq (key, payload, lock, armo_job)"
                 " SELECT CASE WHEN n %% 10 = 0 THEN 'slow' ELSE 'publish' END, 'x',"
-                "        %s + n * interval '1 second' FROM generate_series(1, 50000) AS n",
+                "        %s + n * interval '1 second', n FROM generate_series(1, 50000) AS n",
                 [FAR_OFF],
             )
             cursor.execute("ANALYZE django_q_ormq")
@@ -807,12 +808,43 @@ class TestItsStatements:
     def test_to_claim_reads_by_the_index_only_what_is_due(self, due: int) -> None:
         put(*[LONG_AGO] * due)
 
-        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60, owner=1)
+        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60, owner=1, is_paused=False)
 
         [by_index] = [step for step in steps if step.get("Index Name") == "armo_ormq_due"]
         assert by_index["Actual Rows"] == due
-        assert not [step for step in steps if step["Node Type"] == "Seq Scan"]
+        # Of one row at most, that of a pause.
+        by_row = [step for step in steps if step["Node Type"] == "Seq Scan"]
+        assert [step["Relation Name"] for step in by_row] == ["scheduling_pause"]
         assert sum(step.get("Rows Removed by Filter", 0) for step in steps) == 0
+
+    @pytest.mark.parametrize("due", [0, 5])
+    def test_to_claim_in_a_pause_reads_nothing_of_what_is_held(self, due: int) -> None:
+        put(*[LONG_AGO] * 1000)
+        Pause.objects.create()
+        insert_messages([Message("publish", "x", LONG_AGO)] * due)
+
+        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60, owner=1, is_paused=True)
+
+        [by_index] = [
+            step
+            for step in steps
+            if step.get("Index Name") == "armo_ormq_others" and step["Alias"] != "suspect"
+        ]
+        assert by_index["Actual Rows"] == due
+        assert sum(step.get("Rows Removed by Filter", 0) for step in steps) == 0
+
+    def test_to_find_the_next_in_a_pause_reads_nothing_of_what_is_held(self) -> None:
+        put(*[LONG_AGO] * 1000)
+        Pause.objects.create()
+        insert_messages([Message("publish", "x", FAR_OFF)] * 2)
+
+        steps = self.plan(
+            module.LOOK, key="publish", owner=1, dead=[2], lock=0, releases=True, finds=True
+        )
+
+        by_index = [step for step in steps if step.get("Index Name") == "armo_ormq_others"]
+        assert sum(step["Actual Rows"] for step in by_index) == 1
+        assert not [step for step in steps if step.get("Rows Removed by Filter", 0)]
 
     def test_to_find_the_next_reads_one_row_of_the_index(self) -> None:
         steps = self.plan(

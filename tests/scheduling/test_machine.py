@@ -42,7 +42,7 @@ from hypothesis.stateful import (
 
 from armo.errors import DomainError
 from content.models import Notice, Story
-from scheduling import attempts, operations, pruning, tasks
+from scheduling import attempts, operations, pausing, pruning, tasks
 from scheduling import sweep as sweeping
 from scheduling.drain import drain
 from scheduling.ledger import database_now
@@ -102,6 +102,7 @@ HAPPENS = {
     *("save: done", "save: IntegrityError", "around: done", "delete: done"),
     *("rerun: done", "rerun: ItemHasMovedOn", "rerun: InvalidTransition", "prune: done"),
     *("deliver: done", "deliver late: done", "attempt: Killed", "attempt: NotPublishable"),
+    *("pause: done", "resume: done", "resume: NotPaused", "everything due: PublishingPaused"),
     *("drain: done", "everything due: done", "sweep: done", "sweep: Killed", "tell: done"),
 }
 
@@ -505,6 +506,23 @@ class Machine(RuleBasedStateMachine):
             partial(self.expected.prune, units * UNIT),
         )
 
+    @precondition(has_open_jobs)
+    @rule(number=NUMBERS, lane=LANES, kill=MAYBE_KILLS)
+    def pause(self, number: int, lane: str, kill: Kill | None) -> None:
+        """Pause publishing, see that workers leave a due job alone, and mostly resume it."""
+        job = self.pick_open_job(number)
+        self.step("pause", lambda: quiet(pausing.pause(by=None)), self.expected.pause)
+        self.wait_for(job)
+        self.run_job("deliver in a pause", job, lane, kill)
+        self.do_everything_due(kill=None)
+        if number % 4:
+            self.resume()
+
+    @rule()
+    def resume(self) -> None:
+        """Resume publishing."""
+        self.step("resume", lambda: pausing.resume(by=None), self.expected.resume)
+
     # Workers
 
     @precondition(lambda self: any(job.message for job in self.expected.jobs))
@@ -678,6 +696,8 @@ class Machine(RuleBasedStateMachine):
         """Let everybody rest and workers work: nothing stays open, however it was left."""
         self.steps_since_the_end = 0
         self.change_hook(Hook.WORKS)
+        if self.expected.is_paused:
+            self.resume()
         self.pass_time(FARTHEST + 1)
         self.sweep(everything=True, kill=None)
         for _ in range(ROUNDS):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from scheduling import attempts, ledger
+from scheduling import attempts, ledger, pausing
 from scheduling.forecast import forecast
 from scheduling.management import base
 
@@ -13,7 +13,10 @@ from scheduling.management import base
 class Command(base.ArmoCommand):
     """Example: manage.py publish_due --dry-run --at 2026-03-01T09:00:00+09:00."""
 
-    help = "Do everything that is due, without a worker. Exit code 1 when something failed."
+    help = (
+        "Do everything that is due, without a worker. Exit code 1 when something failed, or when "
+        "publishing is paused."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take what to show instead of doing it."""
@@ -54,6 +57,9 @@ class Command(base.ArmoCommand):
         if options["json"]:
             self.print_json(rows)
             return failing
+        # It says what would happen all the same, which is what the resume would do.
+        if paused := pausing.current():
+            self.stdout.write(pausing.sentence(paused))
         for row in rows:
             verb = "would fail" if row["problems"] else f"would {row['kind']}"
             why = " ".join(row["problems"])

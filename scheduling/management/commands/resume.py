@@ -1,0 +1,26 @@
+"""`manage.py resume`."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from scheduling import pausing
+from scheduling.management import base
+
+
+class Command(base.ArmoCommand):
+    """Example: manage.py resume --reason "The front page is right again"."""
+
+    help = (
+        "Resume publishing: what was held is done at once, the oldest first. Exit code 1 when it "
+        "is not paused."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the reason."""
+        parser.add_argument("--reason", default="", help="kept in the history")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Resume, and say so."""
+        pausing.resume(by=None, reason=options["reason"])
+        self.stdout.write("Publishing is resumed.")
