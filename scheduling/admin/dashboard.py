@@ -14,12 +14,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from scheduling import diagnosis
+from scheduling import diagnosis, ledger
 from scheduling.admin.columns import change_url, distance, shown_time
 from scheduling.admin.health import health_lines
 from scheduling.figures import Failure, Figures, Hour, Planned, figures, own_drafts
 from scheduling.models import Job, JobQuerySet, Kind, State, schedulable_models
-from scheduling.permissions import has_right, visible_jobs
+from scheduling.permissions import has_right, sees_all, visible_jobs
 
 # The plots are drawn in these units, and stretched to the width there is.
 PLOT_HEIGHT = 1000
@@ -30,15 +30,20 @@ LEAST_HEIGHT = 20
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return what the first page shows."""
-    may_see_jobs = has_right(request.user, "view", Job)
-    shown = _of_publisher(request) if may_see_jobs else _of_writer(request)
-    context["dashboard"] = {"new": _new_items(request), **shown}
-    return context
+    sees_jobs = has_right(request.user, "view", Job) and any(
+        sees_all(request.user, model) for model in schedulable_models()
+    )
+    shown = _of_publisher(request) if sees_jobs else _of_writer(request)
+    return {
+        **context,
+        "title": _("Today"),
+        "dashboard": {"new": _new_items(request), **shown},
+    }
 
 
 def _of_publisher(request: HttpRequest) -> dict[str, Any]:
     jobs: JobQuerySet = visible_jobs(request.user, Job.objects.all())
-    seen = figures(jobs, zone=timezone.get_current_timezone())
+    seen = figures(jobs, now=ledger.database_now(), zone=timezone.get_current_timezone())
     is_well, lines = health_lines(diagnosis.publisher())
     list_of_jobs = reverse("admin:scheduling_job_changelist")
     return {
