@@ -1,10 +1,310 @@
 """The admin's first page: what is to come, what has failed, and how the publisher is."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from scheduling import diagnosis, ledger
+from scheduling.admin.columns import change_url, distance, shown_time
+from scheduling.admin.health import health_lines
+from scheduling.figures import Failure, Figures, Hour, Planned, figures, own_drafts
+from scheduling.models import Job, JobQuerySet, Kind, State, schedulable_models
+from scheduling.permissions import has_right, sees_all, visible_jobs
+
+# The plots are drawn in these units, and stretched to the width there is.
+PLOT_HEIGHT = 1000
+BAR_WIDTH = 10
+# What is there at all can be seen.
+LEAST_HEIGHT = 20
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return what the first page shows."""
-    return context
+    sees_jobs = has_right(request.user, "view", Job) and any(
+        sees_all(request.user, model) for model in schedulable_models()
+    )
+    shown = _of_publisher(request) if sees_jobs else _of_writer(request)
+    return {
+        **context,
+        "title": _("Today"),
+        "dashboard": {"new": _new_items(request), **shown},
+    }
+
+
+def _of_publisher(request: HttpRequest) -> dict[str, Any]:
+    jobs: JobQuerySet = visible_jobs(request.user, Job.objects.all())
+    seen = figures(jobs, now=ledger.database_now(), zone=timezone.get_current_timezone())
+    is_well, lines = health_lines(diagnosis.publisher())
+    list_of_jobs = reverse("admin:scheduling_job_changelist")
+    return {
+        "is_well": is_well,
+        "health": lines,
+        "tiles": _tiles(seen),
+        "failed": _count(seen.failed, or_more=seen.or_more) if seen.failed else "",
+        "failures": [_failure(failure, seen.now) for failure in seen.failures],
+        "coming": [_planned(planned, seen) for planned in seen.coming],
+        "plots": [_plot_of_days(seen), _plot_of_lateness(seen)],
+        "all_jobs": list_of_jobs,
+        "all_failed": f"{list_of_jobs}?state__exact={State.FAILED}",
+    }
+
+
+def _of_writer(request: HttpRequest) -> dict[str, Any]:
+    assert request.user.is_authenticated  # the admin lets nobody else in
+    return {
+        "drafts": [
+            {
+                "title": capfirst(str(model._meta.verbose_name_plural)),
+                "items": [{"title": str(item), "url": _url(model, item.pk)} for item in items],
+            }
+            for model, items in own_drafts(request.user)
+        ]
+    }
+
+
+def _new_items(request: HttpRequest) -> list[dict[str, str]]:
+    """Return the buttons that begin an item."""
+    buttons = []
+    for model in schedulable_models():
+        of_model = admin.site._registry.get(model)
+        if of_model is not None and of_model.has_add_permission(request):
+            opts = model._meta
+            label = _("New %(type)s") % {"type": opts.verbose_name}
+            url = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")
+            buttons.append({"label": label, "url": url})
+    return buttons
+
+
+# Numbers and rows
+
+
+class Tile(NamedTuple):
+    """One number, and what it counts."""
+
+    label: str
+    number: str
+    hint: str
+    is_bad: bool = False
+
+
+def _tiles(seen: Figures) -> list[Tile]:
+    due = seen.due
+    return [
+        Tile(_("Next hour"), _number(due.next_hour), _("to go live")),
+        Tile(_("Today"), _number(due.today), _("until midnight")),
+        Tile(_("This week"), _number(due.this_week), _("until Sunday")),
+        Tile(_("Overdue"), _number(due.overdue), _("not live in time"), is_bad=bool(due.overdue)),
+    ]
+
+
+def _number(number: float, decimals: int = 0) -> str:
+    return number_format(number, decimals, use_l10n=True, force_grouping=True)
+
+
+def _count(number: int, *, or_more: bool) -> str:
+    return _("%(number)s or more") % {"number": _number(number)} if or_more else _number(number)
+
+
+def _planned(planned: Planned, seen: Figures) -> dict[str, Any]:
+    return {
+        **_item(planned),
+        "time": shown_time(planned.run_at),
+        "distance": distance(planned.run_at, seen.now),
+        "is_late": planned.run_at <= seen.now,
+    }
+
+
+def _failure(failure: Failure, now: datetime) -> dict[str, Any]:
+    return {
+        **_item(failure),
+        "kind": Kind(failure.kind).label,
+        "time": shown_time(failure.failed_at),
+        "distance": distance(failure.failed_at, now),
+        # Ours are kept in English and shown in the person's language.
+        "why": _(failure.reason) if failure.reason else (failure.error or ""),
+        "job_id": failure.job_id,
+        "job_url": change_url(Job, failure.job_id),
+    }
+
+
+def _item(row: Planned | Failure) -> dict[str, Any]:
+    content_type = ContentType.objects.get_for_id(row.content_type_id)
+    model = content_type.model_class()
+    label = f"{content_type.model}:{row.object_id}"
+    return {
+        "label": label,
+        "type": label if model is None else f"{model._meta.verbose_name} {row.object_id}",
+        "title": row.title or label,
+        "url": "" if model is None else _url(model, row.object_id),
+    }
+
+
+def _url(model: type[Any], pk: object) -> str:
+    """Return the address of an item's page, or nothing when its type has none."""
+    return change_url(model, pk) if admin.site.is_registered(model) else ""
+
+
+# Plots
+
+
+class Bar(NamedTuple):
+    """One bar, its place in whole numbers, which no language writes otherwise; and its figures."""
+
+    left: int
+    height: int
+    label: str
+    cells: tuple[str, ...]
+
+    @property
+    def top(self) -> int:
+        """Return where it ends."""
+        return PLOT_HEIGHT - self.height
+
+    @property
+    def width(self) -> int:
+        """Return how wide it is; a fifth is left between two."""
+        return BAR_WIDTH - BAR_WIDTH // 5
+
+    @property
+    def says(self) -> str:
+        """Return its figures in a line."""
+        return ", ".join(self.cells)
+
+
+class Plot(NamedTuple):
+    """A plot, and all that it says in words."""
+
+    name: str
+    title: str
+    summary: str
+    most: str
+    first: str
+    last: str
+    columns: tuple[str, ...]
+    bars: list[Bar]
+    is_empty: bool
+    empty: str
+    # The same figure for the whole span, with its name.
+    totals: list[tuple[str, str]]
+
+    @property
+    def box(self) -> str:
+        """Return the area that is drawn."""
+        return f"0 0 {len(self.bars) * BAR_WIDTH} {PLOT_HEIGHT}"
+
+
+def _bars(values: Sequence[float], lines: Sequence[tuple[str, tuple[str, ...]]]) -> list[Bar]:
+    most = max(values) or 1
+    return [
+        Bar(
+            place * BAR_WIDTH,
+            max(round(PLOT_HEIGHT * value / most), LEAST_HEIGHT) if value else 0,
+            *line,
+        )
+        for place, (value, line) in enumerate(zip(values, lines, strict=True))
+    ]
+
+
+def _plot_of_days(seen: Figures) -> Plot:
+    numbers = [day.number for day in seen.days]
+    labels = [date_format(day.day, "MONTH_DAY_FORMAT") for day in seen.days]
+    total, most = sum(numbers), max(numbers)
+    text = ngettext(
+        "%(number)s item went live in %(days)d days; most on one day: %(most)s.",
+        "%(number)s items went live in %(days)d days; most on one day: %(most)s.",
+        total,
+    )
+    return Plot(
+        name="days",
+        title=_("Went live, by day"),
+        summary=text % {"number": _number(total), "days": len(numbers), "most": _number(most)},
+        most=_number(most),
+        first=labels[0],
+        last=_("today"),
+        columns=(_("Day"), _("Items")),
+        bars=_bars(
+            numbers,
+            [(label, (_number(it),)) for label, it in zip(labels, numbers, strict=True)],
+        ),
+        is_empty=not total,
+        empty=_("Nothing went live in %(days)d days.") % {"days": len(numbers)},
+        totals=[(_("in %(days)d days") % {"days": len(numbers)}, _number(total))],
+    )
+
+
+def _plot_of_lateness(seen: Figures) -> Plot:
+    whole = seen.lateness
+    values = [hour.lateness.p99_ms or 0 for hour in seen.hours]
+    lines = [
+        (
+            _time_of(hour),
+            (
+                _number(hour.lateness.number),
+                _length(hour.lateness.p50_ms),
+                _length(hour.lateness.p99_ms),
+                _length(hour.lateness.most_ms),
+            ),
+        )
+        for hour in seen.hours
+    ]
+    text = ngettext(
+        "%(number)s timed publish in %(hours)d hours; lateness p50 %(p50)s, p99 %(p99)s, the most"
+        " %(most)s.",
+        "%(number)s timed publishes in %(hours)d hours; lateness p50 %(p50)s, p99 %(p99)s, the"
+        " most %(most)s.",
+        whole.number,
+    )
+    return Plot(
+        name="lateness",
+        title=_("Lateness, by hour"),
+        summary=text
+        % {
+            "number": _number(whole.number),
+            "hours": len(values),
+            "p50": _length(whole.p50_ms),
+            "p99": _length(whole.p99_ms),
+            "most": _length(whole.most_ms),
+        },
+        most=_length(max(values)),
+        first=_time_of(seen.hours[0]),
+        last=_("now"),
+        columns=(_("From"), _("Items"), _("p50"), _("p99"), _("the most")),
+        bars=_bars(values, lines),
+        is_empty=not whole.number,
+        empty=_("Nothing that was timed went live in %(hours)d hours.") % {"hours": len(values)},
+        totals=[
+            (_("p50"), _length(whole.p50_ms)),
+            (_("p99"), _length(whole.p99_ms)),
+            (_("the most"), _length(whole.most_ms)),
+        ],
+    )
+
+
+def _time_of(hour: Hour) -> str:
+    return date_format(timezone.localtime(hour.start), "H:i")
+
+
+def _length(milliseconds: float | None) -> str:
+    """Return a length of time in the unit that suits it."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1000:
+        return _("%(number)s ms") % {
+            "number": _number(milliseconds, 0 if milliseconds >= 10 else 1)
+        }
+    seconds = milliseconds / 1000
+    if seconds < 120:
+        return _("%(number)s s") % {"number": _number(seconds, 1)}
+    if seconds < 7200:
+        return _("%(number)s min") % {"number": _number(seconds / 60)}
+    return _("%(number)s h") % {"number": _number(seconds / 3600)}
