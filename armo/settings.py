@@ -247,6 +247,7 @@ UNFOLD: dict[str, Any] = {
         }
     ],
     "SHOW_HISTORY": True,
+    "GLOBAL_CALLBACK": "scheduling.admin.menu.everywhere",
     "DASHBOARD_CALLBACK": "scheduling.admin.dashboard.context",
     "SIDEBAR": {"navigation": "scheduling.admin.menu.navigation"},
     "ACCOUNT": {"navigation": "scheduling.admin.menu.account"},

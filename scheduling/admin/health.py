@@ -12,6 +12,10 @@ def health_lines(state: Publisher) -> tuple[bool, list[str]]:
     """Return whether the publisher publishes, and a sentence for each thing that is to be said."""
     lines = []
     beat = state.seconds_since_beat
+    if state.paused:
+        lines.append(
+            _("Nothing will go out: publishing is paused. %(why)s") % {"why": state.paused.reason}
+        )
     if not state.connections:
         lines.append(_("Nothing will go out: no worker is connected. Start manage.py qcluster."))
     elif beat is None:
@@ -24,7 +28,7 @@ def health_lines(state: Publisher) -> tuple[bool, list[str]]:
         lines.append(text % {"time": _seconds(state.overdue_seconds)})
     if lines:
         return False, lines
-    return True, [_("A worker is connected, and takes up what is due.")]
+    return True, [_("Worker connected, oldest overdue 0 s.")]
 
 
 def _seconds(number: float) -> str:

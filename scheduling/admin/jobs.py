@@ -1,9 +1,10 @@
 """The admin of the ledger, which is read-only."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, OuterRef, QuerySet, Subquery
@@ -17,10 +18,13 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from django_q.models import OrmQ
 
+from armo.errors import DomainError
 from armo.theme import ModelAdmin
+from scheduling import pausing
 from scheduling.admin import bulk
 from scheduling.admin.buttons import JOB_ACTIONS, Action
 from scheduling.admin.columns import (
+    Text,
     badge,
     change_url,
     distance,
@@ -30,11 +34,13 @@ from scheduling.admin.columns import (
 )
 from scheduling.admin.doing import carry_out
 from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
+from scheduling.admin.forms import ReasonForm
 from scheduling.admin.items import ask_again
 from scheduling.admin.panel import history
-from scheduling.models import ClockNow, Job, JobEvent
-from scheduling.permissions import has_right_to, has_right_to_some_jobs, visible_jobs
+from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
+from scheduling.permissions import has_right, has_right_to, has_right_to_some_jobs, visible_jobs
 
+PAUSES_SHOWN = 10
 # Of an error, in a list.
 LONGEST_ERROR = 200
 
@@ -184,7 +190,44 @@ class JobAdmin(ModelAdmin):
             )
             for action in JOB_ACTIONS
         ]
+        urls += [
+            path(
+                f"{name}/",
+                self.admin_site.admin_view(require_POST(self._pause)),
+                {"operation": operation, "done": done},
+                name=f"scheduling_job_{name}",
+            )
+            for name, operation, done in (
+                ("pause", pausing.pause, _("Publishing is paused.")),
+                ("resume", pausing.resume, _("Publishing goes on.")),
+            )
+        ]
         return urls + super().get_urls()
+
+    def _pause(
+        self, request: HttpRequest, operation: Callable[..., object], done: Text
+    ) -> HttpResponse:
+        """Pause publishing for the whole site, or resume it."""
+        if not has_right(request.user, "pause", Job):
+            raise PermissionDenied
+        form = ReasonForm(request.POST)
+        if form.is_valid():
+            try:
+                operation(by=request.user, **form.wish())
+                messages.success(request, str(done))
+            except DomainError as refusal:
+                messages.error(request, str(refusal))
+        else:
+            messages.error(request, " ".join(str(error) for error in form.errors["reason"]))
+        return redirect("admin:scheduling_job_changelist")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Add the form that pauses publishing, and the pauses so far."""
+        pauses = PauseEvent.objects.select_related("by").order_by("-pk")[:PAUSES_SHOWN]
+        more = {"pause_form": ReasonForm(auto_id="pause_%s"), "pauses": pauses}
+        return super().changelist_view(request, {**more, **(extra_context or {})})
 
     def _act(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:
         job = self.get_object(request, str(pk))

@@ -9,8 +9,19 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from scheduling import pausing
 from scheduling.models import Job, schedulable_models
 from scheduling.permissions import has_right
+
+
+def everywhere(request: HttpRequest) -> dict[str, Any]:
+    """Query what every page shows to those who have signed in."""
+    if not admin.site.has_permission(request):
+        return {}
+    return {
+        "publishing_paused": pausing.current(),
+        "may_pause": has_right(request.user, "pause", Job),
+    }
 
 
 def style(request: HttpRequest) -> str:

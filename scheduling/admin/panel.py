@@ -13,6 +13,8 @@ from django.utils import timezone
 from scheduling import ledger
 from scheduling.admin.buttons import ACTIONS
 from scheduling.admin.columns import badge, distance, due_in, verbose_name
+from scheduling.admin.health import health_lines
+from scheduling.diagnosis import publisher
 from scheduling.models import Job, JobEvent, Schedulable
 from scheduling.permissions import has_right
 
@@ -77,11 +79,18 @@ def panel(request: HttpRequest, item: Schedulable) -> dict[str, Any]:
             else 0
         ),
         "problems": item.publish_problems(),
+        "health": health(),
         "buttons": buttons(request, item),
         "open_jobs": jobs.open().select_related("scheduled_by").order_by("run_at", "pk"),
         "events": history(JobEvent.objects.filter(job__in=jobs))[:EVENTS_SHOWN],
         "may_see_jobs": has_right(request.user, "view", Job),
     }
+
+
+def health() -> dict[str, Any]:
+    """Query how the publisher is."""
+    is_well, lines = health_lines(publisher())
+    return {"ok": is_well, "lines": lines}
 
 
 def buttons(request: HttpRequest, item: Schedulable) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from content.models import Notice, Story
-from scheduling import operations
+from scheduling import operations, pausing
 from scheduling.admin import ACTIONS, JOB_ACTIONS, bulk
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
@@ -1098,6 +1098,53 @@ class TestJobs:
             url = reverse(f"admin:scheduling_job_{name}", args=args)
             assert admin_client.get(url).status_code == 403
         assert admin_client.post(page_of(job), {"state": "succeeded"}).status_code == 403
+
+
+class TestPausing:
+    def post(self, client: Client, name: str, **data: str) -> Any:
+        return client.post(reverse(f"admin:scheduling_job_{name}"), data)
+
+    def test_is_an_operators_with_a_reason(self, operator: Client) -> None:
+        response = self.post(operator, "pause", reason="추모 기간")
+
+        pause = pausing.current()
+        assert pause is not None
+        assert (pause.reason, str(pause.by)) == ("추모 기간", "one-of-Operators")
+        assert told(response) == ["Publishing is paused."]
+
+    def test_is_told_on_every_page(self, operator: Client, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+        self.post(operator, "pause", reason="추모 기간")
+
+        for page in (page_of(story), list_of(Story), reverse("admin:index")):
+            assert "추모 기간" in editor.get(page).content.decode()
+        assert (
+            "Nothing will go out: publishing is paused."
+            in editor.get(page_of(story)).content.decode()
+        )
+
+    def test_ends_with_a_resume(self, operator: Client) -> None:
+        self.post(operator, "pause")
+
+        response = self.post(operator, "resume", reason="끝났다")
+
+        assert pausing.current() is None
+        assert told(response)[-1] == "Publishing goes on."
+        assert "끝났다" in operator.get(list_of(Job)).content.decode()
+
+    def test_twice_is_refused(self, operator: Client) -> None:
+        self.post(operator, "pause")
+
+        response = self.post(operator, "pause")
+
+        assert told(response)[-1] == "Publishing is paused already."
+
+    def test_is_closed_to_editors(self, editor: Client) -> None:
+        response = self.post(editor, "pause")
+
+        assert response.status_code == 403
+        assert "armo-pause" not in editor.get(list_of(Job)).content.decode()
+        assert pausing.current() is None
 
 
 class TestSite:
