@@ -7,6 +7,7 @@ import armo.api.urls
 import content.urls
 import scheduling.urls
 from armo import health
+from scheduling.admin import planner
 
 # What every type of content and the engine offer to programs; what none of them knows comes last.
 api = [
@@ -17,6 +18,7 @@ api = [
 ]
 
 urlpatterns = [
+    path("admin/calendar/", include(planner.urls)),  # the admin's own would match it too
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("api/", include(armo.api.urls.rest)),

@@ -316,8 +316,7 @@ class SchedulableAdmin(ModelAdmin):
 
     def _preview_text(self, request: HttpRequest) -> HttpResponse:
         """Show what is in the form as readers would see it; nothing is saved."""
-        may = self.has_add_permission(request) or self.has_change_permission(request)
-        if not may:
+        if not (self.has_add_permission(request) or self.has_view_or_change_permission(request)):
             raise PermissionDenied
         response: HttpResponse = self.preview_text(request)
         return response

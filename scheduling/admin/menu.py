@@ -10,6 +10,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from scheduling import pausing
+from scheduling.admin import planner
 from scheduling.models import Job, schedulable_models
 from scheduling.permissions import has_right
 
@@ -42,6 +43,8 @@ def favicon(request: HttpRequest) -> str:
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the menu, with just what the person may open."""
     own = [_item(_("Today"), "dashboard", reverse("admin:index"))]
+    if planner.may_open(request.user):
+        own.append(_item(_("Calendar"), "calendar_month", reverse("admin-calendar")))
     if has_right(request.user, "view", Job):
         own.append(_item(_("Jobs"), "list_alt", _list_of(Job)))
     taken = {Job, *schedulable_models()}

@@ -156,6 +156,21 @@
     show();
   }
 
+  // The boxes that look words up have no names of their own: they get those of their labels.
+
+  function nameBoxes() {
+    for (const select of document.querySelectorAll("select.select2-hidden-accessible[id]")) {
+      const label = document.querySelector(`label[for="${select.id}"]`);
+      const box = select.nextElementSibling;
+      if (!label || !box) continue;
+      for (const part of box.querySelectorAll("[role='combobox'], input, textarea")) {
+        part.setAttribute("aria-label", label.textContent.trim());
+      }
+    }
+  }
+
+  window.addEventListener("load", nameBoxes);
+
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("[data-armo-list]").forEach(watchList);
     document.querySelectorAll("[data-armo-panel]").forEach(watchPanel);

@@ -1,0 +1,237 @@
+// The calendar: moves entries by drag, by key and by dialog, and takes moves back.
+// The server decides, and answers with the entry as it is then; nothing is moved before it says so.
+"use strict";
+
+{
+  const planner = document.getElementById("planner");
+  const { url, failed, signedOut } = JSON.parse(
+    document.getElementById("planner-script").textContent,
+  );
+  const token = planner.querySelector("[name=csrfmiddlewaretoken]").value;
+  const status = document.getElementById("planner-status");
+  const undoButton = document.getElementById("planner-undo");
+  const dialog = document.getElementById("planner-dialog");
+  const dialogError = document.getElementById("planner-dialog-error");
+  const dialogTime = document.getElementById("planner-to");
+  const MINUTE = 60_000;
+  const DAY = 24 * 60 * MINUTE;
+
+  // Moves that can be taken back, the last at the end.
+  const moves = [];
+  planner.classList.add("is-live");
+
+  // Entries
+
+  const entryOf = (node) => node.closest?.("[data-job]");
+  const movableOf = (node) => node.closest?.("[data-job][draggable=true]");
+  const entry = (job) => planner.querySelector(`[data-job="${job}"]`);
+  const dayOf = (node) => node.closest?.("[data-day]");
+
+  /** Show the entry as the server has it now: at its place in its day, or not at all. */
+  function place({ job, day, run_at: runAt, html }) {
+    const old = entry(job);
+    const hadFocus = old?.contains(document.activeElement);
+    old?.remove();
+    const list = planner.querySelector(`[data-day="${day}"] > ul`);
+    if (list && html) {
+      const holder = document.createElement("template");
+      holder.innerHTML = html.trim();
+      const next = [...list.children].find((other) => other.dataset.runAt > runAt);
+      list.insertBefore(holder.content, next ?? null);
+      if (hadFocus) focus(job);
+    } else if (hadFocus && !dialog.open) {
+      (undoButton.hidden ? planner.querySelector(".planner-links a") : undoButton).focus();
+    }
+  }
+
+  function focus(job) {
+    entry(job)?.querySelector("a").focus();
+  }
+
+  function tell(text, isError) {
+    status.textContent = text;
+    status.parentElement.classList.toggle("is-error", isError);
+  }
+
+  // Moving
+
+  // One at a time, in the order they were asked for: each starts from where the last one led.
+  let last = Promise.resolve();
+
+  function inTurn(action) {
+    last = last.then(action, action);
+    return last;
+  }
+
+  /** Return the server's answer; it has a text, and `isMoved`. */
+  async function ask(job, to, expected) {
+    const body = new URLSearchParams({ job, to, expected, csrfmiddlewaretoken: token });
+    try {
+      const response = await fetch(url, {
+        method: "POST",
+        body,
+        headers: { Accept: "application/json" },
+      });
+      if (!response.headers.get("Content-Type")?.startsWith("application/json")) {
+        return { isMoved: false, text: signedOut };
+      }
+      return { isMoved: response.ok, ...(await response.json()) };
+    } catch {
+      return { isMoved: false, text: failed };
+    }
+  }
+
+  /** Move an entry; `target` says where to, from what the page knows of it. */
+  function move(job, target) {
+    return inTurn(async () => {
+      const known = entry(job)?.dataset;
+      const to = known && target(known);
+      if (!to) return null;
+      const answer = await ask(job, to, known.runAt);
+      if (answer.isMoved) {
+        moves.push({ job, to: answer.was, expected: answer.entry.run_at });
+        undoButton.hidden = false;
+      }
+      tell(answer.text, !answer.isMoved);
+      if (answer.entry) place(answer.entry);
+      return answer;
+    });
+  }
+
+  function undo() {
+    return inTurn(async () => {
+      const move = moves.pop();
+      if (!move) return;
+      const answer = await ask(move.job, move.to, move.expected);
+      if (!answer.isMoved && !answer.entry) moves.push(move); // it may work the next time
+      tell(answer.text, !answer.isMoved);
+      if (answer.entry) place(answer.entry);
+      const hadFocus = document.activeElement === undoButton;
+      undoButton.hidden = moves.length === 0;
+      if (hadFocus || document.activeElement === document.body) focus(move.job);
+    });
+  }
+
+  // Whole seconds as a number, so that a date can be reckoned with; what follows them is kept.
+  const shift = (time, by) =>
+    new Date(Date.parse(`${time.slice(0, 19)}Z`) + by).toISOString().slice(0, 19) + time.slice(19);
+  // A day later has the same time on the clock, an hour later is an hour later.
+  const byDays = (days) => (known) => shift(known.local, days * DAY);
+  const byMinutes = (minutes) => (known) => shift(known.runAt, minutes * MINUTE);
+  const toDay = (day) => (known) =>
+    known.local.startsWith(day) ? null : day + known.local.slice(10);
+
+  // Drag
+
+  let dragged = null;
+
+  function mark(day) {
+    for (const each of planner.querySelectorAll(".is-target")) each.classList.remove("is-target");
+    day?.classList.add("is-target");
+  }
+
+  planner.addEventListener("dragstart", (event) => {
+    const item = movableOf(event.target);
+    if (!item) return;
+    dragged = item.dataset.job;
+    item.classList.add("is-dragged");
+    event.dataTransfer.effectAllowed = "move";
+    event.dataTransfer.setData("text/plain", item.querySelector(".planner-title").textContent);
+  });
+
+  planner.addEventListener("dragover", (event) => {
+    const day = dragged && dayOf(event.target);
+    mark(day);
+    if (!day) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "move";
+  });
+
+  planner.addEventListener("drop", (event) => {
+    const day = dragged && dayOf(event.target);
+    if (!day) return;
+    event.preventDefault();
+    move(dragged, toDay(day.dataset.day));
+  });
+
+  planner.addEventListener("dragend", () => {
+    if (dragged) entry(dragged)?.classList.remove("is-dragged");
+    dragged = null;
+    mark(null);
+  });
+
+  // Keys
+
+  const KEYS = {
+    ArrowLeft: () => byDays(-1),
+    ArrowRight: () => byDays(1),
+    ArrowUp: (isLarge) => byMinutes(isLarge ? -60 : -15),
+    ArrowDown: (isLarge) => byMinutes(isLarge ? 60 : 15),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (dialog.open || event.target.closest?.("input, select, textarea")) return;
+    if (event.key === "?") {
+      const help = planner.querySelector(".planner-help");
+      if (help) help.open = !help.open;
+    } else if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z") {
+      if (!moves.length) return;
+      event.preventDefault();
+      undo();
+    } else if (event.altKey && !event.ctrlKey && !event.metaKey && KEYS[event.key]) {
+      const item = movableOf(event.target);
+      if (!item) return;
+      event.preventDefault(); // or the browser would go a page back
+      move(item.dataset.job, KEYS[event.key](event.shiftKey));
+    }
+  });
+
+  // Dialog
+
+  planner.addEventListener("click", (event) => {
+    const button = event.target.closest(".planner-move");
+    if (!button) return;
+    const item = entryOf(button);
+    const { job, local } = item.dataset;
+    dialog.dataset.job = job;
+    document.getElementById("planner-dialog-name").textContent =
+      `“${item.querySelector(".planner-title").textContent}”`;
+    dialogError.textContent = "";
+    dialogTime.value = local.slice(0, local.slice(17, 19) === "00" ? 16 : 19);
+    dialog.showModal();
+  });
+
+  dialog.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    dialogError.textContent = "";
+    const { job } = dialog.dataset;
+    const wanted = dialogTime.value;
+    // A time that was left as it is keeps its fraction.
+    const target = (known) => (known.local.startsWith(wanted) ? null : wanted);
+    const answer = await move(job, target);
+    if (answer && !answer.isMoved) {
+      dialogError.textContent = answer.text;
+    } else {
+      dialog.close();
+    }
+  });
+
+  document.getElementById("planner-cancel").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => {
+    if (entry(dialog.dataset.job)) focus(dialog.dataset.job);
+    else if (!undoButton.hidden) undoButton.focus();
+  });
+
+  undoButton.addEventListener("click", undo);
+
+  // Filters
+
+  const filters = planner.querySelector(".planner-filters");
+  filters.addEventListener("submit", () => {
+    // An empty choice has no business in the address.
+    for (const select of filters.querySelectorAll("select")) select.disabled = !select.value;
+  });
+  addEventListener("pageshow", () => {
+    for (const select of filters.querySelectorAll("select")) select.disabled = false;
+  });
+}

@@ -1,0 +1,172 @@
+"""What editors do all day."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from content.models import Story
+from scheduling import operations
+from scheduling.ledger import database_now
+from scheduling.models import Job, JobEvent, State, Status
+from tests.browser.conftest import NewPage
+from tests.factories import StoryFactory
+from tests.process.worker import Worker
+from tests.scheduling.rows import failed_publish
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("transactional_db")]
+
+FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+
+def save(page: "Page") -> None:
+    page.click("button[name=_continue]")
+    page.wait_for_selector("text=successfully")
+
+
+def choose(page: "Page", *titles: str) -> None:
+    """Select rows of a list."""
+    for title in titles:
+        row = page.locator("#result_list tr", has_text=title)
+        row.locator("input.action-select").check()
+
+
+def run_action(page: "Page", name: str) -> None:
+    page.select_option("select[name=action]", name)
+    page.click("button[name=index]")
+
+
+class TestAnEditor:
+    def test_writes_a_story_and_watches_it_go_live(self, sign_in: NewPage, worker: Worker) -> None:
+        page = sign_in()
+        page.goto("/admin/content/story/add/")
+        page.fill("#id_title", "첫눈이 온 아침")
+        page.fill("#id_body", "눈이 **많이** 온다.")
+        preview = page.frame_locator("iframe")
+        assert preview.locator("strong").inner_text() == "많이"
+        save(page)
+
+        at = database_now() + timedelta(seconds=2)
+        page.fill("#schedule_run_at", f"{at:{FORMAT}}")
+        page.click("aside form[action$='/schedule/'] button[type=submit]")
+        page.wait_for_selector("aside .armo-badge.armo-scheduled")
+        loaded = page.evaluate("performance.timeOrigin")
+        page.wait_for_selector("aside .armo-badge.armo-published")
+
+        assert page.evaluate("performance.timeOrigin") == loaded
+        story = Story.objects.get()
+        assert (story.title, story.status) == ("첫눈이 온 아침", Status.PUBLISHED)
+        assert page.locator("aside").get_by_text("publish: succeeded").is_visible()
+
+    def test_watches_the_list_while_a_story_goes_live(
+        self, sign_in: NewPage, worker: Worker
+    ) -> None:
+        story = StoryFactory(title="예고한 글")
+        page = sign_in()
+        at = database_now() + timedelta(seconds=2)
+        operations.schedule(item=story, run_at=at, by=None)
+
+        page.goto("/admin/content/story/")
+        page.wait_for_selector("#result_list .armo-badge.armo-scheduled")
+
+        page.wait_for_selector("#result_list .armo-badge.armo-published")
+
+    def test_schedules_many_at_once(self, sign_in: NewPage) -> None:
+        StoryFactory(title="가을 첫째 글")
+        StoryFactory(title="가을 둘째 글")
+        StoryFactory(title="이미 나간 글", published=True)
+        page = sign_in()
+
+        page.goto("/admin/content/story/")
+        choose(page, "가을 첫째 글", "가을 둘째 글", "이미 나간 글")
+        run_action(page, "schedule_selected")
+        page.fill("#id_run_at", "2100-03-01T09:30")
+        page.click("text=Show what would happen")
+        page.wait_for_selector("#refused:has-text('Refused: 1')")
+        page.wait_for_selector("#willing:has-text('Will be done: 2')")
+        page.click("button[name=confirmed]")
+        page.wait_for_selector("text=2 done.")
+
+        assert Job.objects.open().count() == 2
+
+    def test_is_told_what_another_has_changed_and_loses_nothing(self, sign_in: NewPage) -> None:
+        story = StoryFactory(title="첫눈", body="눈이 온다.")
+        first, second = sign_in("arum"), sign_in("bora")
+        for page in (first, second):
+            page.goto(f"/admin/content/story/{story.pk}/change/")
+        first.fill("#id_body", "눈이 많이 온다.")
+        save(first)
+
+        second.fill("#id_body", "눈이 그쳤다.")
+        second.click("button[name=_continue]")
+        second.wait_for_selector("text=by arum")
+
+        assert second.input_value("#id_body") == "눈이 그쳤다."
+        assert second.input_value(".armo-theirs textarea") == "눈이 많이 온다."
+        story.refresh_from_db()
+        assert story.body == "눈이 많이 온다."
+        save(second)
+        story.refresh_from_db()
+        assert story.body == "눈이 그쳤다."
+
+    def test_is_asked_about_a_time_that_comes_twice(
+        self, sign_in: NewPage, settings: object
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"  # type: ignore[attr-defined]
+        story = StoryFactory()
+        page = sign_in()
+        page.goto(f"/admin/content/story/{story.pk}/change/")
+
+        page.fill("#schedule_run_at", "2100-11-07T01:30:00")
+        page.check("input[name=run_at_which][value='1']")
+        page.click("aside form[action$='/schedule/'] button[type=submit]")
+        page.wait_for_selector("aside .armo-badge.armo-scheduled")
+
+        assert f"{Job.objects.get().run_at:{FORMAT}}" == "2100-11-07T06:30:00"
+
+    def test_schedules_without_a_mouse(self, sign_in: NewPage) -> None:
+        story = StoryFactory()
+        page = sign_in()
+        page.goto(f"/admin/content/story/{story.pk}/change/")
+
+        page.focus("#schedule_run_at")
+        # As the field is laid out in English: month, day, year; hour, minute, half of the day.
+        page.keyboard.type("03012100")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.type("0930AM")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("aside .armo-badge.armo-scheduled")
+
+        assert f"{Job.objects.get().run_at:{FORMAT}}" == "2100-03-01T09:30:00"
+
+
+class TestAnOperator:
+    def test_runs_a_failed_job_again(self, sign_in: NewPage, worker: Worker) -> None:
+        job = failed_publish(title="빠진 글")
+        page = sign_in("operator", "Operators")
+
+        page.goto("/admin/scheduling/job/?state=failed")
+        page.click("#result_list a:has-text('publish story')")
+        page.click("summary:has-text('Run again')")
+        page.click("form[action$='/rerun/'] button[type=submit]")
+        page.wait_for_selector("text=The job runs again.")
+
+        job.refresh_from_db()
+        assert job.state in (State.WAITING, State.SUCCEEDED)
+        assert JobEvent.objects.filter(job=job, what="rerun", by__username="operator").exists()
+
+    def test_pauses_and_resumes(self, sign_in: NewPage) -> None:
+        page = sign_in("operator", "Operators")
+        page.goto("/admin/scheduling/job/")
+
+        page.click("summary:has-text('Pause publishing')")
+        page.fill("#pause_reason", "점검")
+        page.click("form[action$='/pause/'] button[type=submit]")
+        page.wait_for_selector(".armo-banner:has-text('점검')")
+        page.click("form[action$='/resume/'] button[type=submit]")
+
+        page.wait_for_selector("text=Publishing goes on.")
+        assert not page.locator(".armo-banner").count()
