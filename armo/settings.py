@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "armo.api.apps.ApiConfig",
+    "armo.people.apps.PeopleConfig",
     "scheduling",  # before django_q: its `qcluster` takes the place of the stock command
     "content",
     "django_q",
@@ -69,6 +70,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "armo.people.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -234,6 +236,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 # The admin
+
+# How long a link to a preview works.
+PREVIEW_HOURS = env.int("PREVIEW_HOURS", default=72)
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Armo",

@@ -18,6 +18,7 @@ api = [
 ]
 
 urlpatterns = [
+    path("admin/", include("armo.people.urls")),
     path("admin/calendar/", include(planner.urls)),  # the admin's own would match it too
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),

@@ -86,6 +86,7 @@ class StoryAdmin(SchedulableAdmin):
         (_("More"), {"fields": ("keywords", "extra"), "classes": ("collapse",)}),
     )
     preview_text = staticmethod(preview_text)
+    preview_name = "preview"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -121,6 +122,7 @@ class NoticeAdmin(SchedulableAdmin):
     search_fields = ("title",)
     fields = ("title", "severity", "body", "author")
     preview_text = staticmethod(preview_text)
+    preview_name = "preview"
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Start a notice as its writer's own."""

@@ -8,6 +8,7 @@ from content import feeds, views, viewsets
 urlpatterns = [
     path("", views.front_page, name="front-page"),
     path("stories/<str:slug>/", views.story_page, name="story"),
+    path("preview/<str:token>/", views.preview, name="preview"),
     path("feeds/stories/", feeds.rss, name="stories-rss"),
     path("feeds/stories/atom/", feeds.atom, name="stories-atom"),
 ]

@@ -2,11 +2,12 @@
 
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from content import markdown
 from content.models import Notice, Story
+from scheduling.previews import NoSuchPreview, PreviewExpired, find_previewed
 
 STORIES_PER_PAGE = 20
 NOTICES_SHOWN = 10
@@ -32,3 +33,35 @@ def story_page(request: HttpRequest, slug: str) -> HttpResponse:
     story = get_object_or_404(Story.objects.published(), slug=slug)
     context = {"story": story, "body": markdown.render(story.body)}
     return render(request, "content/story_page.html", context)
+
+
+@require_safe
+def preview(request: HttpRequest, token: str) -> HttpResponse:
+    """Show an item as it will look, to whoever has the link; what is live, at its own address."""
+    try:
+        item = find_previewed(token)
+    except (PreviewExpired, NoSuchPreview) as refusal:
+        status = 410 if isinstance(refusal, PreviewExpired) else 404
+        response = render(request, "content/no_preview.html", {"refusal": refusal}, status=status)
+        return _private(response)
+    context: dict[str, object]
+    if isinstance(item, Story):
+        if item.is_published:
+            return _private(redirect(item))
+        # As it will look: with the day it is meant for.
+        item.published_at = item.publish_at or item.updated_at
+        template, context = "content/story_page.html", {"story": item}
+    elif isinstance(item, Notice):
+        template, context = "content/notice_preview.html", {"notice": item}
+    else:
+        raise Http404
+    context |= {"body": markdown.render(item.body), "previewed": item}
+    return _private(render(request, template, context))
+
+
+def _private(response: HttpResponse) -> HttpResponse:
+    """Have nobody keep it, find it, or pass its address on."""
+    response["Cache-Control"] = "no-store"
+    response["X-Robots-Tag"] = "noindex"
+    response["Referrer-Policy"] = "no-referrer"
+    return response

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -15,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -29,6 +31,7 @@ from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
 from scheduling.admin.panel import action_url_name, panel, when
 from scheduling.models import ClockNow, Schedulable, Status
 from scheduling.permissions import has_right, may_change, sees_all, visible_to
+from scheduling.previews import make_preview_token
 
 # A page of a list has fewer.
 MOST_WATCHED = 200
@@ -76,6 +79,8 @@ class SchedulableAdmin(ModelAdmin):
     warn_unsaved_form = True
     # The address at which the form has its text shown as readers would see it, if it has any.
     preview_text: Any = None
+    # The name of the address at which the holder of a link sees an item before it is live.
+    preview_name: str | None = None
     actions: Any = (
         "schedule_selected",
         "shift_selected",
@@ -220,6 +225,7 @@ class SchedulableAdmin(ModelAdmin):
         """Add the panel to the page of an item that exists."""
         if obj is not None:
             context["publishing"] = panel(request, obj)
+            context["share_url"] = self._share_url(obj)
             context["panel_url"] = reverse(action_url_name(obj, "panel"), args=[obj.pk])
         context["when_url"] = reverse(self._url("when"))
         if self.preview_text is not None:
@@ -242,6 +248,7 @@ class SchedulableAdmin(ModelAdmin):
         ]
         urls += [
             entry("<int:pk>/panel/", require_GET(never_cache(self._panel)), "panel"),
+            entry("<int:pk>/share/", require_POST(self._share), "share"),
             entry("live/", require_GET(never_cache(self._live)), "live"),
             entry("when/", require_GET(never_cache(self._when)), "when"),
         ]
@@ -273,8 +280,35 @@ class SchedulableAdmin(ModelAdmin):
     def _panel(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the panel alone, for a page that keeps it up to date."""
         item = self._find(request, pk)
-        context = {"publishing": panel(request, item), "when_url": reverse(self._url("when"))}
+        context = {
+            "publishing": panel(request, item),
+            "when_url": reverse(self._url("when")),
+            "share_url": self._share_url(item),
+        }
         return TemplateResponse(request, "scheduling/publishing.html", context)
+
+    def _share_url(self, item: Any) -> str:
+        """Return where a link to a preview is made; nothing where there is nothing to preview."""
+        if self.preview_name is None or item.is_published:
+            return ""
+        return reverse(self._url("share"), args=[item.pk])
+
+    def _share(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Make a link to a preview, and show it once."""
+        item = self._find(request, pk)
+        if not self._share_url(item):
+            raise Http404
+        assert request.user.is_authenticated  # the admin lets nobody else in
+        token = make_preview_token(item, by=request.user)
+        address = request.build_absolute_uri(reverse(str(self.preview_name), args=[token]))
+        until = ngettext(
+            "Anybody who has this link sees it, for %(hours)d hour.",
+            "Anybody who has this link sees it, for %(hours)d hours.",
+            settings.PREVIEW_HOURS,
+        ) % {"hours": settings.PREVIEW_HOURS}
+        link = format_html('{}<br><a href="{}" class="armo-link">{}</a>', until, address, address)
+        messages.success(request, link)
+        return redirect(change_url(self.model, pk))
 
     def _live(self, request: HttpRequest) -> JsonResponse:
         """Say how some items are by now, and in how many seconds to ask again."""

@@ -64,7 +64,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def account(request: HttpRequest) -> list[dict[str, Any]]:
     """Return what a person has of his own."""
-    return [{"title": _("Change password"), "link": reverse("admin:password_change")}]
+    return [
+        {"title": _("Time zone and language"), "link": reverse("admin-preferences")},
+        {"title": _("Change password"), "link": reverse("admin:password_change")},
+    ]
 
 
 ICONS = {

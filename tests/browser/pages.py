@@ -12,6 +12,9 @@ from tests.scheduling.rows import failed_publish
 
 PAGES = {
     "today": "/admin/",
+    "month": "/admin/calendar/?view=month",
+    "week": "/admin/calendar/?view=week",
+    "day": "/admin/calendar/?view=day",
     "stories": "/admin/content/story/",
     "story": "/admin/content/story/{story}/change/",
     "new-story": "/admin/content/story/add/",

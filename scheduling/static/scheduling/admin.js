@@ -156,24 +156,30 @@
     show();
   }
 
-  // The boxes that look words up have no names of their own: they get those of their labels.
+  // The boxes that look words up have no names of their own, and a button in a list, where only
+  // entries may be. They are drawn anew with each choice.
 
-  function nameBoxes() {
+  function mendBoxes() {
     for (const select of document.querySelectorAll("select.select2-hidden-accessible[id]")) {
       const label = document.querySelector(`label[for="${select.id}"]`);
       const box = select.nextElementSibling;
       if (!label || !box) continue;
+      const name = label.textContent.trim();
       for (const part of box.querySelectorAll("[role='combobox'], input, textarea")) {
-        part.setAttribute("aria-label", label.textContent.trim());
+        if (part.getAttribute("aria-label") !== name) part.setAttribute("aria-label", name);
+      }
+      for (const part of box.querySelectorAll("ul > span:not([role='listitem'])")) {
+        part.setAttribute("role", "listitem");
       }
     }
   }
-
-  window.addEventListener("load", nameBoxes);
 
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("[data-armo-list]").forEach(watchList);
     document.querySelectorAll("[data-armo-panel]").forEach(watchPanel);
     document.querySelectorAll("[data-armo-preview]").forEach(showText);
+    const main = document.getElementById("content-main");
+    if (main) new MutationObserver(mendBoxes).observe(main, { childList: true, subtree: true });
+    mendBoxes();
   });
 })();

@@ -1,0 +1,74 @@
+"""Time zones: which there are, and which is a person's."""
+
+from collections import defaultdict
+from datetime import datetime
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.utils.translation import gettext_lazy as _
+
+# Names of the tz database that are no places: old ones, and those kept for other programs.
+# Source: https://data.iana.org/time-zones/tz-link.html
+CONTINENTS = (
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Europe",
+    "Indian",
+    "Pacific",
+)
+
+
+def find(name: str) -> ZoneInfo | None:
+    """Return the time zone of that name; None when there is none (any more)."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def require_known(name: str) -> None:
+    """
+    Check that there is such a time zone.
+
+    :raises ValidationError:
+    """
+    if name not in names():
+        raise ValidationError(_("There is no such time zone."), code="unknown_time_zone")
+
+
+@cache
+def names() -> frozenset[str]:
+    """Return the names a person may choose from."""
+    places = {name for name in available_timezones() if name.partition("/")[0] in CONTINENTS}
+    return frozenset({"UTC", *places})
+
+
+def choices(now: datetime) -> list[tuple[str, list[tuple[str, str]]]]:
+    """
+    Return the time zones by continent, each with how far its clocks are from UTC.
+
+    :param now: aware; the clocks of many are set forward and back.
+    """
+    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name in sorted(names()):
+        continent, _slash, _place = name.partition("/")
+        offset = now.astimezone(ZoneInfo(name)).isoformat()[-6:]
+        groups[continent].append((name, f"{name.replace('_', ' ')} (UTC{offset})"))
+    return sorted(groups.items(), key=lambda group: (group[0] != "UTC", group[0]))
+
+
+def zone_of(user: AbstractBaseUser) -> ZoneInfo:
+    """Query a person's time zone; the site's, when he has chosen none."""
+    try:
+        chosen = find(user.preferences.time_zone)  # type: ignore[attr-defined]
+    except ObjectDoesNotExist:
+        chosen = None
+    return chosen or ZoneInfo(settings.TIME_ZONE)

@@ -1,0 +1,56 @@
+"""Preview links: an item that is not live yet, shown to someone without a login, for a while."""
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core import signing
+
+from armo.errors import DomainError
+from scheduling.models import Schedulable
+
+SALT = "armo.preview"
+
+
+class PreviewExpired(DomainError):
+    """The preview has expired. Ask for a new link."""
+
+    code = "preview_expired"
+
+
+class NoSuchPreview(DomainError):
+    """The link leads to no preview."""
+
+    code = "not_found"
+
+
+def make_preview_token(item: Schedulable, *, by: AbstractBaseUser) -> str:
+    """
+    Return the end of an address at which anybody sees the item, for `PREVIEW_HOURS`.
+
+    Signed, not stored: it stops working when its time is over, when the item is deleted, and when
+    whoever made it is deactivated or deleted.
+    """
+    return signing.dumps([item._meta.label_lower, item.pk, by.pk], salt=SALT)
+
+
+def find_previewed(token: str) -> Schedulable:
+    """
+    Query the item that a link shows.
+
+    :raises PreviewExpired:
+    :raises NoSuchPreview: it was not signed here, or what it shows is gone, or who made it.
+    """
+    try:
+        label, pk, by = signing.loads(token, salt=SALT, max_age=settings.PREVIEW_HOURS * 3600)
+        model = apps.get_model(label)
+    except signing.SignatureExpired as error:
+        raise PreviewExpired from error
+    except (signing.BadSignature, ValueError, LookupError) as error:
+        raise NoSuchPreview from error
+    if not get_user_model()._default_manager.filter(pk=by, is_active=True).exists():
+        raise NoSuchPreview
+    item = model._base_manager.filter(pk=pk).first() if issubclass(model, Schedulable) else None
+    if item is None:
+        raise NoSuchPreview
+    return item
