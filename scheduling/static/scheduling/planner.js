@@ -188,12 +188,14 @@
 
   // Dialog
 
+  let asked = null; // the job that it asks for a new time of
+
   planner.addEventListener("click", (event) => {
     const button = event.target.closest(".planner-move");
     if (!button) return;
     const item = entryOf(button);
     const { job, local } = item.dataset;
-    dialog.dataset.job = job;
+    asked = job;
     document.getElementById("planner-dialog-name").textContent =
       `“${item.querySelector(".planner-title").textContent}”`;
     dialogError.textContent = "";
@@ -204,11 +206,10 @@
   dialog.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     dialogError.textContent = "";
-    const { job } = dialog.dataset;
     const wanted = dialogTime.value;
     // A time that was left as it is keeps its fraction.
     const target = (known) => (known.local.startsWith(wanted) ? null : wanted);
-    const answer = await move(job, target);
+    const answer = await move(asked, target);
     if (answer && !answer.isMoved) {
       dialogError.textContent = answer.text;
     } else {
@@ -218,7 +219,7 @@
 
   document.getElementById("planner-cancel").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
-    if (entry(dialog.dataset.job)) focus(dialog.dataset.job);
+    if (entry(asked)) focus(asked);
     else if (!undoButton.hidden) undoButton.focus();
   });
 
