@@ -737,7 +737,17 @@ class TestTwoEditorsAtOnce:
         assert response.status_code == 200
         assert story.body == "눈이 많이 온다."
 
-    def test_by_a_program_is_seen_too(self, editor: Client, story: Story) -> None:
+    def test_by_the_api_is_told_with_its_name(
+        self, editor: Client, other: Client, story: Story
+    ) -> None:
+        mine = self.page(editor, story)
+        other.patch(f"/api/v1/stories/{story.pk}/", {"body": "눈이 많이 온다."}, "application/json")
+
+        page = self.save(editor, story, mine, body="눈이 그쳤다.").content.decode()
+
+        assert "by 보라 김: “Body”" in page
+
+    def test_by_nobody_known_is_seen_too(self, editor: Client, story: Story) -> None:
         mine = self.page(editor, story)
         story.body = "눈이 많이 온다."
         story.save()
