@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test chaos fuzz bench schema messages format clean
+.PHONY: help run stop check lint types contracts migrations test chaos fuzz bench browser screenshots schema messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -42,6 +42,13 @@ bench: .venv/dev | .env ## Measure: ONLY (some workloads), QUICK (all small), JS
 
 schema: .venv/dev | .env ## Write docs/openapi.yaml anew
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+browser: .venv/dev ## Install what the browser's tests need: Chromium (Debian, as root) and axe-core
+	@command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --quiet --yes chromium fonts-noto-cjk; }
+	@test -d node_modules/axe-core || npm install --no-package-lock --no-audit --no-fund --silent
+
+screenshots: .venv/dev | .env ## Make the pictures in docs/screenshots anew
+	@$(BIN)/pytest --quiet tests/browser/screenshots.py
 
 messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap

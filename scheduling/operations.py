@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext, gettext_noop
@@ -252,6 +253,9 @@ def schedule_many(
         for start in range(0, len(ids), BATCH)
     ]
     refusals: dict[Schedulable, DomainError] = {}
+    # Known from here on: one that has to be made would be made in the pipeline, where another
+    # process that makes the same would end it.
+    ContentType.objects.get_for_models(*by_model)
     with along_the_index(), pipeline():
         for batch in batches:
             batch.ask_for_items()

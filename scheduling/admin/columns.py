@@ -12,16 +12,17 @@ from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from scheduling.models import Schedulable, Status
 
 Text = str | Promise
 
 UNITS = (
-    (86400, "%(number)d d"),
-    (3600, "%(number)d h"),
-    (60, "%(number)d min"),
-    (1, "%(number)d s"),
+    (86400, gettext_noop("%(number)d d")),
+    (3600, gettext_noop("%(number)d h")),
+    (60, gettext_noop("%(number)d min")),
+    (1, gettext_noop("%(number)d s")),
 )
 
 

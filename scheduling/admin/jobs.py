@@ -79,7 +79,7 @@ class JobAdmin(ModelAdmin):
         "attempts",
         "last_error",
         "message",
-        "reason",
+        "why",
         "by",
         time_column(Job, "created_at"),
     )
@@ -142,6 +142,11 @@ class JobAdmin(ModelAdmin):
                 **facts,
             )
         return format_html(_now("{number}, lane {lane}: wakes a worker at {time}."), **facts)
+
+    @admin.display(description=_("reason"))
+    def why(self, job: Job) -> str:
+        """Show why it was scheduled; what the engine gives as a reason is translated."""
+        return _now(job.reason) if job.reason else "-"
 
     @admin.display(description=_("scheduled by"))
     def by(self, job: Job) -> str:

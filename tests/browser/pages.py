@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from django.contrib.auth import get_user_model
 
-from content.models import Category, Tag
+from content.models import Category, Story, Tag
 from scheduling import operations
 from scheduling.ledger import database_now
+from scheduling.models import Job, State
 from tests.factories import NoticeFactory, StoryFactory
 from tests.scheduling.rows import failed_publish
 
@@ -22,9 +23,17 @@ PAGES = {
     "jobs": "/admin/scheduling/job/",
     "job": "/admin/scheduling/job/{job}/change/",
     "failed": "/admin/content/story/?due=failed",
+    "preferences": "/admin/preferences/",
     "categories": "/admin/content/category/",
     "users": "/admin/auth/user/",
 }
+
+
+def addresses() -> dict[str, str]:
+    """Return the address of each page, of what there is."""
+    story = Story.objects.get(title="첫서리가 내리기 전에 할 일")
+    job = Job.objects.filter(state=State.FAILED).earliest("pk")
+    return {name: path.format(story=story.pk, job=job.pk) for name, path in PAGES.items()}
 
 
 def furnish() -> None:

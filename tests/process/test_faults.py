@@ -45,6 +45,8 @@ def _traps(transactional_db: None) -> Iterator[None]:
     with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "tests.chaos.traps"]):
         with connection.schema_editor() as editor:
             editor.create_model(Trap)
+        # As `migrate` does: else this process and a worker's may both make it, at once.
+        ContentType.objects.get_for_model(Trap)
         yield
         with connection.schema_editor() as editor:
             editor.delete_model(Trap)

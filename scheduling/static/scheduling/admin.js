@@ -174,7 +174,24 @@
     }
   }
 
+  // What the theme has for a mouse alone: its menu, its filters, its light and dark.
+
+  function openToKeyboards() {
+    for (const part of document.querySelectorAll("[x-on\\:click]")) {
+      if (part.matches("button, input, select, textarea, a[href]")) continue;
+      if (!part.textContent.trim()) continue;
+      part.tabIndex = 0;
+      part.setAttribute("role", "button");
+      part.addEventListener("keydown", (event) => {
+        if (event.target !== part || !["Enter", " "].includes(event.key)) return;
+        event.preventDefault();
+        part.click();
+      });
+    }
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    openToKeyboards();
     document.querySelectorAll("[data-armo-list]").forEach(watchList);
     document.querySelectorAll("[data-armo-panel]").forEach(watchPanel);
     document.querySelectorAll("[data-armo-preview]").forEach(showText);

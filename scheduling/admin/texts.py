@@ -1,0 +1,38 @@
+"""Texts of the admin's theme, which speaks English only, listed to be translated with our own."""
+
+from django.utils.translation import gettext_noop as _
+
+TEXTS = (
+    _(" By %(filter_title)s "),
+    _("After you've created a user, you’ll be able to edit more user options."),
+    _("All applications"),
+    _("Apply Filters"),
+    _("Cancel"),
+    _("Dark"),
+    _("Filters"),
+    _("General"),
+    _("Go back"),
+    _("Light"),
+    _("More actions"),
+    _("Next"),
+    _("No data"),
+    _("No results found"),
+    _("No results matching your query"),
+    _("Previous"),
+    _("Reset filters"),
+    _("Return to site"),
+    _("Run"),
+    _("Select Record"),
+    _("Select action"),
+    _("Select action to run"),
+    _("Select all rows"),
+    _("Select record"),
+    _("Select value"),
+    _("Submit"),
+    _("System"),
+    _("This page yielded into no results. Create a new item or reset your filters."),
+    _("Toggle password visibility"),
+    _("Type to search"),
+    _("Welcome back to"),
+    _("You have been successfully logged out from the administration"),
+)
