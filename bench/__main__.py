@@ -22,13 +22,13 @@ from tests.process.server import Server, facts, set_up
 NAMES = (
     *("lateness", "scheduled-close", "busy-minute", "plain-sql", "burst", "division", "catch-up"),
     *("two-clusters", "schedule-cost", "bulk-schedule", "idle", "backlog"),
-    "routes",
+    *("pages", "routes"),
 )
 
 
 def workloads() -> dict[str, Callable[[Run], None]]:
     """Return what there is to measure, in the order in which it is."""
-    from bench import costs, lateness, routes, throughput
+    from bench import costs, lateness, pages, routes, throughput
 
     found = (
         *(lateness.idle, lateness.scheduled_close, lateness.busy_minute),
@@ -37,6 +37,7 @@ def workloads() -> dict[str, Callable[[Run], None]]:
         *(costs.schedule, costs.schedule_many, costs.idle),
         # Last: a million rows are long to write, and long to forget.
         lateness.backlog,
+        pages.pages,
         routes.routes,
     )
     return dict(zip(NAMES, found, strict=True))

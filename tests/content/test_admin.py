@@ -1157,6 +1157,54 @@ class TestPausing:
         assert pausing.current() is None
 
 
+class TestQueries:
+    """As many however much there is: nobody waits longer on a large site."""
+
+    def count(self, client: Client, *urls: str) -> list[int]:
+        counts = []
+        for url in urls:
+            client.get(url)  # what a process learns once
+            with CaptureQueriesContext(connection) as queries:
+                assert client.get(url).status_code == 200
+            counts.append(len(queries))
+        return counts
+
+    def test_are_the_same_for_much_as_for_little(self, operator: Client) -> None:
+        job = failed_publish()
+        story = StoryFactory(scheduled=True)
+        urls = [
+            page_of(story),
+            reverse("admin:content_story_panel", args=[story.pk]),
+            reverse("admin:content_story_live") + f"?ids={story.pk}",
+            list_of(Story) + "?due=failed",
+            list_of(Job),
+            page_of(job),
+            reverse("admin-preferences"),
+        ]
+        few = self.count(operator, *urls)
+        for days in range(1, 30):
+            at = FAR_OFF + timedelta(days=days)
+            operations.schedule(item=story, run_at=at, by=None, reason="또")
+        StoryFactory.create_batch(30, scheduled=True, publish_at=FAR_OFF)
+        for _ in range(3):
+            failed_publish()
+
+        assert self.count(operator, *urls) == few
+
+    def test_to_foresee_many_are_the_same_as_for_one(self, editor: Client) -> None:
+        stories = StoryFactory.create_batch(30)
+        counts = []
+        for chosen in (stories[:1], stories):
+            pks = [story.pk for story in chosen]
+            data = {"rows": str(pks), "run_at": SOON_ENOUGH}
+            foreseen(editor, Story, "schedule_selected", *pks, **data)
+            with CaptureQueriesContext(connection) as queries:
+                foreseen(editor, Story, "schedule_selected", *pks, **data)
+            counts.append(len(queries))
+
+        assert counts[0] == counts[1]
+
+
 class TestSite:
     def test_has_no_page_of_django_q(self) -> None:
         shown = {model._meta.app_label for model in admin.site._registry}
