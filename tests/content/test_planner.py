@@ -29,7 +29,7 @@ MORNING = datetime(2100, 3, 3, 9, 30, 0, 654321, tzinfo=UTC)
 def member(group: str) -> User:
     user = UserFactory(username=f"one-of-{group}", is_staff=True)
     user.groups.add(Group.objects.get(name=group))
-    return user  # type: ignore[no-any-return]  # factories know no types
+    return user
 
 
 def signed_in(user: User) -> Client:
