@@ -38,19 +38,23 @@
       holder.innerHTML = html.trim();
       const next = [...list.children].find((other) => other.dataset.runAt > runAt);
       list.insertBefore(holder.content, next ?? null);
-      if (hadFocus) focus(job);
-    } else if (hadFocus && !dialog.open) {
-      (undoButton.hidden ? planner.querySelector(".planner-links a") : undoButton).focus();
     }
+    if (hadFocus) focus(job);
   }
 
+  /** Put the focus on an entry; when it is not on this page, where one goes on from. */
   function focus(job) {
-    entry(job)?.querySelector("a").focus();
+    const link = entry(job)?.querySelector("a");
+    link?.focus();
+    if (link && document.activeElement === link) return;
+    (undoButton.hidden ? planner.querySelector(".planner-links a") : undoButton).focus();
   }
 
-  function tell(text, isError) {
+  /** Say what became of a move; the button takes back what was said last, and nothing else. */
+  function tell(text, isError, mayUndo) {
     status.textContent = text;
     status.parentElement.classList.toggle("is-error", isError);
+    undoButton.hidden = !mayUndo;
   }
 
   // Moving
@@ -90,9 +94,8 @@
       const answer = await ask(job, to, known.runAt);
       if (answer.isMoved) {
         moves.push({ job, to: answer.was, expected: answer.entry.run_at });
-        undoButton.hidden = false;
       }
-      tell(answer.text, !answer.isMoved);
+      tell(answer.text, !answer.isMoved, answer.isMoved);
       if (answer.entry) place(answer.entry);
       return answer;
     });
@@ -103,12 +106,12 @@
       const move = moves.pop();
       if (!move) return;
       const answer = await ask(move.job, move.to, move.expected);
-      if (!answer.isMoved && !answer.entry) moves.push(move); // it may work the next time
-      tell(answer.text, !answer.isMoved);
+      const mayTryAgain = !answer.isMoved && !answer.entry;
+      if (mayTryAgain) moves.push(move);
+      const hadFocus = [undoButton, document.body].includes(document.activeElement);
+      tell(answer.text, !answer.isMoved, mayTryAgain);
       if (answer.entry) place(answer.entry);
-      const hadFocus = document.activeElement === undoButton;
-      undoButton.hidden = moves.length === 0;
-      if (hadFocus || document.activeElement === document.body) focus(move.job);
+      if (hadFocus) focus(move.job);
     });
   }
 
@@ -124,6 +127,12 @@
   // Drag
 
   let dragged = null;
+  // What is dragged is what was pressed, also when the page has been scrolled since.
+  let pressed = null;
+
+  planner.addEventListener("pointerdown", (event) => {
+    pressed = movableOf(event.target);
+  });
 
   function mark(day) {
     for (const each of planner.querySelectorAll(".is-target")) each.classList.remove("is-target");
@@ -131,7 +140,7 @@
   }
 
   planner.addEventListener("dragstart", (event) => {
-    const item = movableOf(event.target);
+    const item = pressed ?? movableOf(event.target);
     if (!item) return;
     dragged = item.dataset.job;
     item.classList.add("is-dragged");
@@ -171,7 +180,8 @@
 
   document.addEventListener("keydown", (event) => {
     if (dialog.open || event.target.closest?.("input, select, textarea")) return;
-    if (event.key === "?") {
+    // A letter alone may be meant for something else, except on an entry.
+    if (event.key === "?" && entryOf(event.target)) {
       const help = planner.querySelector(".planner-help");
       if (help) help.open = !help.open;
     } else if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z") {
@@ -218,10 +228,7 @@
   });
 
   document.getElementById("planner-cancel").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => {
-    if (entry(asked)) focus(asked);
-    else if (!undoButton.hidden) undoButton.focus();
-  });
+  dialog.addEventListener("close", () => focus(asked));
 
   undoButton.addEventListener("click", undo);
 
