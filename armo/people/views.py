@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import translation
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from armo.people import zones
@@ -29,7 +29,7 @@ class PreferencesForm(forms.ModelForm):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        site = _now("The site's: %(zone)s") % {"zone": settings.TIME_ZONE}
+        site = gettext("The site's: %(zone)s") % {"zone": settings.TIME_ZONE}
         time_zone, language = self.fields["time_zone"], self.fields["language"]
         assert isinstance(time_zone, forms.ChoiceField)
         assert isinstance(language, forms.ChoiceField)
@@ -39,7 +39,7 @@ class PreferencesForm(forms.ModelForm):
             (code, translation.get_language_info(code)["name_local"])
             for code, _name in settings.LANGUAGES
         ]
-        language.choices = [("", _now("The browser's")), *names]
+        language.choices = [("", gettext("The browser's")), *names]
 
 
 def preferences(request: HttpRequest) -> HttpResponse:
@@ -53,11 +53,11 @@ def preferences(request: HttpRequest) -> HttpResponse:
         remember(request)
         chosen = form.cleaned_data["language"]
         with translation.override(chosen or translation.get_language()):
-            messages.success(request, _now("Your preferences are saved."))
+            messages.success(request, gettext("Your preferences are saved."))
         return redirect("admin-preferences")
     context = {
         **admin.site.each_context(request),
-        "title": _now("Preferences"),
+        "title": gettext("Preferences"),
         "form": form,
     }
     status = 422 if form.errors else 200

@@ -19,9 +19,8 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from armo.errors import DomainError
 from armo.theme import ModelAdmin
@@ -109,11 +108,11 @@ def _foresee_shift(item: Schedulable, form: IntervalForm, now: datetime) -> str:
 
 def _shifted(item: Schedulable, form: IntervalForm) -> datetime:
     if item.status != Status.SCHEDULED or item.publish_at is None:
-        raise operations.InvalidTransition(_now("Only what is scheduled can be shifted."))
+        raise operations.InvalidTransition(gettext("Only what is scheduled can be shifted."))
     try:
         return form.shifted(item.publish_at)
     except (OverflowError, ValueError) as error:
-        raise operations.InvalidTransition(_now("That leaves the calendar.")) from error
+        raise operations.InvalidTransition(gettext("That leaves the calendar.")) from error
 
 
 def _foresee_cancel(item: Schedulable, form: ReasonForm, now: datetime) -> str:
@@ -134,25 +133,25 @@ def _foresee_unpublish(item: Schedulable, form: ReasonForm, now: datetime) -> st
 
 def _foresee_rerun(item: Schedulable, form: ReasonForm, now: datetime) -> str:
     operations.check_rerun(job=_failed_job(item))
-    return str(_now("runs again"))
+    return str(gettext("runs again"))
 
 
 def _failed_job(item: Schedulable) -> Job:
     failed = Job.objects.of(item).filter(state=State.FAILED).order_by("-pk").first()
     if failed is None:
-        raise operations.JobNotFound(_now("It has no failed job."))
+        raise operations.JobNotFound(gettext("It has no failed job."))
     return failed
 
 
 def _foresee_cancel_job(job: Job, form: ReasonForm, now: datetime) -> str:
     if not job.is_open:
-        raise operations.InvalidTransition(_now("The job has already run or been cancelled."))
+        raise operations.InvalidTransition(gettext("The job has already run or been cancelled."))
     return badge(State.CANCELLED, State.CANCELLED.label)
 
 
 def _foresee_rerun_job(job: Job, form: ReasonForm, now: datetime) -> str:
     operations.check_rerun(job=job)
-    return str(_now("runs again"))
+    return str(gettext("runs again"))
 
 
 # Doing it
@@ -336,7 +335,7 @@ def ask(
     if ids is None:
         ids = list(rows.order_by().values_list("pk", flat=True)[: bulk.most + 1])
     if len(ids) > bulk.most:
-        text = _now("At most %(count)d at once: narrow the list by its filters.")
+        text = gettext("At most %(count)d at once: narrow the list by its filters.")
         messages.error(request, text % {"count": bulk.most})
         return None
     # Whole rows: the checks read the text, which the list does not. Never more than he may see.

@@ -8,7 +8,6 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.formats import get_format
 from django.utils.translation import gettext_lazy as _
 
 from armo.theme import DropdownFilter
@@ -21,9 +20,8 @@ def start_of(day: date) -> datetime:
 
 
 def start_of_week(day: date) -> date:
-    """Return the first day of a day's week, which the language decides."""
-    first = int(get_format("FIRST_DAY_OF_WEEK"))  # 0 is Sunday
-    return day - timedelta(days=(day.isoweekday() - first) % 7)
+    """Return the Monday of a day's week: a week ends on Sunday, as on the admin's first page."""
+    return day - timedelta(days=day.weekday())
 
 
 class DueFilter(DropdownFilter):

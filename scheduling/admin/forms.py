@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.models import Schedulable, Status
@@ -230,7 +230,7 @@ class IntervalForm(ReasonForm):
         """Refuse a shift that changes nothing."""
         number: int = self.cleaned_data["number"]
         if number == 0:
-            raise ValidationError(_now("That changes nothing."))
+            raise ValidationError(gettext("That changes nothing."))
         return number
 
     def shifted(self, at: datetime) -> datetime:

@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from django_q.models import OrmQ
@@ -114,7 +114,7 @@ class JobAdmin(ModelAdmin):
         """Show how late it was done; of an open one, how late it is, or in how long it is due."""
         now = job.asked_at  # type: ignore[attr-defined]  # by get_queryset
         if job.lateness_ms is not None:
-            return _now("%(number)s ms") % {"number": f"{job.lateness_ms:,.0f}"}
+            return gettext("%(number)s ms") % {"number": f"{job.lateness_ms:,.0f}"}
         if not job.is_open:
             return "-"
         if job.run_at > now:
@@ -125,7 +125,7 @@ class JobAdmin(ModelAdmin):
     def last_error(self, job: Job) -> str:
         """Show why the last attempt that failed did."""
         reason: str = job.error or ""  # type: ignore[attr-defined]  # by get_queryset
-        return Truncator(_now(reason)).chars(LONGEST_ERROR) if reason else "-"
+        return Truncator(gettext(reason)).chars(LONGEST_ERROR) if reason else "-"
 
     @admin.display(description=_("message in the queue"))
     def message(self, job: Job) -> str:
@@ -134,24 +134,24 @@ class JobAdmin(ModelAdmin):
             return "-"
         message = OrmQ.objects.filter(pk=job.message_id).first()
         if message is None:
-            return _now("None: the next sweep puts one in.")
+            return gettext("None: the next sweep puts one in.")
         facts = {"number": message.pk, "lane": message.key, "time": shown_time(message.lock)}
         if message.lock > job.asked_at and message.lock > job.next_attempt_at:  # type: ignore[attr-defined]
             return format_html(
-                _now("{number}, lane {lane}: in a worker's hands; handed out again at {time}."),
+                gettext("{number}, lane {lane}: in a worker's hands; handed out again at {time}."),
                 **facts,
             )
-        return format_html(_now("{number}, lane {lane}: wakes a worker at {time}."), **facts)
+        return format_html(gettext("{number}, lane {lane}: wakes a worker at {time}."), **facts)
 
     @admin.display(description=_("reason"))
     def why(self, job: Job) -> str:
         """Show why it was scheduled; what the engine gives as a reason is translated."""
-        return _now(job.reason) if job.reason else "-"
+        return gettext(job.reason) if job.reason else "-"
 
     @admin.display(description=_("scheduled by"))
     def by(self, job: Job) -> str:
         """Show who has scheduled it."""
-        return str(job.scheduled_by) if job.scheduled_by else _now("the publisher")
+        return str(job.scheduled_by) if job.scheduled_by else gettext("the publisher")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: jobs come from operations."""

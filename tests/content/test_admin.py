@@ -7,6 +7,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
@@ -16,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from content.models import Notice, Story
+from content.models import Category, Notice, Story, Tag
 from scheduling import operations, pausing
 from scheduling.admin import ACTIONS, JOB_ACTIONS, bulk
 from scheduling.ledger import database_now
@@ -638,6 +639,54 @@ def typed(page: str) -> dict[str, Any]:
     texts = re.findall(r'<textarea name="(\w+)"[^>]*>\n?([^<]*)</textarea>', page)
     data = {name: unescape(value) for name, value in [*fields.items(), *texts]}
     return {name: data[name] for name in ("_seen", "title", "slug", "summary", "body", "extra")}
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("due", "expected"),
+        [
+            ("today", ["오늘"]),
+            ("week", ["오늘", "일요일"]),
+            ("overdue", ["늦은"]),
+            ("failed", ["실패한"]),
+            ("nonsense", ["늦은", "실패한", "오늘", "월요일", "일요일", "초안"]),
+        ],
+    )
+    def test_say_when_it_is_due_in_the_readers_time_zone(
+        self, editor: Client, settings: Settings, due: str, expected: list[str]
+    ) -> None:
+        settings.TIME_ZONE = "Asia/Seoul"
+        # In Seoul it is Saturday already.
+        now = datetime(2100, 10, 29, 16, 0, tzinfo=UTC)
+        StoryFactory(title="초안")
+        StoryFactory(title="실패한", failed=True)
+        StoryFactory(title="늦은", due=True)
+        StoryFactory(title="오늘", scheduled=True, publish_at=now + timedelta(hours=2))
+        StoryFactory(title="일요일", scheduled=True, publish_at=now + timedelta(hours=46))
+        StoryFactory(title="월요일", scheduled=True, publish_at=now + timedelta(hours=48))
+
+        with time_machine.travel(now):
+            editor.force_login(User.objects.get(username="one-of-Editors"))
+            rows = editor.get(list_of(Story), {"due": due}).context["cl"].result_list
+
+        assert sorted(story.title for story in rows) == sorted(expected)
+
+    def test_know_category_tag_and_author(self, editor: Client) -> None:
+        garden, soon = Category.objects.create(name="정원"), Tag.objects.create(name="곧")
+        me = User.objects.get(username="one-of-Editors")
+        mine = StoryFactory(author=me)
+        mine.categories.add(garden)
+        mine.tags.add(soon)
+        StoryFactory(author=UserFactory())
+
+        for query in (f"categories={garden.pk}", f"tags={soon.pk}", "author=me"):
+            rows = editor.get(f"{list_of(Story)}?{query}").context["cl"].result_list
+            assert list(rows) == [mine], query
+
+    @pytest.mark.parametrize("name", ["categories", "tags", "author", "status", "due"])
+    @pytest.mark.parametrize("value", ["x", "²", "9" * 30, "-1"])
+    def test_survive_what_is_no_choice(self, editor: Client, name: str, value: str) -> None:
+        assert editor.get(list_of(Story), {name: value}).status_code == 200
 
 
 class TestTwoEditorsAtOnce:
