@@ -39,9 +39,9 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Applications
 
 INSTALLED_APPS = [
-    "unfold",  # before the admin, whose templates and site it takes the place of
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it takes the place of
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "armo.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

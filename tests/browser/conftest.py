@@ -39,7 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=why))
 
 
-@pytest.fixture(scope="session")
+# Not longer: other tests look at the processes that this one has.
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Run Debian's Chromium, without a window."""
     with sync_playwright() as playwright:

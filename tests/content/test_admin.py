@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
@@ -1255,6 +1256,12 @@ class TestQueries:
 
 
 class TestSite:
+    def test_keeps_its_pages_when_applications_are_loaded_again(self) -> None:
+        with override_settings(INSTALLED_APPS=list(settings.INSTALLED_APPS)):
+            pass
+
+        assert admin.site.is_registered(Story)
+
     def test_has_no_page_of_django_q(self) -> None:
         shown = {model._meta.app_label for model in admin.site._registry}
 
