@@ -7,16 +7,17 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -158,6 +159,16 @@ class SchedulableAdmin(ModelAdmin):
         kept = [name for name in names if name != owner]
         return kept if keep else [*kept, owner]
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer as owners those who work here, and whose it is; a site's readers may sign in too."""
+        if db_field.name == self.model.OWNER:
+            match = request.resolver_match
+            pk = str(match.kwargs.get("object_id", "")) if match else ""
+            owners = self.model._base_manager.filter(pk__in=_whole(pk)).values(db_field.attname)
+            people = get_user_model()._default_manager.order_by("username")
+            kwargs["queryset"] = people.filter(Q(is_staff=True, is_active=True) | Q(pk__in=owners))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Have a new item be its writer's own, unless its form says whose it is."""
         owner = self.model.OWNER
@@ -212,6 +223,28 @@ class SchedulableAdmin(ModelAdmin):
                 of=("self",)
             ).values_list(opts.pk.name).first()
         return super().get_object(request, object_id, from_field)
+
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> HttpResponse:
+        """Show what was typed for an item that is gone, or say that there is none."""
+        if request.method != "POST" or "_seen" not in request.POST:
+            answer: HttpResponse = super()._get_obj_does_not_exist_redirect(  # type: ignore[misc]
+                request, opts, object_id
+            )
+            return answer
+        hidden = ("csrfmiddlewaretoken", "_seen", "_save", "_continue", "_addanother")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("It has been deleted meanwhile"),
+            "opts": opts,
+            "typed": [
+                (name, text)
+                for name, text in request.POST.items()
+                if name not in hidden and str(text).strip()
+            ],
+        }
+        return TemplateResponse(request, "scheduling/deleted.html", context, status=410)
 
     def render_change_form(
         self,

@@ -797,6 +797,19 @@ class TestTwoEditorsAtOnce:
 
         assert "by 보라 김: “Body”" in page
 
+    def test_one_of_whom_deletes_it_leaves_the_other_what_he_wrote(
+        self, editor: Client, story: Story
+    ) -> None:
+        mine = self.page(editor, story)
+        pk, address = story.pk, page_of(story)
+        story.delete()
+
+        response = editor.post(address, mine | {"body": "밤새 쓴 글"})
+
+        assert response.status_code == 410
+        assert "밤새 쓴 글" in response.content.decode()
+        assert not Story.objects.filter(pk=pk).exists()
+
     def test_by_nobody_known_is_seen_too(self, editor: Client, story: Story) -> None:
         mine = self.page(editor, story)
         story.body = "눈이 많이 온다."
@@ -906,6 +919,15 @@ class TestWhoseAnItemIs:
         assert 'name="_save"' in author.get(page_of(own)).content.decode()
         assert 'name="_save"' not in author.get(page_of(planned)).content.decode()
         assert author.get(page_of(others)).status_code == 302  # to a page that says it is not there
+
+    def test_is_offered_to_those_who_work_here_and_to_whose_it_is(self, editor: Client) -> None:
+        reader, writer = UserFactory(username="reader"), UserFactory(username="guest-writer")
+        story = StoryFactory(author=writer)
+
+        page = editor.get(page_of(story)).content.decode()
+
+        assert f'<option value="{writer.pk}" selected>guest-writer</option>' in page
+        assert f'<option value="{reader.pk}"' not in page
 
     def test_keeps_a_forged_save_out(self, author: Client) -> None:
         me = User.objects.get(username="one-of-Authors")
