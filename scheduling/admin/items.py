@@ -160,7 +160,7 @@ class SchedulableAdmin(ModelAdmin):
         return kept if keep else [*kept, owner]
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer as owners those who work here, and whose it is; a site's readers may sign in too."""
+        """Offer as owners those who work here, and whose it is; readers may sign in too."""
         if db_field.name == self.model.OWNER:
             match = request.resolver_match
             pk = str(match.kwargs.get("object_id", "")) if match else ""
