@@ -261,7 +261,8 @@ class SchedulableAdmin(ModelAdmin):
             context["share_url"] = self._share_url(obj)
             context["panel_url"] = reverse(action_url_name(obj, "panel"), args=[obj.pk])
         context["when_url"] = reverse(self._url("when"))
-        if self.preview_text is not None:
+        writes = obj is None or self.has_change_permission(request, obj)
+        if self.preview_text is not None and writes:
             context["preview_url"] = reverse(self._url("preview_text"))
         return super().render_change_form(request, context, add, change, form_url, obj)
 

@@ -891,6 +891,12 @@ class TestAPageThatStaysOpen:
         assert answer.status_code == 200
         assert said in answer.content.decode()
 
+    def test_previews_only_what_is_being_written(self, editor: Client, operator: Client) -> None:
+        story = StoryFactory()
+
+        assert "data-armo-preview" in editor.get(page_of(story)).content.decode()
+        assert "data-armo-preview" not in operator.get(page_of(story)).content.decode()
+
     def test_shows_a_text_as_readers_will_see_it(self, editor: Client) -> None:
         data = {"title": "제목", "body": "**굵게** <script>alert(1)</script>"}
 
