@@ -22,7 +22,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format, get_format
 from django.utils.text import capfirst
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext, gettext_noop, pgettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -518,7 +518,8 @@ def _move(job: Job, to: datetime, expected: datetime, user: AbstractBaseUser) ->
     job.refresh_from_db(fields=["run_at", "state"])
     if job.run_at != expected:
         raise MovedMeanwhile(_moved_by(job))
-    operations.move(job=job, run_at=to, by=user, reason=gettext("Moved in the calendar."))
+    # Kept as it is here: a history is translated for whoever reads it.
+    operations.move(job=job, run_at=to, by=user, reason=gettext_noop("Moved in the calendar."))
 
 
 def _moved_by(job: Job) -> str:

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -13,9 +15,9 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from content.models import Story
-from scheduling import operations
+from scheduling import ledger, operations
 from scheduling.admin import planner
-from scheduling.models import Job, JobEvent, Kind, State
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State
 from tests.factories import NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import everything, failed_publish, last_event
 
@@ -115,6 +117,24 @@ class TestPage:
         job = planned()
 
         assert reverse("admin:content_story_change", args=[job.object_id]) in page(editor)
+
+    def test_opens_the_job_when_its_type_has_no_page(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(admin.site, "is_registered", lambda model: False)
+        job = planned()
+
+        assert reverse("admin:scheduling_job_change", args=[job.pk]) in page(editor)
+
+    def test_shows_what_is_left_of_a_type_that_is_gone(self, editor: Client) -> None:
+        job = planned(title="봄 소풍")
+        gone = ContentType.objects.create(app_label="gone", model="gone")
+        Job.objects.filter(pk=job.pk).update(content_type=gone)
+
+        text = page(editor)
+
+        assert shown(text) == [job.pk]
+        assert reverse("admin:scheduling_job_change", args=[job.pk]) in text
 
     @pytest.mark.parametrize(
         ("view", "first", "last"),
@@ -477,6 +497,25 @@ class TestMove:
         assert "The job has already run or been cancelled." in response.json()["text"]
         assert "publish, failed" in response.json()["entry"]["html"]
         assert 'draggable="true"' not in response.json()["entry"]["html"]
+
+    def test_looks_at_the_job_under_the_lock_of_its_item(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = planned()
+        lock_item = ledger.lock_item
+
+        def lock_after_another(item: Schedulable) -> Any:
+            # Another had the lock, and has moved the job before giving it back.
+            monkeypatch.setattr(ledger, "lock_item", lock_item)
+            operations.move(job=job, run_at=MORNING + timedelta(days=1), by=None)
+            return lock_item(item)
+
+        monkeypatch.setattr(ledger, "lock_item", lock_after_another)
+
+        response = move(editor, job, "2100-03-05T09:30", expected=MORNING)
+
+        assert response.status_code == 409
+        assert "by the publisher" in response.json()["text"]
 
     def test_of_what_is_cancelled_finds_nothing(self, editor: Client) -> None:
         job = planned()

@@ -178,13 +178,16 @@
     ArrowDown: (isLarge) => byMinutes(isLarge ? 60 : 15),
   };
 
+  // What the key of a Z gives, also while Korean is written.
+  const Z = ["z", "ㅋ"];
+
   document.addEventListener("keydown", (event) => {
     if (dialog.open || event.target.closest?.("input, select, textarea")) return;
     // A letter alone may be meant for something else, except on an entry.
     if (event.key === "?" && entryOf(event.target)) {
       const help = planner.querySelector(".planner-help");
       if (help) help.open = !help.open;
-    } else if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z") {
+    } else if ((event.ctrlKey || event.metaKey) && !event.shiftKey && Z.includes(event.key)) {
       if (!moves.length) return;
       event.preventDefault();
       undo();
