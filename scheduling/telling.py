@@ -9,7 +9,7 @@ again with each sweep, for a day; the job itself is never touched by it.
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Any, NamedTuple, Self
@@ -24,6 +24,7 @@ from django.utils import timezone, translation
 from django.utils.text import Truncator
 from django_q.models import OrmQ
 
+from armo.people.words import own_words
 from scheduling import ledger, queue
 from scheduling.models import ClockNow, Job, JobEvent, JobQuerySet, State
 
@@ -166,7 +167,7 @@ class _Server:
 def _mails() -> Sequence[tuple[Sequence[str], Sequence[Failure]]]:
     """Query who is to be told what: a mail a job, unless there are many."""
     by_people: dict[Sequence[str], list[Failure]] = defaultdict(list)
-    jobs = untold().select_related("scheduled_by").order_by("finished_at", "pk")
+    jobs = untold().select_related("scheduled_by__preferences").order_by("finished_at", "pk")
     for job in jobs[: 10 * JOBS_A_MAIL]:
         event = job.events.filter(what=JobEvent.What.FAILED).order_by("-pk").first()
         by_people[_people(job)].append(Failure(job, event))
@@ -200,7 +201,9 @@ def _send(server: _Server, to: Sequence[str], failures: Sequence[Failure]) -> bo
     groups: list[Sequence[str]] = [to] if to else []
     for people in groups:
         try:
-            server.send(_message(people, failures))
+            with _words_of(people, failures[0].job):
+                message = _message(people, failures)
+            server.send(message)
             told += people
         except Exception as error:  # noqa: BLE001 (whatever a mail backend raises)
             if isinstance(error, ValueError) and len(people) > 1:
@@ -218,6 +221,15 @@ def _send(server: _Server, to: Sequence[str], failures: Sequence[Failure]) -> bo
         logger.error("The e-mail about %s could not be sent: %s", about, text)
     _note(failures, facts)
     return bool(told)
+
+
+def _words_of(to: Sequence[str], job: Job) -> AbstractContextManager[str]:
+    """Speak as whoever scheduled it has chosen, if he alone is told; to several, as the site."""
+    by = job.scheduled_by
+    chosen = getattr(by, "preferences", None) if by and [by.email.strip()] == list(to) else None
+    return own_words(
+        time_zone=chosen.time_zone if chosen else "", language=chosen.language if chosen else ""
+    )
 
 
 def _message(to: Sequence[str], failures: Sequence[Failure]) -> EmailMessage:

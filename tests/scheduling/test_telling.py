@@ -9,6 +9,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ
 
+from armo.people.models import Preferences
 from content.models import Story
 from scheduling import attempts, ledger, operations, sweep, tasks, telling
 from scheduling.models import Job, JobEvent, State
@@ -93,6 +94,33 @@ class TestTheMail:
         tasks.tell_failures()
 
         assert mail.outbox[0].subject == "발행 실패: Harvest"
+
+    def test_to_one_person_is_in_his_own_language_and_zone(self, settings: Any) -> None:
+        settings.FAILURE_EMAILS = []
+        kim = UserFactory(email="kim@example.org")
+        Preferences.objects.create(user=kim, time_zone="Asia/Seoul", language="ko")
+        fail_as(kim, title="Harvest")
+        fail_as(UserFactory(email="lee@example.org"), title="Harvest")
+
+        tasks.tell_failures()
+
+        to_kim, to_lee = sorted(mail.outbox, key=lambda sent: sent.to)
+        assert to_kim.subject == "발행 실패: Harvest"
+        assert "2025-03-30 10:00:00 KST" in to_kim.body
+        assert to_lee.subject == "Failed to publish: Harvest"
+        assert "2025-03-30 01:00:00 UTC" in to_lee.body
+
+    def test_to_several_is_in_the_sites(self) -> None:
+        kim = UserFactory(email="kim@example.org")
+        Preferences.objects.create(user=kim, time_zone="Asia/Seoul", language="ko")
+        fail_as(kim, title="Harvest")
+
+        tasks.tell_failures()
+
+        [sent] = mail.outbox
+        assert sent.to == ["kim@example.org", "desk@example.org"]
+        assert sent.subject == "Failed to publish: Harvest"
+        assert "2025-03-30 01:00:00 UTC" in sent.body
 
     def test_of_a_job_is_sent_once(self) -> None:
         job = fail_as(None)
