@@ -8,6 +8,7 @@ from django.core import signing
 
 from armo.errors import DomainError
 from scheduling.models import Schedulable
+from scheduling.permissions import visible_to
 
 SALT = "armo.preview"
 
@@ -29,7 +30,7 @@ def make_preview_token(item: Schedulable, *, by: AbstractBaseUser) -> str:
     Return the end of an address at which anybody sees the item, for `PREVIEW_HOURS`.
 
     Signed, not stored: it stops working when its time is over, when the item is deleted, and when
-    whoever made it is deactivated or deleted.
+    whoever made it may not sign in, or may not see the item, any more.
     """
     return signing.dumps([item._meta.label_lower, item.pk, by.pk], salt=SALT)
 
@@ -48,9 +49,10 @@ def find_previewed(token: str) -> Schedulable:
         raise PreviewExpired from error
     except (signing.BadSignature, ValueError, LookupError) as error:
         raise NoSuchPreview from error
-    if not get_user_model()._default_manager.filter(pk=by, is_active=True).exists():
+    maker = get_user_model()._default_manager.filter(pk=by, is_active=True).first()
+    if maker is None or not issubclass(model, Schedulable):
         raise NoSuchPreview
-    item = model._base_manager.filter(pk=pk).first() if issubclass(model, Schedulable) else None
+    item: Schedulable | None = visible_to(maker, model._base_manager.filter(pk=pk)).first()
     if item is None:
         raise NoSuchPreview
     return item

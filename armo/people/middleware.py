@@ -1,5 +1,5 @@
 """
-Each person's time zone and language, for every page of his but the API.
+Each person's time zone and language, for every page of his that is not for programs.
 
 They are kept in the session, so that a request asks the database for nothing more. What is changed
 in one session another sees when it next begins.
@@ -16,8 +16,8 @@ from armo.people import zones
 from armo.people.models import Preferences
 
 KEY = "armo_preferences"
-# Programs are answered in UTC, whoever asks.
-NOT_FOR = "/api/"
+# Programs are answered the same, whoever asks: in UTC, and in the site's words.
+NOT_FOR = ("/api/", "/feeds/", "/health/", "/metrics/")
 
 
 class PreferencesMiddleware:

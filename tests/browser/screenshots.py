@@ -47,6 +47,6 @@ def take(sign_in: NewPage, width: str, language: str) -> None:
         page.screenshot(path=FOLDER / f"{name}{suffix}.{language}.png")
     if not is_telephone:
         draft = Story.objects.get(title="첫서리가 내리기 전에 할 일")
-        token = make_preview_token(draft, by=UserFactory())
+        token = make_preview_token(draft, by=UserFactory(is_superuser=True))
         page.goto(reverse("preview", args=[token]))
         page.screenshot(path=FOLDER / f"preview.{language}.png")

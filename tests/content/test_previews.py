@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def maker() -> User:
-    return UserFactory()
+    return UserFactory(is_superuser=True)
 
 
 def link_to(item: Schedulable, maker: User) -> str:
@@ -107,6 +107,12 @@ class TestALink:
     ) -> None:
         link = link_to(StoryFactory(), maker)
         User.objects.update(is_active=False)
+
+        assert client.get(link).status_code == 404
+
+    def test_ends_when_its_maker_may_not_see_it_any_more(self, client: Client, maker: User) -> None:
+        link = link_to(StoryFactory(), maker)
+        User.objects.update(is_superuser=False)
 
         assert client.get(link).status_code == 404
 

@@ -60,6 +60,13 @@ class TestATimeZone:
 
         assert row["publish_at"].endswith("Z")
 
+    def test_of_feeds_stays_the_sites(self, editor: Client) -> None:
+        choose(editor, "Asia/Seoul", "ko")
+
+        response = editor.get("/feeds/stories/", headers={"accept-language": "en"})
+
+        assert response["Content-Language"] == "en"
+
     def test_that_is_none_is_refused(self, editor: Client) -> None:
         response = choose(editor, "Mars/Olympus")
 
