@@ -1,12 +1,15 @@
 """The admin's theme, with the types of what it stands in for: it has none of its own."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
     from django.contrib.admin import SimpleListFilter as DropdownFilter
+
+    AutocompleteDropdownForm: Any
 else:
     from unfold.admin import ModelAdmin
     from unfold.contrib.filters.admin import DropdownFilter
+    from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
-__all__ = ["DropdownFilter", "ModelAdmin"]
+__all__ = ["AutocompleteDropdownForm", "DropdownFilter", "ModelAdmin"]

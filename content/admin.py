@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from armo.theme import DropdownFilter, ModelAdmin
+from armo.theme import AutocompleteDropdownForm, DropdownFilter, ModelAdmin
 from content import markdown, search
 from content.models import Category, Notice, Story, Tag, TitledBody
 from scheduling.admin import SchedulableAdmin, time_column
@@ -32,22 +32,42 @@ def preview_text(request: HttpRequest) -> HttpResponse:
 
 
 class WordFilter(DropdownFilter):
-    """By category, or by tag: the names that exist, as far as a menu can hold them."""
+    """By category, or by tag: looked up by what is typed, as there may be thousands."""
 
-    MOST = 500
+    form_class = AutocompleteDropdownForm
     model: type[Category] | type[Tag]
 
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        self.request, self.model_admin = request, model_admin
+        super().__init__(request, params, model, model_admin)
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the names."""
-        names = self.model._default_manager.order_by("name").values_list("pk", "name")
-        return [(str(pk), name) for pk, name in names[: self.MOST]]
+        """Return whether there is anything to look up."""
+        return self.model._default_manager.values_list("pk", "name")[:1]
+
+    def choices(self, changelist: Any) -> Any:
+        """Show a box that asks for the names as one types."""
+        name = str(self.parameter_name)
+        yield {
+            "form": self.form_class(
+                request=self.request,
+                name=name,
+                label=_(" By %(filter_title)s ") % {"filter_title": self.title},
+                choices=(),
+                field=Story._meta.get_field(name),
+                model_admin=self.model_admin,
+                data={name: self._chosen()},
+            )
+        }
+
+    def _chosen(self) -> int | None:
+        value = self.value() or ""
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the stories that have it."""
-        value = self.value()
-        if not (value and value.isascii() and value.isdigit() and len(value) < 19):
-            return queryset
-        return queryset.filter(**{str(self.parameter_name): int(value)})
+        chosen = self._chosen()
+        return queryset if chosen is None else queryset.filter(**{str(self.parameter_name): chosen})
 
 
 class CategoryFilter(WordFilter):

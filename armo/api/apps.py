@@ -15,3 +15,9 @@ class TokensConfig(AppConfig):
 
     name = "knox"
     verbose_name = _("Access for programs")
+
+    def ready(self) -> None:
+        """Call its rows what they are: the package itself does in English only."""
+        names = self.get_model("AuthToken")._meta
+        names.verbose_name = _("access token")
+        names.verbose_name_plural = _("access tokens")

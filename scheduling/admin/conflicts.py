@@ -25,7 +25,6 @@ from django.utils.translation import ngettext
 from scheduling import ledger
 
 SEEN = "_seen"
-LONGEST_SHOWN = 20_000
 
 
 def plain(value: Any) -> Any:
@@ -162,7 +161,7 @@ class SeenForm(forms.ModelForm):
             '<div class="armo-theirs"><h3>{}</h3><textarea readonly rows="6" aria-label="{}">{}'
             "</textarea></div>",
             (
-                (self.fields[name].label, _("What they wrote"), text[:LONGEST_SHOWN])
+                (self.fields[name].label, _("What they wrote"), text)
                 for name, text in self.theirs.items()
             ),
         )

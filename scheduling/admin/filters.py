@@ -5,13 +5,14 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db import connection
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from armo.theme import DropdownFilter
-from scheduling.models import ClockNow, Kind, State, Status
+from scheduling.models import ClockNow, IsOneOf, Kind, Schedulable, State, Status
 
 
 def start_of(day: date) -> datetime:
@@ -109,6 +110,36 @@ class OverdueFilter(DropdownFilter):
         return queryset.overdue() if self.value() == "1" else queryset  # type: ignore[attr-defined]
 
 
+def owners(model: type[Schedulable], *, most: int) -> list[int]:
+    """
+    Query who has items: a step along the index for each person, not one for each item.
+
+    PostgreSQL has no such scan of its own: asked for distinct values it reads all rows
+    (https://wiki.postgresql.org/wiki/Loose_indexscan).
+    """
+    opts = model._meta
+    name = connection.ops.quote_name
+    of_model = {
+        "table": name(opts.db_table),
+        "owner": name(opts.get_field(str(model.OWNER)).attname),  # type: ignore[union-attr]  # a foreign key
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(LOOSE_SCAN.format(**of_model), {"most": most})
+        return [pk for (pk,) in cursor]
+
+
+LOOSE_SCAN = """
+    WITH RECURSIVE person (pk) AS (
+        SELECT min({owner}) FROM {table}
+        UNION ALL
+        SELECT (SELECT min({owner}) FROM {table} WHERE {owner} > person.pk)
+        FROM person
+        WHERE person.pk IS NOT NULL
+    )
+    SELECT pk FROM person WHERE pk IS NOT NULL LIMIT %(most)s
+"""
+
+
 class OwnerFilter(DropdownFilter):
     """By whose they are."""
 
@@ -118,12 +149,12 @@ class OwnerFilter(DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the person himself first, and everybody who has written something."""
-        model = model_admin.model
-        theirs = model._base_manager.filter(**{model.OWNER: OuterRef("pk")})
-        people = get_user_model()._default_manager.filter(Exists(theirs)).order_by("username")
+        people = get_user_model()._default_manager.filter(
+            IsOneOf("pk", owners(model_admin.model, most=self.MOST))
+        )
         return [
             ("me", _("me")),
-            *((str(person.pk), str(person)) for person in people[: self.MOST]),
+            *((str(person.pk), str(person)) for person in people.order_by("username")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -16,6 +17,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -30,12 +32,14 @@ from scheduling.admin.doing import carry_out
 from scheduling.admin.filters import DueFilter, StatusFilter
 from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
 from scheduling.admin.panel import action_url_name, panel, when
-from scheduling.models import ClockNow, Schedulable, Status
+from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
 from scheduling.permissions import has_right, may_change, sees_all, visible_to
 from scheduling.previews import make_preview_token
 
 # A page of a list has fewer.
 MOST_WATCHED = 200
+# Of what is cancelled with what is deleted, a page names so many.
+MOST_NAMED = 50
 # How often a page asks how its items are by now, in seconds; sooner when one of them is due.
 WATCH_SECONDS = 15.0
 SOONEST_SECONDS = 0.25
@@ -143,14 +147,23 @@ class SchedulableAdmin(ModelAdmin):
         return self._without_owner(request, super().get_exclude(request, obj) or ())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave it out of the page too."""
+        """Leave it out of the page too; who may only read it gets a name that leads nowhere."""
+        only_reads = obj is not None and not self.has_change_permission(request, obj)
+        shown = "owner_name" if only_reads and not may_open_people(request) else self.model.OWNER
+
+        def fields_of(options: Any) -> list[Any]:
+            kept = self._without_owner(request, options["fields"], keep=True)
+            return [shown if name == self.model.OWNER else name for name in kept]
+
         return [
-            (
-                name,
-                {**options, "fields": self._without_owner(request, options["fields"], keep=True)},
-            )
+            (name, {**options, "fields": fields_of(options)})
             for name, options in super().get_fieldsets(request, obj)
         ]
+
+    @admin.display(description=_("author"))
+    def owner_name(self, item: Schedulable) -> str:
+        """Show whose it is to whom a person's page is closed."""
+        return str(getattr(item, str(item.OWNER)) or "-")
 
     def _without_owner(self, request: HttpRequest, names: Any, *, keep: bool = False) -> list[Any]:
         owner = self.model.OWNER
@@ -245,6 +258,31 @@ class SchedulableAdmin(ModelAdmin):
             ],
         }
         return TemplateResponse(request, "scheduling/deleted.html", context, status=410)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name what is cancelled with the items, but no rows that only join them to their words."""
+        nested, counts, *others = super().get_deleted_objects(objs, request)
+        joins = [getattr(self.model, field.name).through._meta for field in self.opts.many_to_many]
+        for each in joins:
+            counts.pop(str(each.verbose_name_plural), None)
+        starts = tuple(f"{capfirst(each.verbose_name)}: " for each in joins)
+        return _without(nested, starts) + self._cancelled_with(objs), counts, *others
+
+    def _cancelled_with(self, items: Any) -> list[str]:
+        jobs = Job.objects.open().filter(
+            IsOneOf("object_id", [item.pk for item in items]),
+            content_type=ContentType.objects.get_for_model(self.model),
+        )
+        shown: list[str] = [
+            format_html(
+                gettext("This is cancelled: {title}, {kind} {time}"),
+                title=job.item_title,
+                kind=job.get_kind_display(),
+                time=shown_time(job.run_at),
+            )
+            for job in jobs.order_by("run_at")[: MOST_NAMED + 1]
+        ]
+        return shown if len(shown) <= MOST_NAMED else [*shown[:MOST_NAMED], "…"]
 
     def render_change_form(
         self,
@@ -388,6 +426,22 @@ class SchedulableAdmin(ModelAdmin):
             raise PermissionDenied
         response: HttpResponse = self.preview_text(request)
         return response
+
+
+def _without(nested: list[Any], starts: tuple[str, ...]) -> list[Any]:
+    """Return a list of lists of lines without those that start so, and without empty lists."""
+    kept = [
+        _without(line, starts) if isinstance(line, list) else line
+        for line in nested
+        if isinstance(line, list) or not str(line).startswith(starts)
+    ]
+    return [line for line in kept if line != []]
+
+
+def may_open_people(request: HttpRequest) -> bool:
+    """Return whether a link to a person's page leads somewhere."""
+    of_people = admin.site._registry.get(get_user_model())
+    return of_people is not None and of_people.has_view_or_change_permission(request)
 
 
 def ask_again(

@@ -84,9 +84,7 @@ ICONS = {
 def _entry(model: Any) -> dict[str, Any]:
     opts = model._meta
     icon = ICONS.get(opts.model_name, "draft")
-    # A library's word for it says little.
-    title = _("Access for programs") if opts.model_name == "authtoken" else opts.verbose_name_plural
-    return _item(capfirst(str(title)), icon, _list_of(model))
+    return _item(capfirst(str(opts.verbose_name_plural)), icon, _list_of(model))
 
 
 def _item(title: str, icon: str, link: str) -> dict[str, Any]:

@@ -19,6 +19,11 @@ TEXTS = (
     _("No results found"),
     _("No results matching your query"),
     _("Previous"),
+    _(
+        "Raw passwords are not stored, so there is no way to see this user’s password, but you can"
+        ' change the password using <a href="{}" class="text-primary-600 dark:text-primary-500">'
+        "this form</a>."
+    ),
     _("Reset filters"),
     _("Return to site"),
     _("Run"),

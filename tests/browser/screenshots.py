@@ -7,13 +7,9 @@ Not collected with the tests: `make screenshots` runs it.
 from pathlib import Path
 
 import pytest
-from django.urls import reverse
 
-from content.models import Story
-from scheduling.previews import make_preview_token
 from tests.browser.conftest import NewPage
-from tests.browser.pages import PAGES, addresses, furnish
-from tests.factories import UserFactory
+from tests.browser.pages import furnish, walk
 from tests.process.worker import PROJECT, running
 
 FOLDER = PROJECT / "docs" / "screenshots"
@@ -39,14 +35,8 @@ def take(sign_in: NewPage, width: str, language: str) -> None:
     page.set_viewport_size(
         {"width": 390, "height": 844} if is_telephone else {"width": 1280, "height": 860}
     )
-    names = ON_A_TELEPHONE if is_telephone else list(PAGES)
-    for name in names:
-        page.goto(addresses()[name])
-        page.wait_for_load_state("networkidle")
-        suffix = ".telephone" if is_telephone else ""
-        page.screenshot(path=FOLDER / f"{name}{suffix}.{language}.png")
-    if not is_telephone:
-        draft = Story.objects.get(title="첫서리가 내리기 전에 할 일")
-        token = make_preview_token(draft, by=UserFactory(is_superuser=True))
-        page.goto(reverse("preview", args=[token]))
-        page.screenshot(path=FOLDER / f"preview.{language}.png")
+    suffix = ".telephone" if is_telephone else ""
+    for name in walk(page):
+        if name in ON_A_TELEPHONE or not is_telephone:
+            page.wait_for_load_state("networkidle")
+            page.screenshot(path=FOLDER / f"{name}{suffix}.{language}.png")

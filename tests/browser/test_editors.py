@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from content.models import Story
+from content.models import Story, Tag
 from scheduling import operations
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, State, Status
@@ -156,6 +156,34 @@ class TestAnEditor:
         page.get_by_role("link", name="Time zone and language").press("Enter")
 
         page.wait_for_url("**/admin/preferences/")
+
+    def test_gets_past_the_menu_without_a_mouse(self, sign_in: NewPage) -> None:
+        StoryFactory(title="초안", body="")
+        page = sign_in()
+        page.goto("/admin/content/story/")
+
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+
+        assert page.evaluate("document.activeElement.closest('#main') !== null")
+
+    def test_looks_a_tag_up_to_filter_by_it(self, sign_in: NewPage) -> None:
+        soon = Tag.objects.create(name="곧")
+        StoryFactory(title="태그가 있는 글").tags.add(soon)
+        StoryFactory(title="없는 글")
+        page = sign_in()
+        page.goto("/admin/content/story/")
+
+        page.locator("#changelist [role=button]", has_text="Filters").click()
+        page.locator("#id_tags + .select2-container").click()
+        page.keyboard.type("곧")
+        page.locator(".select2-results__option", has_text="곧").click()
+        page.get_by_role("button", name="Apply filters").click()
+        page.wait_for_url("**tags=*")
+
+        assert page.locator("#result_list tbody tr").count() == 1
+        assert page.locator("#result_list", has_text="태그가 있는 글").is_visible()
 
     def test_chooses_a_time_zone(self, sign_in: NewPage) -> None:
         story = StoryFactory(scheduled=True)

@@ -141,6 +141,32 @@ class TestItemPage:
 
         assert buttons_on(client, StoryFactory(scheduled=True)) == ["move", "cancel"]
 
+    def test_says_before_a_delete_what_is_cancelled_with_it(self, editor: Client) -> None:
+        story = StoryFactory(title="첫눈", scheduled=True, publish_at=FAR_OFF)
+        story.categories.add(Category.objects.create(name="정원"))
+        address = reverse("admin:content_story_delete", args=[story.pk])
+        chosen = {"action": "delete_selected", "_selected_action": [str(story.pk)]}
+
+        alone = editor.get(address).content.decode()
+        among_many = editor.post(list_of(Story), chosen).content.decode()
+
+        for page in (alone, among_many):
+            assert re.search(r"This is cancelled: 첫눈, publish <time .*>2100-", page)
+            assert "Story-category" not in page
+
+    def test_has_no_link_to_people_for_whom_their_pages_are_closed(self, client: Client) -> None:
+        user = UserFactory(is_staff=True)
+        codenames = ["view_story", "schedule_story"]
+        permissions = Group.objects.get(name="Editors").permissions
+        user.user_permissions.set(permissions.filter(codename__in=codenames))
+        client.force_login(user)
+        story = StoryFactory(author=UserFactory(username="whose-it-is"))
+
+        html = client.get(page_of(story)).content.decode()
+
+        assert "whose-it-is" in html
+        assert reverse("admin:auth_user_change", args=[story.author.pk]) not in html
+
     def test_says_what_is_missing(self, editor: Client) -> None:
         story = StoryFactory(title="", body=" ")
 
@@ -684,9 +710,36 @@ class TestFilters:
             rows = editor.get(f"{list_of(Story)}?{query}").context["cl"].result_list
             assert list(rows) == [mine], query
 
+    def test_offer_as_authors_those_who_have_written(self, editor: Client) -> None:
+        last, first = UserFactory(username="zoe"), UserFactory(username="ari")
+        UserFactory(username="reads-only")
+        for author in (first, last, first, None):
+            StoryFactory(author=author)
+
+        html = editor.get(list_of(Story)).content.decode()
+
+        select = re.search(r'<select name="author".*?</select>', html, re.DOTALL)
+        assert select
+        names = re.findall(r">([^<>]*)</option>", select[0])
+        assert [name.strip() for name in names] == ["All", "me", "ari", "zoe"]
+
+    def test_have_words_looked_up_not_listed(self, editor: Client) -> None:
+        tags = Tag.objects.bulk_create([Tag(name=f"word-{number:03}") for number in range(600)])
+
+        html = editor.get(list_of(Story), {"tags": tags[599].pk}).content.decode()
+
+        assert "word-599" in html
+        assert html.count("word-") == 1
+        look_up = {"app_label": "content", "model_name": "story", "field_name": "tags"}
+        found = editor.get(reverse("admin:autocomplete"), {**look_up, "term": "word-42"}).json()
+        assert [row["text"] for row in found["results"]][:2] == ["word-420", "word-421"]
+
     @pytest.mark.parametrize("name", ["categories", "tags", "author", "status", "due"])
-    @pytest.mark.parametrize("value", ["x", "²", "9" * 30, "-1"])
+    @pytest.mark.parametrize("value", ["x", "²", "9" * 18, "9" * 30, "-1"])
     def test_survive_what_is_no_choice(self, editor: Client, name: str, value: str) -> None:
+        Category.objects.create(name="정원")
+        Tag.objects.create(name="곧")
+
         assert editor.get(list_of(Story), {name: value}).status_code == 200
 
 
@@ -725,6 +778,16 @@ class TestTwoEditorsAtOnce:
         assert "보라 김" in page
         assert "눈이 그쳤다." in page
         assert "눈이 많이 온다." in page
+
+    def test_are_shown_all_that_the_other_wrote(
+        self, editor: Client, other: Client, story: Story
+    ) -> None:
+        mine, theirs = self.page(editor, story), self.page(other, story)
+        self.save(other, story, theirs, body="눈 " * 15_000 + "끝.")
+
+        response = self.save(editor, story, mine, body="눈이 그쳤다.")
+
+        assert "눈 끝.</textarea>" in response.content.decode()
 
     def test_saves_what_was_seen_the_second_time(
         self, editor: Client, other: Client, story: Story

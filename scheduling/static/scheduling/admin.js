@@ -190,7 +190,27 @@
     }
   }
 
+  // The theme says of nothing that it is the page's main part; who has not signed in sees that only.
+  function nameMainPart() {
+    const main = document.getElementById("main") || document.getElementById("page");
+    if (!main) return;
+    main.setAttribute("role", "main");
+    main.tabIndex = -1;
+  }
+
+  // What other scripts have put in: two parts that scroll of one name, pictures with a name but no role.
+  function mendOthers() {
+    for (const part of document.querySelectorAll("nav .simplebar-content-wrapper[role]")) {
+      part.removeAttribute("role");
+      part.removeAttribute("aria-label");
+    }
+    for (const icon of document.querySelectorAll("span.help-tooltip[aria-label]:not([role])")) {
+      icon.setAttribute("role", "img");
+    }
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    nameMainPart();
     openToKeyboards();
     document.querySelectorAll("[data-armo-list]").forEach(watchList);
     document.querySelectorAll("[data-armo-panel]").forEach(watchPanel);
@@ -199,4 +219,6 @@
     if (main) new MutationObserver(mendBoxes).observe(main, { childList: true, subtree: true });
     mendBoxes();
   });
+  // After all others that wait for the same.
+  window.addEventListener("load", () => setTimeout(mendOthers));
 })();
