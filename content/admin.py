@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.forms import SimpleArrayField
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from armo.theme import AutocompleteDropdownForm, DropdownFilter, ModelAdmin
+from armo.theme import AreaWidget, AutocompleteDropdownForm, DropdownFilter, ModelAdmin
 from content import markdown, search
 from content.models import Category, Notice, Story, Tag, TitledBody
 from scheduling.admin import SchedulableAdmin, time_column
@@ -82,6 +84,20 @@ class TagFilter(WordFilter):
     title, parameter_name, model = _("tag"), "tags", Tag
 
 
+class LinesField(SimpleArrayField):
+    """Words, one in a line: a keyword may have a comma in it."""
+
+    def __init__(self, base_field: Any, **kwargs: Any) -> None:
+        kwargs |= {"delimiter": "\n", "help_text": _("One in a line.")}
+        super().__init__(base_field, **kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        """Return the words, without empty lines."""
+        if isinstance(value, str):
+            value = self.delimiter.join(line for line in value.splitlines() if line.strip())
+        return super().to_python(value)
+
+
 @admin.register(Story)
 class StoryAdmin(SchedulableAdmin):
     """Stories."""
@@ -100,6 +116,9 @@ class StoryAdmin(SchedulableAdmin):
     search_help_text = _("Words, “phrases”, -without")
     prepopulated_fields = {"slug": ("title",)}  # noqa: RUF012 (a mapping is what the admin takes)
     autocomplete_fields = ("categories", "tags")
+    formfield_overrides = {  # noqa: RUF012 (as above)
+        ArrayField: {"form_class": LinesField, "widget": AreaWidget(attrs={"rows": 3})}
+    }
     fieldsets = (
         (None, {"fields": ("title", "slug", "summary", "body")}),
         (_("About"), {"fields": ("author", "byline", "categories", "tags", "language")}),

@@ -18,6 +18,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.utils.dateparse import parse_datetime
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -25,6 +26,11 @@ from django.utils.translation import ngettext
 from scheduling import ledger
 
 SEEN = "_seen"
+
+
+def one_line_end(text: str) -> str:
+    """Return a text with its lines ended in one way: a form sends them in another."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def plain(value: Any) -> Any:
@@ -37,7 +43,7 @@ def plain(value: Any) -> Any:
         parts = [plain(each) for each in value]
         return sorted(parts, key=str) if not isinstance(value, list | tuple) else parts
     if isinstance(value, str):
-        return value.replace("\r\n", "\n").strip()
+        return one_line_end(value).strip()
     return value
 
 
@@ -57,6 +63,10 @@ class SeenForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.theirs = {}
         self.is_old = False
+        for field in self.fields.values():
+            if isinstance(field.widget, forms.Textarea) and isinstance(field, forms.CharField):
+                # A text may begin with four spaces: that is code.
+                field.strip = False
 
     def seen(self) -> str:
         """Return what the page carries; one that comes back for another error keeps its own."""
@@ -77,9 +87,31 @@ class SeenForm(forms.ModelForm):
         is_set = field.many_to_many
         return {each.pk for each in value or ()} if is_set else value
 
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """Return the fields that the person has changed."""
+        return [name for name in super().changed_data if not self._is_untouched(name)]
+
+    def _is_untouched(self, name: str) -> bool:
+        """
+        Return whether a text came back as it was shown.
+
+        Taken in as it came it would be another one: a browser ends lines its own way, and a field
+        may trim its text, or take it apart where it should not.
+        """
+        field = self.fields[name]
+        came = field.widget.value_from_datadict(self.data, self.files, self.add_prefix(name))
+        shown = field.prepare_value(self._stored(name))
+        return isinstance(came, str) and one_line_end(came) == one_line_end(str(shown or ""))
+
     def clean(self) -> dict[str, Any] | None:
-        """Compare what was seen with what is there."""
+        """Leave alone what nobody has touched; compare what was seen with what is there."""
         cleaned = super().clean()
+        for name, value in self.cleaned_data.items():
+            if isinstance(value, str | list | dict) and self._is_untouched(name):
+                self.cleaned_data[name] = getattr(self.instance, name)
+            elif isinstance(value, str):
+                self.cleaned_data[name] = one_line_end(value)
         seen = self._read_seen()
         if self.instance.pk is None or seen is None:
             return cleaned

@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from django.db import connection
@@ -660,12 +661,68 @@ class TestList:
         assert story.status == Status.SCHEDULED
 
 
+FIELDS = ("_seen", "title", "slug", "summary", "body", "extra", "keywords")
+
+
 def typed(page: str) -> dict[str, Any]:
     """Return what the form of an item's page would send, as the page has it."""
     fields = dict(re.findall(r'<input[^>]*name="(\w+)"[^>]*value="([^"]*)"', page))
     texts = re.findall(r'<textarea name="(\w+)"[^>]*>\n?([^<]*)</textarea>', page)
     data = {name: unescape(value) for name, value in [*fields.items(), *texts]}
-    return {name: data[name] for name in ("_seen", "title", "slug", "summary", "body", "extra")}
+    return {name: data[name] for name in FIELDS}
+
+
+def sent(client: Client, story: Story) -> dict[str, Any]:
+    """Return what a browser would send of a story's form, if nobody touched it."""
+    data = typed(client.get(page_of(story)).content.decode())
+    areas = ("summary", "body", "extra", "keywords")
+    # HTML 4.10.11.2: the lines of a form end with CRLF.
+    return data | {name: data[name].replace("\n", "\r\n") for name in areas}
+
+
+class TestWhatNobodyTouched:
+    """A form sends texts otherwise than it got them."""
+
+    BODY = "    code first\n\nline two\n\nlast\n"
+
+    @pytest.fixture
+    def story(self) -> Story:
+        return StoryFactory(
+            title=" 첫눈",
+            body=self.BODY,
+            keywords=["Seoul, Korea", "b"],
+            extra={"b": [1], "a": "가"},
+        )
+
+    def test_stays_as_it_is(self, editor: Client, story: Story) -> None:
+        response = editor.post(page_of(story), sent(editor, story) | {"language": "ko"})
+
+        after = Story.objects.get()
+        assert response.status_code == 302
+        assert (after.body, after.keywords) == (self.BODY, ["Seoul, Korea", "b"])
+        assert (after.title, after.extra) == (story.title, story.extra)
+        assert after.language == "ko"
+
+    def test_is_not_in_the_history(self, editor: Client, story: Story) -> None:
+        editor.post(page_of(story), sent(editor, story) | {"language": "ko"})
+
+        assert LogEntry.objects.get().get_change_message() == "Changed Language."
+
+    def test_keeps_its_lines_when_another_is_added(self, editor: Client, story: Story) -> None:
+        data = sent(editor, story)
+        data |= {"language": "en", "body": data["body"] + "\r\nmore", "keywords": "c, d\r\n\r\ne"}
+
+        editor.post(page_of(story), data)
+
+        after = Story.objects.get()
+        assert (after.body, after.keywords) == (self.BODY + "\nmore", ["c, d", "e"])
+
+    def test_may_be_moved_to_the_left(self, editor: Client, story: Story) -> None:
+        data = sent(editor, story) | {"language": "en"}
+
+        editor.post(page_of(story), data | {"body": self.BODY.strip()})
+
+        assert Story.objects.get().body == self.BODY.strip()
 
 
 class TestFilters:
@@ -758,7 +815,7 @@ class TestTwoEditorsAtOnce:
         return StoryFactory(title="첫눈", body="눈이 온다.", summary="")
 
     def save(self, client: Client, story: Story, seen: dict[str, Any], **changes: str) -> Any:
-        data = seen | {"keywords": "", "language": "en"} | changes
+        data = seen | {"language": "en"} | changes
         return client.post(page_of(story), data)
 
     def page(self, client: Client, story: Story) -> dict[str, Any]:
