@@ -1,5 +1,6 @@
 """What a person fills in beside a button of the admin: a time, an end, a reason."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
@@ -11,16 +12,28 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from armo.people import zones
 from scheduling.models import Schedulable, Status
 
 FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 
 class LocalText(str):
-    """A local time as it was typed, and which of two is meant where the clocks show it twice."""
+    """A local time as it was typed: beside the name of which zone, and which of two is meant."""
 
-    __slots__ = ("which",)
+    __slots__ = ("which", "zone")
     which: str
+    zone: str
+
+
+def zone_of(typed: Any) -> tzinfo:
+    """
+    Return the time zone that a local time was typed in.
+
+    It is the one that its page showed beside it, also when the person has chosen another since, on
+    another page.
+    """
+    return zones.find(getattr(typed, "zone", "")) or timezone.get_current_timezone()
 
 
 def offset_name(at: datetime) -> str:
@@ -58,6 +71,7 @@ class LocalTimeInput(forms.DateTimeInput):
             return None
         text = LocalText(value)
         text.which = data.get(f"{name}_which", "")
+        text.zone = data.get(f"{name}_zone", "")
         return text
 
     def format_value(self, value: Any) -> str | None:
@@ -66,17 +80,22 @@ class LocalTimeInput(forms.DateTimeInput):
             return f"{timezone.localtime(value):{FORMAT}}"
         return value and str(value)
 
+    def _zone(self, value: Any) -> str:
+        # As typed it is shown again as it was, with the zone that it was typed in.
+        typed_in = getattr(value, "zone", "")
+        return typed_in if zones.find(typed_in) else timezone.get_current_timezone_name()
+
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         """Add the choice, where there is one, and the name of the zone."""
         context = super().get_context(name, value, attrs)
-        context["widget"]["zone"] = timezone.get_current_timezone_name()
+        context["widget"]["zone"] = self._zone(value)
         context["widget"]["choices"] = choices(value)
         return context
 
 
 def choices(value: Any) -> list[dict[str, Any]]:
     """Return what can be meant by a local time, where that is more than one moment."""
-    zone = timezone.get_current_timezone()
+    zone = zone_of(value)
     if isinstance(value, datetime):
         local: datetime | None = value.astimezone(zone)
         assert local is not None
@@ -118,18 +137,20 @@ class LocalTimeField(forms.DateTimeField):
     def to_python(self, value: Any) -> datetime | None:
         """Return the aware time."""
         try:
-            return super().to_python(value)
+            with timezone.override(zone_of(value)):
+                return super().to_python(value)
         except ValidationError as error:
             if error.code != "ambiguous_timezone" or error.params is None:
                 raise
-            return self._choose(error.params["datetime"], getattr(value, "which", ""), error)
+            return self._choose(error.params["datetime"], value, error)
 
-    def _choose(self, local: datetime, which: str, error: ValidationError) -> datetime:
+    def _choose(self, local: datetime, typed: Any, error: ValidationError) -> datetime:
         shown = {"time": f"{local:%Y-%m-%d %H:%M}"}
-        moments = meanings(local, timezone.get_current_timezone())
+        zone, which = zone_of(typed), getattr(typed, "which", "")
+        moments = meanings(local, zone)
         if not moments:
-            after = local.replace(tzinfo=timezone.get_current_timezone()).astimezone(UTC)
-            shown["after"] = f"{timezone.localtime(after):%H:%M}"
+            after = local.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+            shown["after"] = f"{after:%H:%M}"
             raise ValidationError(
                 _("The clocks skip %(time)s that night. The same moment is %(after)s."),
                 code="skipped",
@@ -141,13 +162,16 @@ class LocalTimeField(forms.DateTimeField):
                 code="twice",
                 params=shown,
             ) from error
-        return moments[int(which)]
+        # In UTC: within the repeated hour no time equals the same moment in another zone (PEP 495).
+        return moments[int(which)].astimezone(UTC)
 
 
 class ReasonForm(forms.Form):
     """Why something is done. The fields of a form are what its operation takes."""
 
     template_name = "scheduling/button_fields.html"
+    # Says who has changed last what the form is about.
+    changed_by: Callable[[], str] = staticmethod(lambda: gettext("somebody else"))
 
     reason = forms.CharField(
         label=_("Why"),
@@ -167,16 +191,65 @@ class ReasonForm(forms.Form):
 
         A form shows whole seconds: a time that was left as it is keeps its fraction.
         """
-        untouched = {name: at for name, at in self.initial.items() if name not in self.changed_data}
+        untouched = {
+            name: at
+            for name, at in self.initial.items()
+            if name in self.cleaned_data and name not in self.changed_data
+        }
         return self.cleaned_data | untouched
 
 
-class StartForm(ReasonForm):
+class PlanForm(ReasonForm):
+    """Times of an item, and what they were when its page was made."""
+
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("seen", self._signature())
+
+    def _signature(self) -> str:
+        return " ".join(sign(self.initial.get(name)) for name in ("run_at", "unpublish_at"))
+
+    def clean(self) -> dict[str, Any]:
+        """
+        Refuse to go by times that the person has not seen: another has changed them meanwhile.
+
+        The form that is shown then has the new ones wherever he had left the old.
+        """
+        cleaned = super().clean() or self.cleaned_data
+        seen = cleaned.pop("seen", "")
+        if seen and seen != self._signature():
+            text = _("The times were changed meanwhile, by %(who)s. Look at them, and press again.")
+            self.add_error(None, ValidationError(text, params={"who": self.changed_by()}))
+            self._show_as_they_are(seen.split(" "))
+        return cleaned
+
+    def _show_as_they_are(self, seen: list[str]) -> None:
+        data = self.data.copy()  # type: ignore[attr-defined]  # a QueryDict
+        for name, before in zip(("run_at", "unpublish_at"), seen, strict=False):
+            # A form shows whole seconds.
+            was_left = sign(self.cleaned_data.get(name)).split(".")[0] == before.split(".")[0]
+            if name in self.fields and was_left:
+                at = self.initial.get(name)
+                data[name] = self.fields[name].widget.format_value(at) or ""
+                data[f"{name}_zone"] = timezone.get_current_timezone_name()
+                data[f"{name}_which"] = str(timezone.localtime(at).fold) if at else ""
+        data["seen"] = self._signature()
+        self.data = data
+
+
+def sign(at: datetime | None) -> str:
+    """Return a sign of a time, to the microsecond."""
+    return "-" if at is None else f"{at.timestamp():.6f}"
+
+
+class StartForm(PlanForm):
     """When an item goes live, and when it ends."""
 
     run_at = LocalTimeField(label=_("Goes live at"))
     unpublish_at = LocalTimeField(label=_("Ends at"), required=False)
-    field_order = ("run_at", "unpublish_at", "reason")
+    field_order = ("run_at", "unpublish_at", "reason", "seen")
 
     @staticmethod
     def times_of(item: Schedulable) -> dict[str, datetime | None]:
@@ -187,7 +260,7 @@ class StartForm(ReasonForm):
         }
 
 
-class EndForm(ReasonForm):
+class EndForm(PlanForm):
     """When an item ends."""
 
     run_at = LocalTimeField(label=_("Ends at"))

@@ -31,7 +31,7 @@ from scheduling.admin.conflicts import SeenForm
 from scheduling.admin.doing import carry_out
 from scheduling.admin.filters import DueFilter, StatusFilter
 from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
-from scheduling.admin.panel import action_url_name, panel, when
+from scheduling.admin.panel import action_url_name, last_hand, panel, when
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
 from scheduling.permissions import has_right, may_change, sees_all, visible_to
 from scheduling.previews import make_preview_token
@@ -345,6 +345,7 @@ class SchedulableAdmin(ModelAdmin):
         item = self._find(request, pk)
         times = action.form.times_of(item)
         form = action.form(request.POST, initial=times, auto_id=f"{action.name}_%s")
+        form.changed_by = partial(last_hand, item)
         if carry_out(request, form, action, partial(action.operation, item=item)):
             return redirect(change_url(self.model, pk))
         return ask_again(self, request, form, action, item, back=change_url(self.model, pk))

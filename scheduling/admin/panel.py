@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from scheduling import ledger
 from scheduling.admin.buttons import ACTIONS
@@ -118,6 +119,12 @@ def action_url_name(item: Schedulable, name: str) -> str:
 def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
     """Return events with what their table shows, the newest first."""
     return events.select_related("job", "by").order_by("-at", "-pk")
+
+
+def last_hand(item: Schedulable) -> str:
+    """Query who had a hand in an item's jobs last."""
+    event = history(JobEvent.objects.filter(job__in=Job.objects.of(item))).first()
+    return str(event.by) if event is not None and event.by else gettext("the publisher")
 
 
 def when(at: datetime, *, but: Schedulable | None = None) -> dict[str, Any]:

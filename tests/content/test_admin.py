@@ -96,6 +96,25 @@ def foreseen(client: Client, model: Any, action: str, *pks: int, **data: Any) ->
     return str(client.post(list_of(model), chosen).content.decode())
 
 
+def fields_of(client: Client, item: Schedulable, name: str) -> dict[str, str]:
+    """Return what the form of a button holds, on the item's page."""
+    html = client.get(page_of(item)).content.decode()
+    form = re.search(rf'<form method="post" action="[^"]*/{name}/">(.*?)</form>', html, re.DOTALL)
+    assert form
+    return fields_in(form[1])
+
+
+def fields_in(html: str) -> dict[str, str]:
+    inputs = re.findall(r"<input (.*?)>", html, re.DOTALL)
+    return {
+        unescape(name[1]): unescape(value[1]) if value else ""
+        for text in inputs
+        if (name := re.search(r'name="([^"]*)"', text))
+        and 'type="radio"' not in text
+        and [value := re.search(r'value="([^"]*)"', text)]
+    }
+
+
 def told(response: Any) -> list[str]:
     """Return the messages that the next page will show."""
     return [str(message) for message in get_messages(response.wsgi_request)]
@@ -141,6 +160,55 @@ class TestItemPage:
         client.force_login(user)
 
         assert buttons_on(client, StoryFactory(scheduled=True)) == ["move", "cancel"]
+
+    def test_does_not_move_back_what_another_has_moved(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+        mine = fields_of(editor, story, "move")
+        bora = UserFactory(username="bora")
+        operations.schedule(item=story, run_at=FAR_OFF + timedelta(hours=5), by=bora)
+
+        response = press(editor, story, "move", **mine | {"unpublish_at": "2100-12-01T00:00"})
+
+        page = response.content.decode()
+        story.refresh_from_db()
+        assert response.status_code == 422
+        assert "changed meanwhile, by bora" in page
+        assert story.publish_at == FAR_OFF + timedelta(hours=5)
+        # The one that was left shows the new time, the other what was typed.
+        again = fields_in(page)
+        assert again["run_at"] == f"{FAR_OFF + timedelta(hours=5):%Y-%m-%dT%H:%M:%S}"
+        assert again["unpublish_at"] == "2100-12-01T00:00"
+        assert press(editor, story, "move", **again).status_code == 302
+        story.refresh_from_db()
+        assert story.publish_at == FAR_OFF + timedelta(hours=5)
+        assert story.unpublish_at == datetime(2100, 12, 1, tzinfo=UTC)
+
+    def test_keeps_the_milliseconds_of_a_time_that_comes_twice(
+        self, editor: Client, settings: Settings
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        at = datetime(2100, 11, 7, 6, 30, 0, 123_000, tzinfo=UTC)
+        story = StoryFactory()
+        operations.schedule(item=story, run_at=at, by=None)
+        mine = fields_of(editor, story, "move")
+
+        press(editor, story, "move", **mine | {"run_at_which": "1", "reason": "only said why"})
+
+        assert Job.objects.get().run_at == at
+        assert not JobEvent.objects.filter(what=JobEvent.What.MOVED).exists()
+
+    def test_takes_a_time_for_what_its_page_showed_it_to_be(
+        self, editor: Client, settings: Settings
+    ) -> None:
+        story = StoryFactory()
+        mine = fields_of(editor, story, "schedule")
+        settings.TIME_ZONE = "Asia/Seoul"
+
+        press(editor, story, "schedule", **mine | {"run_at": "2100-03-01T12:00"})
+
+        assert mine["run_at_zone"] == "UTC"
+        assert Job.objects.get().run_at == datetime(2100, 3, 1, 12, 0, tzinfo=UTC)
 
     def test_says_before_a_delete_what_is_cancelled_with_it(self, editor: Client) -> None:
         story = StoryFactory(title="첫눈", scheduled=True, publish_at=FAR_OFF)
