@@ -2,7 +2,8 @@
 What is done to many items at once: first a page that says what would happen, and what would not.
 
 The page is a forecast, made of the rows as they are, by the very checks that the operations make
-under their locks. What has changed when the person says yes is refused then, and told.
+under their locks. It is done to just those that the page said it would be done to; a row that has
+changed when the person says yes is refused then, and told.
 """
 
 import json
@@ -42,6 +43,9 @@ SHOWN = 200
 
 ROWS = "rows"
 CONFIRMED = "confirmed"
+# What the page before has shown: what was filled in, and how each row was that it would be done to.
+SEEN = "seen"
+LARGEST_ID = 2**63 - 1
 
 Refusals = dict[Any, DomainError]
 
@@ -177,6 +181,12 @@ def _each(
         except DomainError as refusal:
             refused[row] = refusal
     return refused
+
+
+class ChangedMeanwhile(DomainError):
+    """It has been changed since you looked."""
+
+    code = "changed_meanwhile"
 
 
 class TooMany(DomainError):
@@ -349,9 +359,11 @@ def ask(
     if is_ready:
         if is_first:
             form.cleaned_data = {"reason": ""}
-        plans = _foresee(bulk, chosen[: bulk.foreseen], form, request.user)
-        if CONFIRMED in request.POST:
-            _do(request, bulk, plans, chosen[bulk.foreseen :], form)
+        seen = _seen(request, form) if CONFIRMED in request.POST else None
+        plans = _foresee(bulk, chosen[: bulk.foreseen], form, request.user, seen)
+        if seen is not None:
+            plans += [_as_seen(row, seen) for row in chosen[bulk.foreseen :]]
+            _do(request, bulk, plans, form)
             return HttpResponseRedirect(request.get_full_path())
     return _page(model_admin, request, bulk, chosen, form, plans, is_ready)
 
@@ -367,16 +379,64 @@ def _confirmed_ids(request: HttpRequest) -> list[int] | None:
         ids = json.loads(request.POST[ROWS])
     except (KeyError, ValueError):
         return None
-    return [pk for pk in ids if isinstance(pk, int)] if isinstance(ids, list) else None
+    if not isinstance(ids, list):
+        return None
+    # Not isinstance: true and false are numbers to it.
+    return [pk for pk in ids if type(pk) is int and 0 < pk <= LARGEST_ID]
 
 
-def _foresee(bulk: Bulk, rows: Iterable[Any], form: ReasonForm, user: Any) -> list[Plan]:
+def _stamp(row: Any) -> str:
+    """Return a sign of how a row is."""
+    if isinstance(row, Job):
+        return f"{row.state} {row.run_at.timestamp():.6f}"
+    return str(row.version)
+
+
+def _wish(form: ReasonForm) -> str:
+    """Return a sign of what is to be done; why is no matter."""
+    return json.dumps({**form.cleaned_data, "reason": ""}, default=str, sort_keys=True)
+
+
+def _seen(request: HttpRequest, form: ReasonForm) -> dict[str, str] | None:
+    """Return how the rows were on the page before; None if it was not about this."""
+    try:
+        seen = json.loads(request.POST[SEEN])
+        rows = seen["rows"] if seen["wish"] == _wish(form) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return rows if isinstance(rows, dict) else None
+
+
+def _require_seen(row: Any, seen: dict[str, str] | None) -> None:
+    """Check that the page said that this would be done, to the row as it is."""
+    if seen is not None and seen.get(str(row.pk)) != _stamp(row):
+        raise ChangedMeanwhile
+
+
+def _as_seen(row: Any, seen: dict[str, str]) -> Plan:
+    """Return the plan of a row that is looked at only when it is done."""
+    try:
+        _require_seen(row, seen)
+    except ChangedMeanwhile as refusal:
+        return Plan(row, "", refusal=refusal)
+    return Plan(row, "")
+
+
+def _foresee(
+    bulk: Bulk,
+    rows: Iterable[Any],
+    form: ReasonForm,
+    user: Any,
+    seen: dict[str, str] | None = None,
+) -> list[Plan]:
     now = ledger.database_now()
     plans = []
     for row in rows:
         try:
             _require_right(user, bulk.right, row)
-            plans.append(Plan(row, bulk.shown(row), then=bulk.foresee(row, form, now)))
+            then = bulk.foresee(row, form, now)
+            _require_seen(row, seen)
+            plans.append(Plan(row, bulk.shown(row), then=then))
         except DomainError as refusal:
             plans.append(Plan(row, bulk.shown(row), refusal=refusal))
     return plans
@@ -386,13 +446,12 @@ def _do(
     request: HttpRequest,
     bulk: Bulk,
     plans: Sequence[Plan],
-    unforeseen: Sequence[Any],
     form: ReasonForm,
 ) -> None:
     refused: Refusals = {plan.row: plan.refusal for plan in plans if plan.refusal is not None}
-    willing = [plan.row for plan in plans if plan.refusal is None] + list(unforeseen)
+    willing = [plan.row for plan in plans if plan.refusal is None]
     refused |= bulk.do(willing, form, request.user)
-    done = len(plans) + len(unforeseen) - len(refused)
+    done = len(plans) - len(refused)
     said = ngettext("%(count)d done.", "%(count)d done.", done) % {"count": done}
     titles: dict[str, list[str]] = defaultdict(list)
     for row, refusal in refused.items():
@@ -403,6 +462,11 @@ def _do(
 def title_of(row: Any) -> str:
     """Return what a person calls a row."""
     return (row.item_title or str(row)) if isinstance(row, Job) else str(row)
+
+
+def _shown_of(willing: Sequence[Plan], unforeseen: Sequence[Any], form: ReasonForm) -> str:
+    rows = [*(plan.row for plan in willing), *unforeseen]
+    return json.dumps({"wish": _wish(form), "rows": {row.pk: _stamp(row) for row in rows}})
 
 
 def _page(
@@ -431,6 +495,7 @@ def _page(
         "bulk": bulk,
         "form": form,
         "rows": json.dumps([row.pk for row in rows]),
+        "seen": _shown_of(parts["willing"], rows[bulk.foreseen :], form) if is_ready else "",
         "count": len(rows),
         "is_ready": is_ready,
         "can_do": counts["willing"] + unforeseen,

@@ -85,9 +85,25 @@ def confirm(
     client: Client, model: type[Schedulable] | type[Job], action: str, *pks: int, **data: Any
 ) -> Any:
     """Do something to many rows, past the page that says what would happen."""
+    return agree(client, model, action, looked_at(client, model, action, *pks, **data))
+
+
+def looked_at(
+    client: Client, model: type[Schedulable] | type[Job], action: str, *pks: int, **data: Any
+) -> dict[str, Any]:
+    """Return what the page would send that says what would happen to many rows."""
     asked = {"action": action, "select_across": "1", "_selected_action": "0"}
-    rows = {"rows": str(list(pks)), "confirmed": "1"}
-    return client.post(list_of(model), asked | rows | data)
+    sent = asked | {"rows": str(list(pks))} | data
+    page = client.post(list_of(model), sent).content.decode()
+    seen = re.search(r'name="seen" value="([^"]*)"', page)
+    return sent | {"seen": unescape(seen[1]) if seen else ""}
+
+
+def agree(
+    client: Client, model: type[Schedulable] | type[Job], action: str, page: dict[str, Any]
+) -> Any:
+    """Say yes to what a page has shown."""
+    return client.post(list_of(model), page | {"confirmed": "1"})
 
 
 def foreseen(client: Client, model: Any, action: str, *pks: int, **data: Any) -> str:
@@ -592,6 +608,49 @@ class TestList:
         assert messages[0] == "Publish now: 1 done."
         assert any("“이미 나간 글”" in text and "cannot become" in text for text in messages[1:])
         assert any("“빈 글”" in text and "body is empty" in text for text in messages[1:])
+
+    def test_does_only_what_the_page_said_it_would(self, editor: Client) -> None:
+        good, blank = StoryFactory(), StoryFactory(title="빈 글", body="")
+        page = looked_at(editor, Story, "publish_selected", good.pk, blank.pk)
+        blank.body = "반쪽 문장"
+        blank.save()
+
+        response = agree(editor, Story, "publish_selected", page)
+
+        blank.refresh_from_db()
+        assert blank.status == Status.DRAFT
+        assert told(response) == [
+            "Publish now: 1 done.",
+            "Publish now: “빈 글”: It has been changed since you looked.",
+        ]
+
+    def test_shifts_nothing_from_where_the_page_did_not_show_it(self, editor: Client) -> None:
+        story = StoryFactory(title="첫눈", scheduled=True)
+        hour = {"number": "1", "unit": "hours"}
+        page = looked_at(editor, Story, "shift_selected", story.pk, **hour)
+        agree(editor, Story, "shift_selected", page)
+
+        twice = agree(editor, Story, "shift_selected", page)
+
+        assert Job.objects.open().get().run_at == FAR_OFF + timedelta(hours=1)
+        assert told(twice)[-1:] == [
+            "Shift by an interval: “첫눈”: It has been changed since you looked."
+        ]
+
+    def test_shows_anew_what_was_not_shown_like_this(self, editor: Client) -> None:
+        story = StoryFactory()
+        page = looked_at(editor, Story, "schedule_selected", story.pk, run_at=SOON_ENOUGH)
+
+        response = agree(editor, Story, "schedule_selected", page | {"run_at": "2100-04-01T00:00"})
+
+        assert response.status_code == 200
+        assert not Job.objects.exists()
+
+    @pytest.mark.parametrize("rows", ["[9999999999999999999999]", "[true]", "{}", "[-1]", "x"])
+    def test_survives_what_are_no_rows(self, editor: Client, rows: str) -> None:
+        asked = {"action": "cancel_selected", "select_across": "1", "_selected_action": "0"}
+
+        assert editor.post(list_of(Story), asked | {"rows": rows}).status_code == 200
 
     def test_cancels_and_takes_down_what_was_confirmed(self, editor: Client) -> None:
         waiting, live = StoryFactory(scheduled=True), StoryFactory(published=True)
