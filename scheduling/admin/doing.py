@@ -1,10 +1,13 @@
 """Calling operations for a person, and telling how it went."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
 
 from armo.errors import DomainError
 from scheduling.admin.buttons import Action
@@ -13,6 +16,25 @@ from scheduling.admin.forms import ReasonForm
 from scheduling.models import Job
 
 TITLES_SHOWN = 5
+
+
+def posted(
+    view: Callable[..., HttpResponse], back: Callable[..., str]
+) -> Callable[..., HttpResponse]:
+    """
+    Return a view that takes a button's POST, and sends on whoever opens its address.
+
+    That is who was signed out when he pressed it: signing in leads him there.
+
+    :param back: makes the address of the page that has the button, of the row's number.
+    """
+
+    def view_or_back(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return redirect(back(*([kwargs["pk"]] if "pk" in kwargs else [])))
+        return require_POST(view)(request, **kwargs)
+
+    return view_or_back
 
 
 def carry_out(

@@ -16,11 +16,13 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
 from armo.theme import ModelAdmin
@@ -28,10 +30,11 @@ from scheduling.admin import bulk
 from scheduling.admin.buttons import ACTIONS, Action
 from scheduling.admin.columns import badge, change_url, due_in, shown_time, time_column
 from scheduling.admin.conflicts import SeenForm
-from scheduling.admin.doing import carry_out
+from scheduling.admin.doing import carry_out, posted
 from scheduling.admin.filters import DueFilter, StatusFilter
 from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
 from scheduling.admin.panel import action_url_name, last_hand, panel, when
+from scheduling.admin.salvage import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
 from scheduling.permissions import has_right, may_change, sees_all, visible_to
 from scheduling.previews import make_preview_token
@@ -241,23 +244,33 @@ class SchedulableAdmin(ModelAdmin):
         self, request: HttpRequest, opts: Any, object_id: str
     ) -> HttpResponse:
         """Show what was typed for an item that is gone, or say that there is none."""
-        if request.method != "POST" or "_seen" not in request.POST:
+        if not has_typed(request):
             answer: HttpResponse = super()._get_obj_does_not_exist_redirect(  # type: ignore[misc]
                 request, opts, object_id
             )
             return answer
-        hidden = ("csrfmiddlewaretoken", "_seen", "_save", "_continue", "_addanother")
-        context = {
-            **self.admin_site.each_context(request),
-            "title": gettext("It has been deleted meanwhile"),
-            "opts": opts,
-            "typed": [
-                (name, text)
-                for name, text in request.POST.items()
-                if name not in hidden and str(text).strip()
-            ],
-        }
-        return TemplateResponse(request, "scheduling/deleted.html", context, status=410)
+        if self.model._base_manager.filter(pk__in=_whole(object_id)).exists():
+            return not_saved(self, request, gettext("It is not yours any more"), status=403)
+        return not_saved(self, request, gettext("It has been deleted meanwhile"), status=410)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the form, or save it; what was typed for what may not be changed any more, too."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except PermissionDenied:
+            item = self.get_object(request, object_id) if object_id and has_typed(request) else None
+            if item is None:
+                raise
+            title = gettext("It is %(status)s by now, and not yours to change") % {
+                "status": item.get_status_display()
+            }
+            return not_saved(self, request, title, status=403)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name what is cancelled with the items, but no rows that only join them to their words."""
@@ -314,19 +327,36 @@ class SchedulableAdmin(ModelAdmin):
             )
             return pattern
 
-        urls = [
-            entry(f"<int:pk>/{action.name}/", require_POST(self._act), action.name, action=action)
-            for action in ACTIONS
-        ]
+        def button(name: str, view: Any, **kwargs: Any) -> URLPattern:
+            # Whoever has had to sign in first comes by GET.
+            back = partial(change_url, self.model)
+            return entry(f"<int:pk>/{name}/", posted(view, back), name, **kwargs)
+
+        urls = [button(action.name, self._act, action=action) for action in ACTIONS]
         urls += [
             entry("<int:pk>/panel/", require_GET(never_cache(self._panel)), "panel"),
-            entry("<int:pk>/share/", require_POST(self._share), "share"),
+            button("share", self._share),
+            path("add/", self._form, name=self._url("add").removeprefix("admin:")),
+            path(
+                "<path:object_id>/change/",
+                self._form,
+                name=self._url("change").removeprefix("admin:"),
+            ),
             entry("live/", require_GET(never_cache(self._live)), "live"),
             entry("when/", require_GET(never_cache(self._when)), "when"),
         ]
         if self.preview_text is not None:
             urls.append(entry("preview-text/", require_POST(self._preview_text), "preview_text"))
         return urls + super().get_urls()
+
+    @method_decorator(csrf_protect)
+    def _form(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Show or save an item; of whoever has been signed out, keep what he has typed."""
+        if has_typed(request) and not self.admin_site.has_permission(request):
+            return not_saved(self, request, gettext("You have been signed out"), status=401)
+        view = self.admin_site.admin_view(self.change_view if kwargs else self.add_view)
+        answer: HttpResponse = view(request, **kwargs)
+        return answer
 
     def _url(self, name: str) -> str:
         return f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"

@@ -15,7 +15,6 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
 from django_q.models import OrmQ
 
 from armo.errors import DomainError
@@ -32,7 +31,7 @@ from scheduling.admin.columns import (
     shown_time,
     time_column,
 )
-from scheduling.admin.doing import carry_out
+from scheduling.admin.doing import carry_out, posted
 from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
 from scheduling.admin.forms import ReasonForm
 from scheduling.admin.items import ask_again
@@ -185,7 +184,8 @@ class JobAdmin(ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Give each button its address, before the admin's own, which would match them too."""
-        view = self.admin_site.admin_view(require_POST(self._act))
+        view = self.admin_site.admin_view(posted(self._act, partial(change_url, Job)))
+        to_list = partial(reverse, "admin:scheduling_job_changelist")
         urls = [
             path(
                 f"<int:pk>/{action.name}/",
@@ -198,7 +198,7 @@ class JobAdmin(ModelAdmin):
         urls += [
             path(
                 f"{name}/",
-                self.admin_site.admin_view(require_POST(self._pause)),
+                self.admin_site.admin_view(posted(self._pause, to_list)),
                 {"operation": operation, "done": done},
                 name=f"scheduling_job_{name}",
             )

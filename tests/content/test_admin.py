@@ -511,11 +511,12 @@ class TestButtons:
 
     @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
     def test_need_a_post_with_its_token(self, editor: Client, action: Any) -> None:
-        url = reverse(f"admin:content_story_{action.name}", args=[StoryFactory().pk])
+        story = StoryFactory()
+        url = reverse(f"admin:content_story_{action.name}", args=[story.pk])
         strict = Client(enforce_csrf_checks=True)
         strict.cookies = editor.cookies
 
-        assert editor.get(url).status_code == 405
+        assert editor.get(url)["Location"] == page_of(story)
         assert strict.post(url, {"run_at": SOON_ENOUGH}).status_code == 403
         assert not Job.objects.exists()
 
@@ -796,7 +797,7 @@ def typed(page: str) -> dict[str, Any]:
     fields = dict(re.findall(r'<input[^>]*name="(\w+)"[^>]*value="([^"]*)"', page))
     texts = re.findall(r'<textarea name="(\w+)"[^>]*>\n?([^<]*)</textarea>', page)
     data = {name: unescape(value) for name, value in [*fields.items(), *texts]}
-    return {name: data[name] for name in FIELDS}
+    return {name: data.get(name, "") for name in FIELDS}
 
 
 def sent(client: Client, story: Story) -> dict[str, Any]:
@@ -1056,6 +1057,48 @@ class TestTwoEditorsAtOnce:
         assert response.status_code == 410
         assert "밤새 쓴 글" in response.content.decode()
         assert not Story.objects.filter(pk=pk).exists()
+
+    def test_who_may_not_change_it_any_more_keeps_what_he_wrote(
+        self, author: Client, editor: Client, story: Story
+    ) -> None:
+        story.author = User.objects.get(username="one-of-Authors")
+        story.save()
+        mine = self.page(author, story)
+        press(editor, story, "schedule", run_at=SOON_ENOUGH)
+
+        scheduled = self.save(author, story, mine, body="밤새 쓴 글")
+        Story.objects.update(author=None)
+        reassigned = self.save(author, story, mine, body="밤새 쓴 글")
+
+        for response, why in ((scheduled, "It is scheduled by now"), (reassigned, "not yours")):
+            page = response.content.decode()
+            assert response.status_code == 403
+            assert why in page
+            assert "밤새 쓴 글</textarea>" in page
+            assert "<h3>Body</h3>" in page
+        assert Story.objects.get().body == "눈이 온다."
+
+    @pytest.mark.parametrize("is_new", [False, True])
+    def test_who_was_signed_out_saves_it_once_he_is_back(
+        self, editor: Client, story: Story, is_new: bool
+    ) -> None:
+        soon = Tag.objects.create(name="곧")
+        address = reverse("admin:content_story_add") if is_new else page_of(story)
+        mine = typed(editor.get(address).content.decode()) | {"language": "ko"}
+        session, gone = editor.cookies.pop("sessionid"), Client()
+
+        response = gone.post(
+            address, mine | {"title": "밤새", "body": "쓴 글\r\n둘째 줄", "tags": soon.pk}
+        )
+        page = response.content.decode()
+        gone.cookies["sessionid"] = session
+        saved = gone.post(address, fields_in(page))
+
+        assert response.status_code == 401
+        assert "둘째 줄</textarea>" in page
+        assert saved.status_code == 302
+        after = Story.objects.get(title="밤새")
+        assert (after.body, list(after.tags.all())) == ("쓴 글\n둘째 줄", [soon])
 
     def test_by_nobody_known_is_seen_too(self, editor: Client, story: Story) -> None:
         mine = self.page(editor, story)
@@ -1373,11 +1416,12 @@ class TestJobs:
     def test_have_buttons_that_need_a_post_with_its_token(
         self, operator: Client, action: Any
     ) -> None:
-        url = reverse(f"admin:scheduling_job_{action.name}", args=[failed_publish().pk])
+        job = failed_publish()
+        url = reverse(f"admin:scheduling_job_{action.name}", args=[job.pk])
         strict = Client(enforce_csrf_checks=True)
         strict.cookies = operator.cookies
 
-        assert operator.get(url).status_code == 405
+        assert operator.get(url)["Location"] == page_of(job)
         assert strict.post(url).status_code == 403
 
     def test_are_not_run_again_by_editors(self, editor: Client) -> None:
