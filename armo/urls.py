@@ -1,6 +1,7 @@
 """Every address of the site."""
 
 from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path
 
 import armo.api.urls
@@ -17,7 +18,15 @@ api = [
     *armo.api.urls.rest,
 ]
 
+
+def nowhere(request: HttpRequest, **kwargs: str) -> HttpResponse:
+    """Lead nowhere."""
+    raise Http404
+
+
 urlpatterns = [
+    # There the admin tells all who may sign in an item's public address: a draft's has its title.
+    path("admin/r/<path:rest>", nowhere),
     path("admin/", include("armo.people.urls")),
     path("admin/calendar/", include(planner.urls)),  # the admin's own would match it too
     path("admin/", admin.site.urls),

@@ -52,6 +52,8 @@ def preview(request: HttpRequest, token: str) -> HttpResponse:
         item.published_at = item.publish_at or item.updated_at
         template, context = "content/story_page.html", {"story": item}
     elif isinstance(item, Notice):
+        if item.is_published:
+            return _private(redirect("front-page"))
         template, context = "content/notice_preview.html", {"notice": item}
     else:
         raise Http404

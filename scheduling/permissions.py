@@ -81,6 +81,14 @@ def may_change(user: User, item: Schedulable) -> bool:
     return is_own and item.status == Status.DRAFT
 
 
+def knows_history(user: User, item: Schedulable) -> bool:
+    """Return whether the person may know who has decided what on an item, and why."""
+    model = type(item)
+    if has_right(user, "view", Job) or sees_all(user, model):
+        return True
+    return model.OWNER is not None and getattr(item, f"{model.OWNER}_id") == user.pk
+
+
 def visible_jobs(user: User, jobs: Rows) -> Rows:
     """Keep the jobs of the types that the person may see; whether jobs at all is the door's."""
     models = schedulable_models()

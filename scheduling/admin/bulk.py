@@ -228,7 +228,11 @@ def _shift(items: Sequence[Schedulable], form: IntervalForm, user: Any) -> Refus
             by_time[_shifted(item, form)].append(item)
         except DomainError as refusal:
             refused[item] = refusal
+    deadline = monotonic() + PATIENCE_SECONDS
     for run_at, together in by_time.items():
+        if monotonic() > deadline:
+            refused |= dict.fromkeys(together, TooMany())
+            continue
         refused |= _schedule_at(together, run_at, form, user)
     return refused
 

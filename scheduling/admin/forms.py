@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext
@@ -119,6 +119,12 @@ def _parse(text: str) -> datetime | None:
     return None if found is None or timezone.is_aware(found) else found
 
 
+RANGE: list[Any] = [
+    MinValueValidator(datetime(10, 1, 1, tzinfo=UTC)),
+    MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC)),
+]
+
+
 class LocalTimeField(forms.DateTimeField):
     """
     A time of the current time zone, as a browser's own clock-and-calendar gives it.
@@ -127,8 +133,8 @@ class LocalTimeField(forms.DateTimeField):
     """
 
     widget = LocalTimeInput
-    # The last years of the calendar cannot be shown in every time zone.
-    default_validators = [MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC))]  # noqa: RUF012 (as Django has it)
+    # The first and the last years of the calendar cannot be shown in every time zone.
+    default_validators = RANGE
 
     def prepare_value(self, value: Any) -> Any:
         """Return the time as the input takes it: aware, so that it knows which is meant."""
@@ -197,6 +203,12 @@ class ReasonForm(forms.Form):
             if name in self.cleaned_data and name not in self.changed_data
         }
         return self.cleaned_data | untouched
+
+
+class PauseForm(ReasonForm):
+    """Why nothing goes out: everybody will ask."""
+
+    reason = forms.CharField(label=_("Why"), max_length=1000)
 
 
 class PlanForm(ReasonForm):

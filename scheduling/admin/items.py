@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
@@ -33,6 +34,7 @@ from scheduling.admin.conflicts import SeenForm
 from scheduling.admin.doing import carry_out, posted
 from scheduling.admin.filters import DueFilter, StatusFilter
 from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
+from scheduling.admin.menu import everywhere
 from scheduling.admin.panel import action_url_name, last_hand, panel, when
 from scheduling.admin.salvage import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
@@ -387,6 +389,7 @@ class SchedulableAdmin(ModelAdmin):
             "publishing": panel(request, item),
             "when_url": reverse(self._url("when")),
             "share_url": self._share_url(item),
+            "again": seconds_until_news([item]),
         }
         return TemplateResponse(request, "scheduling/publishing.html", context)
 
@@ -428,10 +431,12 @@ class SchedulableAdmin(ModelAdmin):
                         "status": item.status,
                         "badge": self.status_badge(item),
                         "due": due_in(item, item.asked_at),
+                        "published": shown_time(item.published_at) if item.published_at else "-",
                     }
                     for item in rows
                 },
                 "again": seconds_until_news(rows),
+                "banner": render_to_string("scheduling/paused.html", everywhere(request)),
             }
         )
 
@@ -448,7 +453,8 @@ class SchedulableAdmin(ModelAdmin):
         except ValidationError as error:
             context["problems"] = error.messages
         else:
-            context |= when(at) if at is not None else {}
+            item = self.get_queryset(request).filter(pk__in=_whole(request.GET.get("item", "")))
+            context |= when(at, but=item.first()) if at is not None else {}
         return TemplateResponse(request, "scheduling/when.html", context)
 
     def _preview_text(self, request: HttpRequest) -> HttpResponse:
@@ -504,12 +510,15 @@ def seconds_until_news(items: Iterable[Any]) -> float:
     for item in items:
         if item.status == Status.SCHEDULED and item.publish_at is not None:
             left = (item.publish_at - item.asked_at).total_seconds()
-            # A moment after it; what is late already is looked at often.
-            waits.append(left + 0.1 if left > 0 else 1.0)
+            waits.append(_wait(left))
         elif item.is_published and item.unpublish_at is not None:
-            left = (item.unpublish_at - item.asked_at).total_seconds()
-            waits.append(left + 0.1 if left > 0 else 1.0)
+            waits.append(_wait((item.unpublish_at - item.asked_at).total_seconds()))
     return max(min(waits), SOONEST_SECONDS)
+
+
+def _wait(left: float) -> float:
+    """Return when to look again: a moment after it; at what is late often, then less and less."""
+    return left + 0.1 if left > 0 else max(1.0, -left / 10)
 
 
 def _whole(*texts: str) -> list[int]:

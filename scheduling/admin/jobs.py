@@ -33,7 +33,7 @@ from scheduling.admin.columns import (
 )
 from scheduling.admin.doing import carry_out, posted
 from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
-from scheduling.admin.forms import ReasonForm
+from scheduling.admin.forms import PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
 from scheduling.admin.panel import history
 from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
@@ -199,23 +199,27 @@ class JobAdmin(ModelAdmin):
             path(
                 f"{name}/",
                 self.admin_site.admin_view(posted(self._pause, to_list)),
-                {"operation": operation, "done": done},
+                {"operation": operation, "done": done, "form_class": form_class},
                 name=f"scheduling_job_{name}",
             )
-            for name, operation, done in (
-                ("pause", pausing.pause, _("Publishing is paused.")),
-                ("resume", pausing.resume, _("Publishing goes on.")),
+            for name, operation, done, form_class in (
+                ("pause", pausing.pause, _("Publishing is paused."), PauseForm),
+                ("resume", pausing.resume, _("Publishing goes on."), ReasonForm),
             )
         ]
         return urls + super().get_urls()
 
     def _pause(
-        self, request: HttpRequest, operation: Callable[..., object], done: Text
+        self,
+        request: HttpRequest,
+        operation: Callable[..., object],
+        done: Text,
+        form_class: type[ReasonForm],
     ) -> HttpResponse:
         """Pause publishing for the whole site, or resume it."""
         if not has_right(request.user, "pause", Job):
             raise PermissionDenied
-        form = ReasonForm(request.POST)
+        form = form_class(request.POST)
         if form.is_valid():
             try:
                 operation(by=request.user, **form.wish())
@@ -231,7 +235,8 @@ class JobAdmin(ModelAdmin):
     ) -> HttpResponse:
         """Add the form that pauses publishing, and the pauses so far."""
         pauses = PauseEvent.objects.select_related("by").order_by("-pk")[:PAUSES_SHOWN]
-        more = {"pause_form": ReasonForm(auto_id="pause_%s"), "pauses": pauses}
+        form_class = ReasonForm if pausing.current() else PauseForm
+        more = {"pause_form": form_class(auto_id="pause_%s"), "pauses": pauses}
         return super().changelist_view(request, {**more, **(extra_context or {})})
 
     def _act(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:

@@ -17,7 +17,7 @@ from scheduling.admin.columns import badge, distance, due_in, verbose_name
 from scheduling.admin.health import health_lines
 from scheduling.diagnosis import publisher
 from scheduling.models import Job, JobEvent, Schedulable
-from scheduling.permissions import has_right
+from scheduling.permissions import has_right, knows_history
 
 EVENTS_SHOWN = 20
 # More is no other news.
@@ -59,7 +59,6 @@ def count_same_minute(at: datetime, *, but: Schedulable | None = None) -> int:
 def panel(request: HttpRequest, item: Schedulable) -> dict[str, Any]:
     """Query what the panel of an item shows."""
     now = ledger.database_now()
-    jobs = Job.objects.of(item)
     wanted = [
         (verbose_name(type(item), name), getattr(item, name))
         for name in ("publish_at", "unpublish_at", "published_at")
@@ -79,12 +78,20 @@ def panel(request: HttpRequest, item: Schedulable) -> dict[str, Any]:
             if item.publish_at is not None and is_coming
             else 0
         ),
-        "problems": item.publish_problems(),
+        "problems": [] if item.is_published else item.publish_problems(),
         "health": health(),
         "buttons": buttons(request, item),
+        **(_past_and_future(item) if knows_history(request.user, item) else {}),
+        "may_see_jobs": has_right(request.user, "view", Job),
+    }
+
+
+def _past_and_future(item: Schedulable) -> dict[str, Any]:
+    jobs = Job.objects.of(item)
+    return {
         "open_jobs": jobs.open().select_related("scheduled_by").order_by("run_at", "pk"),
         "events": history(JobEvent.objects.filter(job__in=jobs))[:EVENTS_SHOWN],
-        "may_see_jobs": has_right(request.user, "view", Job),
+        "has_history": True,
     }
 
 

@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.sessions.models import Session
 
 from content.models import Story, Tag
-from scheduling import operations
+from scheduling import operations, pausing
 from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, State, Status
 from tests.browser.conftest import NewPage
@@ -73,6 +74,7 @@ class TestAnEditor:
         page.wait_for_selector("#result_list .armo-badge.armo-scheduled")
 
         page.wait_for_selector("#result_list .armo-badge.armo-published")
+        assert page.locator("#result_list .field-published_at time").is_visible()
 
     def test_schedules_many_at_once(self, sign_in: NewPage) -> None:
         StoryFactory(title="가을 첫째 글")
@@ -122,6 +124,8 @@ class TestAnEditor:
 
         page.fill("#schedule_run_at", "2100-11-07T01:30:00")
         page.check("input[name=run_at_which][value='1']")
+        page.wait_for_selector("aside [data-armo-when]:has-text('2100-11-07 06:30:00 UTC')")
+        assert not page.locator("aside .armo-error").count()
         page.click("aside form[action$='/schedule/'] button[type=submit]")
         page.wait_for_selector("aside .armo-badge.armo-scheduled")
 
@@ -185,6 +189,51 @@ class TestAnEditor:
         assert page.locator("#result_list tbody tr").count() == 1
         assert page.locator("#result_list", has_text="태그가 있는 글").is_visible()
 
+    def test_sees_in_an_open_page_that_nothing_goes_out(self, sign_in: NewPage) -> None:
+        story = StoryFactory(due=True)
+        page = sign_in()
+        page.goto(f"/admin/content/story/{story.pk}/change/")
+        page.wait_for_selector("aside .armo-badge.armo-scheduled")
+
+        pausing.pause(by=None, reason="추모 기간")
+
+        page.wait_for_selector("aside .armo-health:has-text('추모 기간')")
+
+    def test_keeps_what_is_typed_beside_it_while_a_colleague_saves(self, sign_in: NewPage) -> None:
+        story = StoryFactory(due=True)
+        page = sign_in()
+        page.goto(f"/admin/content/story/{story.pk}/change/")
+        page.click("aside summary:has-text('Move')")
+        page.fill("#move_reason", "아침 판")
+        page.focus("#id_body")
+
+        story.summary = "다른 사람이 고친 요약"
+        story.save()
+        page.wait_for_selector("aside [data-armo-note]:not([hidden])")
+
+        assert page.input_value("#move_reason") == "아침 판"
+
+    def test_who_was_signed_out_is_told_and_goes_on(self, sign_in: NewPage) -> None:
+        story = StoryFactory(due=True)
+        page = sign_in()
+        page.goto(f"/admin/content/story/{story.pk}/change/")
+        page.fill("#id_body", "밤새 쓴 글")
+
+        Session.objects.all().delete()
+        page.wait_for_selector("[data-armo-trouble='signed-out']:not([hidden])")
+        with page.context.expect_page() as opened:
+            page.click("[data-armo-trouble='signed-out'] a")
+        other = opened.value
+        other.fill("input[name=username]", "editor")
+        other.fill("input[name=password]", "editor")
+        other.click("#login-form button[type=submit]")
+        other.wait_for_url("**/admin/")
+        page.wait_for_selector("[data-armo-trouble='signed-out']", state="hidden")
+        save(page)
+
+        story.refresh_from_db()
+        assert story.body == "밤새 쓴 글"
+
     def test_chooses_a_time_zone(self, sign_in: NewPage) -> None:
         story = StoryFactory(scheduled=True)
         page = sign_in()
@@ -227,8 +276,8 @@ class TestAnOperator:
         page.click("summary:has-text('Pause publishing')")
         page.fill("#pause_reason", "점검")
         page.click("form[action$='/pause/'] button[type=submit]")
-        page.wait_for_selector(".armo-banner:has-text('점검')")
+        page.wait_for_selector("[data-armo-banner]:has-text('점검')")
         page.click("form[action$='/resume/'] button[type=submit]")
 
         page.wait_for_selector("text=Publishing goes on.")
-        assert not page.locator(".armo-banner").count()
+        assert not page.locator("[data-armo-banner] > *").count()

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client, override_settings
@@ -251,6 +252,12 @@ class TestItemPage:
 
         assert "whose-it-is" in html
         assert reverse("admin:auth_user_change", args=[story.author.pk]) not in html
+
+    def test_does_not_say_of_what_is_live_that_it_cannot_go_live(self, editor: Client) -> None:
+        story = StoryFactory(published=True)
+        Story.objects.update(body="")
+
+        assert "It cannot go live" not in editor.get(page_of(story)).content.decode()
 
     def test_says_what_is_missing(self, editor: Client) -> None:
         story = StoryFactory(title="", body=" ")
@@ -637,6 +644,17 @@ class TestList:
         assert told(twice)[-1:] == [
             "Shift by an interval: “첫눈”: It has been changed since you looked."
         ]
+
+    def test_leaves_for_the_next_time_what_would_take_too_long(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bulk, "PATIENCE_SECONDS", -1.0)
+        story = StoryFactory(title="첫눈", scheduled=True)
+
+        response = confirm(editor, Story, "shift_selected", story.pk, number="1", unit="hours")
+
+        assert Job.objects.open().get().run_at == FAR_OFF
+        assert "There was no time left for it." in told(response)[0]
 
     def test_shows_anew_what_was_not_shown_like_this(self, editor: Client) -> None:
         story = StoryFactory()
@@ -1127,6 +1145,25 @@ class TestAPageThatStaysOpen:
         assert "armo-published" in after["badge"]
         assert after["version"] > before["version"]
 
+    def test_hears_since_when_it_is_live_and_of_a_pause(self, editor: Client) -> None:
+        draft, live = StoryFactory(), StoryFactory(published=True)
+        pausing.pause(by=None, reason="추모 기간")
+
+        answer = self.live(editor, draft.pk, live.pk)
+
+        assert answer["items"][str(draft.pk)]["published"] == "-"
+        assert "<time" in answer["items"][str(live.pk)]["published"]
+        assert "추모 기간" in answer["banner"]
+
+    def test_asks_less_and_less_often_about_what_is_late(self, editor: Client) -> None:
+        story = StoryFactory(due=True)
+        again = self.live(editor, story.pk)["again"]
+        now = database_now()
+        Story.objects.update(publish_at=now - timedelta(seconds=50))
+
+        assert again == 15
+        assert 5 <= self.live(editor, story.pk)["again"] < 6
+
     def test_asks_again_just_after_the_next_moment(self, editor: Client) -> None:
         soon = StoryFactory(scheduled=True, publish_at=database_now() + timedelta(seconds=5))
 
@@ -1161,9 +1198,20 @@ class TestAPageThatStaysOpen:
         assert "2100-07-01 13:30:00</span> UTC" in page
         assert "1 other item goes live in that minute." in page
 
+    def test_does_not_count_the_item_itself(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True, publish_at=datetime(2100, 7, 1, 13, 30, tzinfo=UTC))
+        asked = {"name": "run_at", "at": "2100-07-01T13:30:40", "item": story.pk}
+
+        page = editor.get(reverse("admin:content_story_when"), asked).content.decode()
+
+        assert "2100-07-01" not in page  # in UTC alone there is nothing to add
+        assert "in that minute" not in page
+
     @pytest.mark.parametrize(
         ("at", "said"),
         [
+            ("0001-01-01T00:00", "greater than or equal"),
+            ("9999-12-31T23:59", "less than or equal"),
             ("2100-03-14T02:30", "The clocks skip"),
             ("2100-11-07T01:30", 'name="run_at_which"'),
             ("2001-01-01T00:00", "that has passed"),
@@ -1197,6 +1245,25 @@ class TestAPageThatStaysOpen:
 
 
 class TestWhoseAnItemIs:
+    def test_decides_who_reads_what_was_decided_and_why(
+        self, author: Client, editor: Client
+    ) -> None:
+        own = StoryFactory(author=User.objects.get(username="one-of-Authors"))
+        others = StoryFactory()
+        for story in (own, others):
+            press(editor, story, "publish", reason="법무 확인")
+
+        assert "법무 확인" in author.get(page_of(own)).content.decode()
+        assert "법무 확인" not in author.get(page_of(others)).content.decode()
+
+    def test_is_no_way_to_a_drafts_title(self, author: Client) -> None:
+        story = StoryFactory(title="secret-merger")
+        type_of_story = ContentType.objects.get_for_model(Story)
+
+        response = author.get(f"/admin/r/{type_of_story.pk}/{story.pk}/")
+
+        assert response.status_code == 404
+
     def test_is_its_writers_without_asking(self, author: Client) -> None:
         page = author.get(reverse("admin:content_story_add")).content.decode()
         author.post(
@@ -1502,8 +1569,14 @@ class TestPausing:
             in editor.get(page_of(story)).content.decode()
         )
 
+    def test_needs_a_reason(self, operator: Client) -> None:
+        response = self.post(operator, "pause", reason=" ")
+
+        assert pausing.current() is None
+        assert told(response) == ["This field is required."]
+
     def test_ends_with_a_resume(self, operator: Client) -> None:
-        self.post(operator, "pause")
+        self.post(operator, "pause", reason="점검")
 
         response = self.post(operator, "resume", reason="끝났다")
 
@@ -1512,9 +1585,9 @@ class TestPausing:
         assert "끝났다" in operator.get(list_of(Job)).content.decode()
 
     def test_twice_is_refused(self, operator: Client) -> None:
-        self.post(operator, "pause")
+        self.post(operator, "pause", reason="점검")
 
-        response = self.post(operator, "pause")
+        response = self.post(operator, "pause", reason="점검")
 
         assert told(response)[-1] == "Publishing is paused already."
 
@@ -1575,6 +1648,17 @@ class TestQueries:
 
 
 class TestSite:
+    def test_says_in_ones_own_language_what_is_refused(self, author: Client) -> None:
+        strict = Client(enforce_csrf_checks=True, headers={"Accept-Language": "ko"})
+        strict.cookies = author.cookies
+
+        forbidden = author.get(list_of(Job), headers={"Accept-Language": "ko"})
+        too_old = strict.post(page_of(StoryFactory()), {})
+
+        assert (forbidden.status_code, too_old.status_code) == (403, 403)
+        assert "권한이 없습니다" in forbidden.content.decode()
+        assert "쓰신 글은 그대로 있습니다" in too_old.content.decode()
+
     def test_keeps_its_pages_when_applications_are_loaded_again(self) -> None:
         with override_settings(INSTALLED_APPS=list(settings.INSTALLED_APPS)):
             pass

@@ -67,6 +67,11 @@ class TestALink:
         assert response.status_code == 302
         assert response["Location"] == story.get_absolute_url()
 
+    def test_leads_on_to_where_a_live_notice_is(self, client: Client, maker: User) -> None:
+        notice = NoticeFactory(published=True)
+
+        assert client.get(link_to(notice, maker))["Location"] == reverse("front-page")
+
     def test_is_nobodys_to_keep_find_or_pass_on(self, client: Client, maker: User) -> None:
         response = client.get(link_to(StoryFactory(), maker))
 

@@ -22,11 +22,38 @@
 
   const TROUBLE_SECONDS = 10;
 
-  async function ask(url) {
-    const answer = await fetch(url, { headers: { "X-Requested-With": "fetch" }, redirect: "error" });
+  // What stands in the way of a page that stays open; no name: nothing does.
+  function showTrouble(name) {
+    for (const bar of document.querySelectorAll("[data-armo-trouble]")) {
+      bar.hidden = bar.dataset.armoTrouble !== name;
+    }
+  }
+
+  async function ask(url, options) {
+    const headers = { "X-Requested-With": "fetch" };
+    let answer;
+    try {
+      answer = await fetch(url, { headers, redirect: "manual", ...options });
+    } catch (error) {
+      showTrouble("no-answer");
+      throw error;
+    }
+    // Whoever is signed out is led to where one signs in.
+    showTrouble(answer.type === "opaqueredirect" ? "signed-out" : answer.status >= 500 ? "no-answer" : "");
     if (!answer.ok) throw new Error(String(answer.status));
     return answer;
   }
+
+  // Signing in changes the token that each form carries: one that is older would be refused.
+  function refreshToken(form) {
+    const token = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie);
+    const field = form.querySelector("input[name='csrfmiddlewaretoken']");
+    if (token && field) field.value = token[1];
+  }
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.method === "post") refreshToken(event.target);
+  }, true);
 
   // The list: badges and times follow what happens.
 
@@ -46,6 +73,16 @@
     return rows;
   }
 
+  // Only what differs: what is read aloud would be so again and again.
+  function replace(part, html) {
+    if (part.innerHTML.trim() !== html.trim()) part.innerHTML = html;
+  }
+
+  function showBanner(html) {
+    const place = document.querySelector("[data-armo-banner]");
+    if (place) replace(place, html);
+  }
+
   async function watchList(head) {
     const list = document.getElementById("changelist");
     const rows = list && rowsOf(list);
@@ -55,7 +92,8 @@
       await pause(wait);
       await whenSeen();
       try {
-        const { items, again } = await (await ask(url)).json();
+        const { items, again, banner } = await (await ask(url)).json();
+        showBanner(banner);
         for (const [pk, item] of Object.entries(items)) {
           const row = rows.get(pk);
           const badge = row.querySelector(".field-status_badge .armo-badge");
@@ -64,6 +102,8 @@
           const cell = row.querySelector(".field-goes_live");
           if (due) due.outerHTML = item.due;
           else if (cell && item.due) cell.insertAdjacentHTML("beforeend", item.due);
+          const since = row.querySelector(".field-published_at");
+          if (since) replace(since, item.published);
         }
         wait = again;
       } catch {
@@ -74,34 +114,50 @@
 
   // The panel of an item.
 
+  const isTyped = (field) => {
+    if (field.type === "hidden") return false;
+    if (field.type === "radio") return field.checked !== field.defaultChecked;
+    return field.value !== field.defaultValue;
+  };
+
   const isBeingUsed = (panel) =>
-    panel.contains(document.activeElement) &&
-    document.activeElement.matches("input, select, textarea, button");
+    (panel.contains(document.activeElement) &&
+      document.activeElement.matches("input, select, textarea, button, summary")) ||
+    [...panel.querySelectorAll("input, textarea")].some(isTyped);
+
+  // What the item and the publisher are by now; the forms stay as they are.
+  function refreshParts(panel, fresh) {
+    for (const part of panel.querySelectorAll("[data-armo-part]")) {
+      const now = fresh.querySelector(`[data-armo-part="${part.dataset.armoPart}"]`);
+      if (now) replace(part, now.innerHTML);
+    }
+  }
+
+  function replacePanel(panel, fresh) {
+    const labels = (from) => [...from.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
+    const open = labels(panel);
+    for (const summary of fresh.querySelectorAll("details > summary")) {
+      if (open.includes(summary.textContent)) summary.parentElement.open = true;
+    }
+    panel.replaceWith(fresh);
+  }
 
   async function watchPanel(place) {
-    const liveUrl = place.dataset.armoPanel.replace(/\d+\/panel\/$/, "live/");
-    const pk = /(\d+)\/panel\/$/.exec(place.dataset.armoPanel)[1];
-    const panelNow = () => place.querySelector(".armo-panel");
     for (let wait = 0.5; ; ) {
       await pause(wait);
       await whenSeen();
       try {
-        const { items, again } = await (await ask(`${liveUrl}?ids=${pk}`)).json();
-        wait = again;
-        const item = items[pk];
-        const panel = panelNow();
-        if (!item) continue;
-        if (String(item.version) === panel.dataset.version) {
-          panel.querySelector("[data-armo-due]").innerHTML = item.due;
-          continue;
+        const text = await (await ask(place.dataset.armoPanel)).text();
+        const panel = place.querySelector(".armo-panel");
+        const fresh = new DOMParser().parseFromString(text, "text/html").querySelector(".armo-panel");
+        wait = Number(fresh.dataset.again);
+        const isSame = fresh.dataset.version === panel.dataset.version;
+        if (isSame || isBeingUsed(panel)) {
+          refreshParts(panel, fresh);
+          panel.querySelector("[data-armo-note]").hidden = isSame;
+        } else {
+          replacePanel(panel, fresh);
         }
-        if (isBeingUsed(panel)) {
-          panel.querySelector("[data-armo-badge]").innerHTML = item.badge;
-          panel.querySelector("[data-armo-due]").innerHTML = item.due;
-          panel.querySelector("[data-armo-note]").hidden = false;
-          continue;
-        }
-        place.innerHTML = await (await ask(place.dataset.armoPanel)).text();
       } catch {
         wait = TROUBLE_SECONDS;
       }
@@ -119,19 +175,26 @@
       return;
     }
     const chosen = place.querySelector("input:checked");
-    const query = new URLSearchParams({ name: input.name, at: input.value });
+    const zone = input.parentElement.querySelector(`input[name="${input.name}_zone"]`);
+    const query = new URLSearchParams({ name: input.name, at: input.value, item: panel.dataset.item || "" });
     if (chosen) query.set("at_which", chosen.value);
+    if (zone) query.set("at_zone", zone.value);
     try {
       const text = await (await ask(`${panel.dataset.when}?${query}`)).text();
-      if (place.contains(document.activeElement)) return;
+      const wasIn = place.contains(document.activeElement);
       place.innerHTML = text;
+      if (wasIn) place.querySelector("input:checked")?.focus();
     } catch {
       place.innerHTML = "";
     }
   }, 250);
 
   document.addEventListener("input", (event) => {
-    if (event.target.matches("input[type='datetime-local']")) explainTime(event.target);
+    if (event.target.matches("input[type='datetime-local']")) return explainTime(event.target);
+    // Which of two is meant, of a time that comes twice.
+    const place = event.target.closest("[data-armo-when]");
+    const input = place?.parentElement.querySelector("input[type='datetime-local']");
+    if (input) explainTime(input);
   });
 
   // The text as readers will see it. The frame runs no scripts.
@@ -142,14 +205,15 @@
     // Beneath what it shows, rather than beneath the whole form.
     const body = form.querySelector("#id_body")?.closest(".form-row");
     if (body) body.after(details);
+    let asked = 0;
     const show = later(async () => {
       if (!details.open) return;
-      const answer = await fetch(details.dataset.armoPreview, {
-        method: "POST",
-        body: new FormData(form),
-        redirect: "error",
-      }).catch(() => null);
-      if (answer && answer.ok) frame.srcdoc = await answer.text();
+      refreshToken(form);
+      const mine = ++asked;
+      const options = { method: "POST", body: new FormData(form) };
+      const answer = await ask(details.dataset.armoPreview, options).catch(() => null);
+      // Answers may overtake each other.
+      if (answer && mine === asked) frame.srcdoc = await answer.text();
     }, 300);
     form.addEventListener("input", show);
     details.addEventListener("toggle", show);
@@ -209,8 +273,18 @@
     }
   }
 
+  // A form that came back with something to look at is not saved yet.
+  function warnOfUnsaved() {
+    const form = document.querySelector("form[id$='_form']");
+    if (!form || !form.querySelector(".errorlist, .armo-conflict, .errornote")) return;
+    const warn = (event) => event.preventDefault();
+    window.addEventListener("beforeunload", warn);
+    form.addEventListener("submit", () => window.removeEventListener("beforeunload", warn));
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     nameMainPart();
+    warnOfUnsaved();
     openToKeyboards();
     document.querySelectorAll("[data-armo-list]").forEach(watchList);
     document.querySelectorAll("[data-armo-panel]").forEach(watchPanel);
