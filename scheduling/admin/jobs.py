@@ -50,7 +50,7 @@ class JobAdmin(ModelAdmin):
 
     change_form_template = "scheduling/job_change_form.html"
     list_display = (
-        "__str__",
+        "what",
         "state_badge",
         "item_link",
         time_column(Job, "run_at"),
@@ -93,6 +93,11 @@ class JobAdmin(ModelAdmin):
         seen: QuerySet[Any] = visible_jobs(request.user, jobs)
         seen = seen.annotate(asked_at=ClockNow(), error=newest)
         return seen
+
+    @admin.display(description=_("job"))
+    def what(self, job: Job) -> str:
+        """Show what it does to which item."""
+        return f"{job.get_kind_display()} {job.item_label}"
 
     @admin.display(description=_("state"), ordering="state")
     def state_badge(self, job: Job) -> str:

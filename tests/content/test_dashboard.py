@@ -314,7 +314,7 @@ class TestThePage:
     def test_says_that_no_worker_is_connected(self, one_who_sees_jobs: Client) -> None:
         html = shown(one_who_sees_jobs)
 
-        assert 'role="alert"' in html
+        assert 'armo-ill" role="alert"' in html
         assert "Nothing will go out: no worker is connected." in html
 
     def test_is_korean_for_who_reads_korean(self) -> None:
@@ -357,7 +357,7 @@ class TestRights:
         assert not links_to(html, live)
         assert not links_to(html, failed)
         assert "Failures to deal with" not in html
-        assert 'role="alert"' not in html
+        assert "armo-ill" not in html
 
     def test_show_an_author_his_newest_ten(self) -> None:
         author = signed_in("Authors")
