@@ -18,7 +18,17 @@ from django.db.models import QuerySet
 
 from scheduling import queue
 from scheduling.broker import NEXT_MESSAGE, NOTIFY, PUT
-from scheduling.models import IsOneOf, Job, JobEvent, Kind, Schedulable, State, Status, lane_of
+from scheduling.models import (
+    OPEN_STATES,
+    IsOneOf,
+    Job,
+    JobEvent,
+    Kind,
+    Schedulable,
+    State,
+    Status,
+    lane_of,
+)
 from scheduling.statements import prepared_cursor
 
 What = JobEvent.What
@@ -354,6 +364,17 @@ def _read(cursor: CursorWrapper) -> list[int]:
 def title_of(item: Schedulable) -> str:
     """Return what a job calls its item, which it may outlive."""
     return str(item)[:255]
+
+
+def rename_jobs(item: Schedulable) -> None:
+    """
+    Have what is still to run, or to be dealt with, call its item what it is called now.
+
+    What is done keeps the name of its day.
+    """
+    title = title_of(item)
+    jobs = Job.objects.of(item).filter(state__in=(*OPEN_STATES, State.FAILED))
+    jobs.exclude(item_title=title).update(item_title=title)
 
 
 def move_jobs(

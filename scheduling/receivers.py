@@ -5,12 +5,16 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission
 from django.utils.translation import gettext_noop
 
-from scheduling import operations
+from scheduling import ledger, operations
 from scheduling.models import Schedulable, schedulable_models
 
 
-def follow_saved_item(*, instance: Schedulable, **kwargs: Any) -> None:
-    """Bring the jobs in line, in the transaction of the save, when it asked for another time."""
+def follow_saved_item(
+    *, instance: Schedulable, created: bool, raw: bool = False, **kwargs: Any
+) -> None:
+    """Bring the jobs in line, in the transaction of the save: their times, and the item's name."""
+    if not created and not raw:
+        ledger.rename_jobs(instance)
     # A fixture brings its jobs itself: loading it does not go through `save`, which sets this.
     if instance.has_new_wish:
         operations.reconcile(item=instance, reason=gettext_noop("The item was saved like this."))

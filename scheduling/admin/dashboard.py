@@ -55,7 +55,7 @@ def _of_publisher(request: HttpRequest) -> dict[str, Any]:
         "coming": [_planned(planned, seen) for planned in seen.coming],
         "plots": [_plot_of_days(seen), _plot_of_lateness(seen)],
         "all_jobs": list_of_jobs,
-        "all_failed": f"{list_of_jobs}?state__exact={State.FAILED}",
+        "all_failed": f"{list_of_jobs}?state={State.FAILED}",
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -36,6 +36,7 @@ from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
 from scheduling.admin.forms import PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
 from scheduling.admin.panel import history
+from scheduling.items import parse_item
 from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
 from scheduling.permissions import has_right, has_right_to, has_right_to_some_jobs, visible_jobs
 
@@ -93,6 +94,18 @@ class JobAdmin(ModelAdmin):
         seen: QuerySet[Any] = visible_jobs(request.user, jobs)
         seen = seen.annotate(asked_at=ClockNow(), error=newest)
         return seen
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """Find jobs by their item's title or number, and by the name that this list calls it."""
+        found, has_doubles = super().get_search_results(request, queryset, search_term)
+        try:
+            model, pk = parse_item(search_term.strip())
+        except DomainError:
+            return found, has_doubles
+        of_item = Q(content_type=ContentType.objects.get_for_model(model), object_id=pk)
+        return found | queryset.filter(of_item), has_doubles
 
     @admin.display(description=_("job"))
     def what(self, job: Job) -> str:

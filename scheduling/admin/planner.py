@@ -20,15 +20,17 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.formats import date_format, get_format
+from django.utils.formats import date_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop, pgettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from armo.errors import DomainError
+from armo.people import zones
 from scheduling import ledger, operations
-from scheduling.admin.forms import LocalTimeField
+from scheduling.admin.filters import start_of_week
+from scheduling.admin.forms import LocalText, LocalTimeField, LocalTimeInput, choices
 from scheduling.models import (
     OPEN_STATES,
     Job,
@@ -175,8 +177,8 @@ def month_of(day: date) -> Period:
     return Period(
         view="month",
         day=day,
-        first=_week_start(first),
-        last=_week_start(following - ONE_DAY) + timedelta(days=6),
+        first=start_of_week(first),
+        last=start_of_week(following - ONE_DAY) + timedelta(days=6),
         previous=(first - ONE_DAY).replace(day=1),
         next=following,
         title=date_format(first, "YEAR_MONTH_FORMAT"),
@@ -184,8 +186,8 @@ def month_of(day: date) -> Period:
 
 
 def week_of(day: date) -> Period:
-    """Return the week of a day; which day comes first is the language's."""
-    first = _week_start(day)
+    """Return the week of a day, from Monday."""
+    first = start_of_week(day)
     last = first + timedelta(days=6)
     return Period(
         view="week",
@@ -212,12 +214,6 @@ def day_of(day: date) -> Period:
 
 
 PERIODS = {"month": month_of, "week": week_of, "day": day_of}
-
-
-def _week_start(day: date) -> date:
-    # Django counts from Sunday, Python from Monday.
-    begins = (int(get_format("FIRST_DAY_OF_WEEK")) - 1) % 7
-    return day - timedelta(days=(day.weekday() - begins) % 7)
 
 
 def _start_of(day: date) -> datetime:
@@ -414,9 +410,9 @@ def calendar(request: HttpRequest) -> HttpResponse:
         "views": [
             (name, label, link(name, period.day))
             for name, label in (
-                ("month", gettext("Month")),
-                ("week", gettext("Week")),
-                ("day", gettext("Day")),
+                ("month", pgettext("view of the calendar", "Month")),
+                ("week", pgettext("view of the calendar", "Week")),
+                ("day", pgettext("view of the calendar", "Day")),
             )
         ],
         "previous_url": link(period.view, period.previous),
@@ -428,6 +424,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         "may_move": any(entry.is_movable for of_day in entries.values() for entry in of_day),
         "script": {
             "url": reverse("admin-calendar-move"),
+            "room": MOST_A_DAY,
             "failed": gettext("The server did not answer. Nothing is known to have moved."),
             "signedOut": gettext("You may have been signed out. Load the page again."),
         },
@@ -479,7 +476,17 @@ class MoveForm(forms.Form):
 
 @require_POST
 def move(request: HttpRequest) -> JsonResponse:
-    """Give a job another time; say where it is then, also when it was refused."""
+    """
+    Give a job another time; say where it is then, also when it was refused.
+
+    Times are those of the zone that the page shows, whatever the person has chosen since.
+    """
+    zone = zones.find(request.POST.get("to_zone", "")) or timezone.get_current_timezone()
+    with timezone.override(zone):
+        return _answer_move(request)
+
+
+def _answer_move(request: HttpRequest) -> JsonResponse:
     user = request.user
     assert user.is_authenticated  # the admin lets nobody else in
     form = MoveForm(request.POST)
@@ -494,7 +501,9 @@ def move(request: HttpRequest) -> JsonResponse:
         errors = [error for errors in form.errors.as_data().values() for error in errors]
         is_malformed = any(error.code in ("required", "invalid") for error in errors)
         text = " ".join(message for error in errors for message in error.messages)
-        return _refused(text, status=400 if is_malformed else 409, job=job, user=user)
+        which = _which(request)
+        status = 400 if is_malformed else 422 if which else 409
+        return _refused(text, status=status, job=job, user=user, which=which)
     was = job.run_at
     try:
         _move(job, form.cleaned_data["to"], form.cleaned_data["expected"], user)
@@ -531,10 +540,22 @@ def _moved_by(job: Job) -> str:
     }
 
 
+def _which(request: HttpRequest) -> str:
+    """Return the question which moment is meant of a time that comes twice, or nothing."""
+    typed: LocalText | None = LocalTimeInput().value_from_datadict(request.POST, {}, "to")
+    context = {"name": "to", "choices": choices(typed)}
+    return render_to_string("scheduling/which.html", context).strip()
+
+
 def _refused(
-    text: str, *, status: int, job: Job | None = None, user: User | None = None
+    text: str,
+    *,
+    status: int,
+    job: Job | None = None,
+    user: User | None = None,
+    which: str = "",
 ) -> JsonResponse:
-    answer: dict[str, Any] = {"text": text}
+    answer: dict[str, Any] = {"text": text, "which": which}
     if job is not None and user is not None:
         job.refresh_from_db()
         answer["text"] = f"“{job.item_title or job.item_label}”: {text}"

@@ -1,6 +1,7 @@
 """The calendar: moved by drag, by keys and by its dialog; and taken back."""
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -8,9 +9,14 @@ import pytest
 
 from scheduling import operations
 from scheduling.ledger import database_now
-from scheduling.models import Job
+from scheduling.models import Job, JobEvent
 from tests.browser.conftest import NewPage
 from tests.factories import StoryFactory
+
+try:
+    from playwright.sync_api import expect
+except ImportError:  # these tests are left out then
+    expect = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -92,3 +98,64 @@ class TestAnEntry:
         open_week(page, job).locator("a").press("Enter")
 
         page.wait_for_url(f"**/story/{job.object_id}/change/")
+
+    def test_loses_its_seconds_in_the_dialog(self, sign_in: NewPage, job: Job) -> None:
+        item = job.find_item()
+        assert item is not None
+        with_seconds = job.run_at.replace(second=30, microsecond=0)
+        operations.schedule(item=item, run_at=with_seconds, by=None)
+        page = sign_in()
+        open_week(page, job).locator(".planner-move").click()
+
+        page.fill("#planner-to", page.input_value("#planner-to")[:16])
+        page.click("#planner-dialog button[type=submit]")
+        page.wait_for_selector("#planner-undo")
+
+        assert Job.objects.get(pk=job.pk).run_at == with_seconds.replace(second=0)
+
+    def test_is_one_move_however_long_a_key_is_held(self, sign_in: NewPage, job: Job) -> None:
+        page = sign_in()
+        open_week(page, job).locator("a").focus()
+
+        page.keyboard.down("Alt")
+        for _ in range(9):  # the second and all that follow are repeats
+            page.keyboard.down("ArrowDown")
+        page.keyboard.up("ArrowDown")
+        page.keyboard.up("Alt")
+        expect(page.locator(f"[data-job='{job.pk}']")).to_have_attribute(
+            "data-run-at", re.compile(f"{job.run_at + timedelta(minutes=135):%Y-%m-%dT%H:%M}")
+        )
+
+        assert now_at(job) == timedelta(minutes=135)
+        assert job.events.filter(what=JobEvent.What.MOVED).count() == 2
+
+    def test_onto_a_time_that_comes_twice_is_asked_about(
+        self, sign_in: NewPage, settings: object, transactional_db: None
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"  # type: ignore[attr-defined]
+        at = datetime(2100, 11, 6, 5, 30, tzinfo=UTC)
+        job = operations.schedule(item=StoryFactory(), run_at=at, by=None)
+        page = sign_in()
+        open_week(page, job).locator("a").focus()
+
+        page.keyboard.press("Alt+ArrowRight")
+        page.check("#planner-which input[value='1']")
+        page.click("#planner-dialog button[type=submit]")
+        page.wait_for_selector("#planner-dialog", state="hidden")
+
+        assert Job.objects.get().run_at == datetime(2100, 11, 7, 6, 30, tzinfo=UTC)
+
+    def test_makes_room_in_a_crowded_month(self, sign_in: NewPage, job: Job) -> None:
+        at = job.run_at.replace(hour=4, minute=0)
+        jobs = [
+            operations.schedule(item=StoryFactory(), run_at=at + timedelta(minutes=n), by=None)
+            for n in range(10)
+        ]
+        page = sign_in()
+        page.goto(f"/admin/calendar/?view=month&date={job.run_at:%Y-%m-%d}")
+        page.locator(f"[data-job='{job.pk}'] a").focus()
+
+        page.keyboard.press("Alt+ArrowRight")
+        page.locator(f"[data-job='{jobs[7].pk}']").wait_for()
+
+        expect(day(page, job, 0).locator(".planner-more")).to_contain_text("2")

@@ -1546,6 +1546,35 @@ class TestJobs:
         assert admin_client.post(page_of(job), {"state": "succeeded"}).status_code == 403
 
 
+class TestAName:
+    """What a job calls its item."""
+
+    def test_follows_its_item_until_the_job_is_done(self, editor: Client) -> None:
+        StoryFactory(published=True)
+        failed, story = failed_publish(title="옛 제목"), StoryFactory(title="옛 제목")
+        done = operations.publish_now(item=story, by=None)
+        planned = operations.schedule(item=story, kind=Kind.UNPUBLISH, run_at=FAR_OFF, by=None)
+
+        for item in Story.objects.filter(title="옛 제목"):
+            item.title = "새 제목"
+            item.save()
+
+        names = dict(Job.objects.values_list("pk", "item_title"))
+        assert names[failed.pk] == names[planned.pk] == "새 제목"
+        assert names[done.pk] == "옛 제목"
+
+    @pytest.mark.parametrize(
+        ("term", "found"),
+        [("story:{pk}", True), ("{pk}", True), ("제목: 둘", True), ("x:1", False)],
+    )
+    def test_finds_its_job(self, operator: Client, term: str, found: bool) -> None:
+        story = StoryFactory(title="제목: 둘", scheduled=True)
+
+        page = operator.get(list_of(Job), {"q": term.format(pk=story.pk)})
+
+        assert bool(page.context["cl"].result_list) == found
+
+
 class TestPausing:
     def post(self, client: Client, name: str, **data: str) -> Any:
         return client.post(reverse(f"admin:scheduling_job_{name}"), data)

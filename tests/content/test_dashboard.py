@@ -284,7 +284,7 @@ class TestThePage:
         assert links_to(html, job, item, coming)
         assert "&lt;다음&gt; 글" in html
         assert "Its body is empty." in html
-        assert f'href="{list_of(Job)}?state__exact=failed"' in html
+        assert f'href="{list_of(Job)}?state=failed"' in html
 
     def test_says_how_many_and_how_late(self, one_who_sees_jobs: Client) -> None:
         now = ledger.database_now()

@@ -4,15 +4,20 @@
 
 {
   const planner = document.getElementById("planner");
-  const { url, failed, signedOut } = JSON.parse(
+  const { url, room, failed, signedOut } = JSON.parse(
     document.getElementById("planner-script").textContent,
   );
-  const token = planner.querySelector("[name=csrfmiddlewaretoken]").value;
+  const { zone, view } = planner.dataset;
+  // Signing in again, in another tab, changes the token.
+  const token = () =>
+    /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ??
+    planner.querySelector("[name=csrfmiddlewaretoken]").value;
   const status = document.getElementById("planner-status");
   const undoButton = document.getElementById("planner-undo");
   const dialog = document.getElementById("planner-dialog");
   const dialogError = document.getElementById("planner-dialog-error");
   const dialogTime = document.getElementById("planner-to");
+  const dialogWhich = document.getElementById("planner-which");
   const MINUTE = 60_000;
   const DAY = 24 * 60 * MINUTE;
 
@@ -31,6 +36,7 @@
   function place({ job, day, run_at: runAt, html }) {
     const old = entry(job);
     const hadFocus = old?.contains(document.activeElement);
+    const left = old && dayOf(old);
     old?.remove();
     const list = planner.querySelector(`[data-day="${day}"] > ul`);
     if (list && html) {
@@ -40,6 +46,28 @@
       list.insertBefore(holder.content, next ?? null);
     }
     if (hadFocus) focus(job);
+    if (view === "month") fill([left, list?.parentElement], job);
+  }
+
+  /** Have days of a month show as many entries as they have room for, and say how many more. */
+  async function fill(days, job) {
+    const crowded = days.filter(
+      (day) => day?.querySelector(".planner-more") || day?.querySelectorAll("[data-job]").length > room,
+    );
+    if (!crowded.length) return;
+    try {
+      const text = await (await fetch(location.href, { redirect: "error" })).text();
+      const fresh = new DOMParser().parseFromString(text, "text/html");
+      for (const day of crowded) {
+        const now = fresh.querySelector(`[data-day="${day.dataset.day}"]`);
+        if (!now) continue;
+        const hadFocus = day.contains(document.activeElement);
+        day.replaceChildren(...now.childNodes);
+        if (hadFocus) focus(job);
+      }
+    } catch {
+      // It stays as it is: less than there is, as its last line says.
+    }
   }
 
   /** Put the focus on an entry; when it is not on this page, where one goes on from. */
@@ -68,8 +96,10 @@
   }
 
   /** Return the server's answer; it has a text, and `isMoved`. */
-  async function ask(job, to, expected) {
-    const body = new URLSearchParams({ job, to, expected, csrfmiddlewaretoken: token });
+  async function ask(job, to, expected, which = "") {
+    const body = new URLSearchParams({ job, to, expected, csrfmiddlewaretoken: token() });
+    body.set("to_zone", zone);
+    if (which) body.set("to_which", which);
     try {
       const response = await fetch(url, {
         method: "POST",
@@ -86,17 +116,19 @@
   }
 
   /** Move an entry; `target` says where to, from what the page knows of it. */
-  function move(job, target) {
+  function move(job, target, which) {
     return inTurn(async () => {
       const known = entry(job)?.dataset;
       const to = known && target(known);
       if (!to) return null;
-      const answer = await ask(job, to, known.runAt);
+      const answer = await ask(job, to, known.runAt, which);
       if (answer.isMoved) {
         moves.push({ job, to: answer.was, expected: answer.entry.run_at });
       }
       tell(answer.text, !answer.isMoved, answer.isMoved);
       if (answer.entry) place(answer.entry);
+      // The clocks show that time twice: which is meant?
+      if (answer.which) openDialog(job, to, answer);
       return answer;
     });
   }
@@ -172,14 +204,29 @@
   // Keys
 
   const KEYS = {
-    ArrowLeft: () => byDays(-1),
-    ArrowRight: () => byDays(1),
-    ArrowUp: (isLarge) => byMinutes(isLarge ? -60 : -15),
-    ArrowDown: (isLarge) => byMinutes(isLarge ? 60 : 15),
+    ArrowLeft: (isLarge, count = 1) => byDays(-count),
+    ArrowRight: (isLarge, count = 1) => byDays(count),
+    ArrowUp: (isLarge, count = 1) => byMinutes(count * (isLarge ? -60 : -15)),
+    ArrowDown: (isLarge, count = 1) => byMinutes(count * (isLarge ? 60 : 15)),
   };
 
   // What the key of a Z gives, also while Korean is written.
   const Z = ["z", "ㅋ"];
+
+  // A key that is held down is one move, once it is let go.
+  const HELD = 250;
+  let held = null;
+
+  function hold(job, key, isLarge) {
+    if (held?.job !== job || held.key !== key) held = { job, key, count: 0 };
+    held.count += 1;
+    clearTimeout(held.timer);
+    const { count } = held;
+    held.timer = setTimeout(() => {
+      held = null;
+      move(job, KEYS[key](isLarge, count));
+    }, HELD);
+  }
 
   document.addEventListener("keydown", (event) => {
     if (dialog.open || event.target.closest?.("input, select, textarea")) return;
@@ -195,34 +242,47 @@
       const item = movableOf(event.target);
       if (!item) return;
       event.preventDefault(); // or the browser would go a page back
-      move(item.dataset.job, KEYS[event.key](event.shiftKey));
+      if (event.repeat) hold(item.dataset.job, event.key, event.shiftKey);
+      else move(item.dataset.job, KEYS[event.key](event.shiftKey));
     }
   });
 
   // Dialog
 
   let asked = null; // the job that it asks for a new time of
+  let shown = ""; // the time that it began with
+
+  /** Ask for a new time, or which of two moments a time is. */
+  function openDialog(job, time, { text = "", which = "" } = {}) {
+    const name = entry(job)?.querySelector(".planner-title").textContent;
+    asked = job;
+    document.getElementById("planner-dialog-name").textContent = name ? `“${name}”` : "";
+    dialogError.textContent = text;
+    dialogWhich.innerHTML = which;
+    dialogTime.value = time.slice(0, time.slice(17, 19) === "00" ? 16 : 19);
+    if (!dialog.open) dialog.showModal();
+    dialogWhich.querySelector("input")?.focus();
+  }
 
   planner.addEventListener("click", (event) => {
     const button = event.target.closest(".planner-move");
     if (!button) return;
-    const item = entryOf(button);
-    const { job, local } = item.dataset;
-    asked = job;
-    document.getElementById("planner-dialog-name").textContent =
-      `“${item.querySelector(".planner-title").textContent}”`;
-    dialogError.textContent = "";
-    dialogTime.value = local.slice(0, local.slice(17, 19) === "00" ? 16 : 19);
-    dialog.showModal();
+    const { job, local } = entryOf(button).dataset;
+    openDialog(job, local);
+    shown = dialogTime.value;
   });
+
+  // The answer was for another time.
+  dialogTime.addEventListener("input", () => dialogWhich.replaceChildren());
 
   dialog.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     dialogError.textContent = "";
     const wanted = dialogTime.value;
+    const which = dialogWhich.querySelector("input:checked")?.value ?? "";
     // A time that was left as it is keeps its fraction.
-    const target = (known) => (known.local.startsWith(wanted) ? null : wanted);
-    const answer = await move(asked, target);
+    const target = () => (wanted === shown && !which ? null : wanted);
+    const answer = await move(asked, target, which);
     if (answer && !answer.isMoved) {
       dialogError.textContent = answer.text;
     } else {
@@ -231,7 +291,10 @@
   });
 
   document.getElementById("planner-cancel").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => focus(asked));
+  dialog.addEventListener("close", () => {
+    shown = "";
+    focus(asked);
+  });
 
   undoButton.addEventListener("click", undo);
 
