@@ -235,6 +235,18 @@ def become(monkeypatch: pytest.MonkeyPatch, owner: int, *dead: int) -> TimedBrok
     return broker
 
 
+def hang_up() -> None:
+    """Close the connection, and wait until the server has seen it: it keeps locks until then."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pid = cursor.fetchone()
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid = %s", pid
+        )
+
+
 class TestAClaimOfACluster:
     def test_carries_its_number_and_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         [message_id] = put(LONG_AGO)
@@ -250,7 +262,7 @@ class TestAClaimOfACluster:
         [message_id] = put(LONG_AGO)
         broker = become(monkeypatch, 7)
         broker.dequeue()
-        connection.close()  # as the death of the pusher does
+        hang_up()  # as the death of the pusher does
 
         taken_over = become(monkeypatch, 8).dequeue()
 
@@ -265,7 +277,7 @@ class TestAClaimOfACluster:
         with other.cursor() as cursor:
             # A connection of the dead cluster that the database has not noticed to be gone.
             cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [module.OWNER_LOCK, 7])
-        connection.close()
+        hang_up()
 
         assert become(monkeypatch, 8).dequeue() is None
         assert ids(become(monkeypatch, 9, 7).dequeue()) == [message_id]
@@ -305,7 +317,7 @@ class TestAClaimOfACluster:
     def test_of_another_lane_is_left_to_that_lane(self, monkeypatch: pytest.MonkeyPatch) -> None:
         [message_id] = put(LONG_AGO)
         become(monkeypatch, 7).dequeue()
-        connection.close()
+        hang_up()
         monkeypatch.setattr(TimedBroker, "owner", 8)
 
         TimedBroker("slow").dequeue()
