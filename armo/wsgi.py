@@ -1,9 +1,55 @@
 """The web application, for gunicorn or any other WSGI server."""
 
 import os
+import re
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armo.settings")
 
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^;\"]*)\"?", re.IGNORECASE)
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer a request, also one that Django would take for another than it is."""
+    _drop_odd_charset(environ)
+    _take_in_chunks(environ)
+    answer: Iterable[bytes] = django_application(environ, start_response)
+    return answer
+
+
+def _drop_odd_charset(environ: dict[str, Any]) -> None:
+    """
+    Drop the name of a charset that is none: the body is then read as UTF-8.
+
+    Django decodes the query string by it before anything of ours runs, and fails.
+    """
+    content_type = environ.get("CONTENT_TYPE", "")
+    found = CHARSET.search(content_type)
+    if found is None:
+        return
+    try:
+        unquote("%ff", encoding=found[1].strip(), errors="replace")
+    except (LookupError, UnicodeError, ValueError):
+        environ["CONTENT_TYPE"] = CHARSET.sub("", content_type)
+
+
+def _take_in_chunks(environ: dict[str, Any]) -> None:
+    """
+    Take in a body that comes in chunks, without a length: to Django it would be empty.
+
+    Of one that is larger than what is accepted only so much is read that Django refuses it.
+    """
+    if environ.get("CONTENT_LENGTH") or not environ.get("wsgi.input_terminated"):
+        return
+    if not environ.get("HTTP_TRANSFER_ENCODING"):
+        return
+    body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))

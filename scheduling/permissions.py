@@ -72,9 +72,16 @@ def visible_to(user: User, items: Rows) -> Rows:
 
 def may_change(user: User, item: Schedulable) -> bool:
     """Return whether the person may change what an item says."""
+    return has_right(user, "change", type(item)) and _is_his_to_touch(user, item)
+
+
+def may_delete(user: User, item: Schedulable) -> bool:
+    """Return whether the person may delete an item: what is not his to change is not either."""
+    return has_right(user, "delete", type(item)) and _is_his_to_touch(user, item)
+
+
+def _is_his_to_touch(user: User, item: Schedulable) -> bool:
     model = type(item)
-    if not has_right(user, "change", model):
-        return False
     if sees_all(user, model) or model.OWNER is None:
         return True
     is_own = getattr(item, f"{model.OWNER}_id") == user.pk

@@ -35,6 +35,7 @@ from scheduling.permissions import (
     has_right_to_jobs_of,
     has_right_to_some_jobs,
     may_change,
+    may_delete,
     sees_all,
     visible_jobs,
     visible_to,
@@ -214,7 +215,10 @@ class SchedulableViewSet(ApiViewSet):
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete an item; what was scheduled for it is cancelled."""
         with transaction.atomic():
-            self._locked().delete()
+            item = self._locked()
+            if not may_delete(request.user, item):
+                raise NotAllowed
+            item.delete()
         return Response(status=204)
 
     @extend_schema(request=ScheduleInput, responses={200: JobOutput}, examples=[LATER])

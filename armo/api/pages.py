@@ -11,13 +11,12 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.db import models
 from django.db.models import F, Func, Q, QuerySet
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
@@ -31,6 +30,14 @@ PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 
 
+class Place(NamedTuple):
+    """Where a row stands in an order."""
+
+    # None for a row whose key is empty, or when the id alone is the order.
+    key: datetime | None
+    pk: int
+
+
 class Cursor(NamedTuple):
     """A place in an order: the row it stands at, and whether to read on backwards from it."""
 
@@ -42,7 +49,7 @@ class Cursor(NamedTuple):
 
     def encode(self) -> str:
         """Return it as clients hand it on."""
-        key = None if self.key is None else self.key.isoformat()
+        key = None if self.key is None else self.key.astimezone(UTC).isoformat()
         text = json.dumps([self.ordering, int(self.is_backward), key, self.pk])
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -56,9 +63,10 @@ class Cursor(NamedTuple):
         try:
             padded = text + "=" * (-len(text) % 4)
             made_for, is_backward, key, pk = json.loads(urlsafe_b64decode(padded.encode()))
-            at = None if key is None else parse_datetime(key)
+            # In UTC, as it was encoded: PostgreSQL does not know every offset that Python does.
+            at = None if key is None else datetime.fromisoformat(key)
             is_whole = type(pk) is int and 0 <= pk <= MAX_ID and is_backward in (0, 1)
-            if not is_whole or (key is not None and (at is None or at.tzinfo is None)):
+            if not is_whole or (at is not None and at.utcoffset() != timedelta(0)):
                 raise ValueError
         except (ValueError, TypeError, Base64Error, RecursionError) as error:
             raise _wrong("cursor", _("This is no cursor of this list.")) from error
@@ -116,14 +124,15 @@ class KeysetPages(BasePagination):
             cursor=cursor,
             may_be_empty=listing.may_be_empty(name),
         )
-        rows, has_more = _read(queryset, parts, size, listing.groups_of_rows(name))
+        rows, places, has_more = _read(queryset, parts, size, name, listing.groups_of_rows(name))
         if is_backward:
             rows.reverse()
+            places.reverse()
         self.next = self.previous = None
-        if rows and (has_more or is_backward):
-            self.next = self._link(rows[-1], is_backward=False)
-        if rows and ((cursor and not is_backward) or (is_backward and has_more)):
-            self.previous = self._link(rows[0], is_backward=True)
+        if places and (has_more or is_backward):
+            self.next = self._link(places[-1], is_backward=False)
+        if places and ((cursor and not is_backward) or (is_backward and has_more)):
+            self.previous = self._link(places[0], is_backward=True)
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -173,18 +182,20 @@ class KeysetPages(BasePagination):
             )
         return ordering
 
-    def _link(self, row: Any, *, is_backward: bool) -> str:
-        name = self.ordering.removeprefix("-")
-        key = None if name == "id" else getattr(row, name)
-        cursor = Cursor(self.ordering, is_backward, key, row.pk).encode()
+    def _link(self, place: Place, *, is_backward: bool) -> str:
+        cursor = Cursor(self.ordering, is_backward, place.key, place.pk).encode()
         params = {**self.request.query_params.dict(), "cursor": cursor}
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(params)}")
 
 
 def _read(
-    rows: QuerySet[Any], parts: Iterator[QuerySet[Any]], size: int, groups: Sequence[Q]
-) -> tuple[list[Any], bool]:
-    """Query a page's rows, part by part, and whether there are more."""
+    rows: QuerySet[Any],
+    parts: Iterator[QuerySet[Any]],
+    size: int,
+    name: str,
+    groups: Sequence[Q],
+) -> tuple[list[Any], list[Place], bool]:
+    """Query a page's rows, part by part, their places in the order, and whether there are more."""
     found: list[Any] = []
     for part in parts:
         wanted = size + 1 - len(found)
@@ -193,10 +204,17 @@ def _read(
             break
     has_more = len(found) > size
     if groups:
-        # By their ids until here. One that has been deleted since is left out.
-        by_id = {row.pk: row for row in rows.filter(pk__in=found[:size])}
-        return [by_id[pk] for pk in found[:size] if pk in by_id], has_more
-    return found[:size], has_more
+        # Their places until here. One that has been deleted since is left out; one that has been
+        # moved leaves its place to the page, or the next would begin elsewhere.
+        places = found[:size]
+        by_id = {row.pk: row for row in rows.filter(pk__in=[place.pk for place in places])}
+        return [by_id[pk] for _, pk in places if pk in by_id], places, has_more
+    page = found[:size]
+    return (
+        page,
+        [Place(None if name == "id" else getattr(row, name), row.pk) for row in page],
+        has_more,
+    )
 
 
 def _parts(
@@ -230,15 +248,15 @@ def _parts(
         yield part.order_by(f"{sign}{name}", f"{sign}pk")
 
 
-def _first_of_groups(part: QuerySet[Any], groups: Sequence[Q], number: int) -> list[int]:
-    """Query the ids of the first rows of all groups, of each from an index of its own."""
+def _first_of_groups(part: QuerySet[Any], groups: Sequence[Q], number: int) -> list[Place]:
+    """Query the places of the first rows of all groups, of each from an index of its own."""
     if part.query.is_empty():
         return []
     order = [str(name) for name in part.query.order_by]
     names = [name.removeprefix("-") for name in order]
     firsts = [part.filter(group).values_list(*names)[:number] for group in groups]
     merged = firsts[0].union(*firsts[1:], all=True).order_by(*order)[:number]
-    return [row[-1] for row in merged]
+    return [Place(row[0] if len(row) > 1 else None, row[-1]) for row in merged]
 
 
 def _page_size(request: Request) -> int:

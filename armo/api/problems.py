@@ -54,6 +54,10 @@ CODES: dict[str, tuple[HTTPStatus, Any]] = {
         HTTPStatus.PRECONDITION_FAILED,
         _("It has been changed since you read it."),
     ),
+    "length_required": (
+        HTTPStatus.LENGTH_REQUIRED,
+        _("Say how long the request's body is, in Content-Length."),
+    ),
     "too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _("The request's body is too large.")),
     "unsupported_media_type": (
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -82,6 +86,14 @@ class TooLarge(exceptions.APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_detail = CODES["too_large"][1]
     default_code = "too_large"
+
+
+class LengthRequired(exceptions.APIException):
+    """A body in chunks, which the server in front has not put together."""
+
+    status_code = HTTPStatus.LENGTH_REQUIRED
+    default_detail = CODES["length_required"][1]
+    default_code = "length_required"
 
 
 def body_of(

@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from armo.api import idempotency, versions
+from armo.api.problems import LengthRequired
 
 
 class ApiView(APIView):
@@ -30,6 +31,9 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check who asks; have a request that may be a repetition done once."""
         super().initial(request, *args, **kwargs)
+        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+            # Django would take the body for empty.
+            raise LengthRequired
         # Where nothing can be posted no rights were asked for, and there is nothing to do once.
         handler: Callable[..., Response] | None = getattr(self, "post", None)
         has_key = request.method == "POST" and "Idempotency-Key" in request.headers

@@ -38,7 +38,7 @@ from scheduling.admin.menu import everywhere
 from scheduling.admin.panel import action_url_name, last_hand, panel, when
 from scheduling.admin.salvage import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
-from scheduling.permissions import has_right, may_change, sees_all, visible_to
+from scheduling.permissions import has_right, may_change, may_delete, sees_all, visible_to
 from scheduling.previews import make_preview_token
 
 # A page of a list has fewer.
@@ -131,7 +131,7 @@ class SchedulableAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the person may delete it: what he may not change he may not delete."""
         may = super().has_delete_permission(request, obj)
-        return may and (obj is None or may_change(request.user, obj))
+        return may and (obj is None or may_delete(request.user, obj))
 
     def has_schedule_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may say when."""

@@ -1,5 +1,7 @@
 """Pages of lists, walked forwards and backwards."""
 
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -9,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from armo.api import pages
 from content.models import Category, Story, Tag
 from scheduling import operations
 from scheduling.models import Job
@@ -183,6 +186,34 @@ class TestAPage:
 
         assert response.status_code == 400
         assert response.json()["errors"][0]["field"] == "cursor"
+
+    @pytest.mark.parametrize("offset", ["+23:59", "-16:00", ""])
+    def test_takes_no_cursor_that_it_has_not_made(self, client: Any, offset: str) -> None:
+        place = ["-published_at", 0, f"2026-01-01T00:00:00{offset}", 5]
+        cursor = urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+        response = client_of().get(f"{API}/stories/", {"cursor": cursor})
+
+        assert response.status_code == 400
+
+    def test_goes_on_where_it_was_whatever_moves_while_it_is_read(
+        self, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = stories_at([LONG_AGO - n * HOUR for n in range(6)])
+        read = pages._first_of_groups
+
+        def read_and_move(*args: Any) -> Any:
+            places = read(*args)
+            if places:
+                Story.objects.filter(pk=made[2].pk).update(publish_at=LONG_AGO - 9 * HOUR)
+            return places
+
+        monkeypatch.setattr(pages, "_first_of_groups", read_and_move)
+        first = client.get(f"{API}/stories/?ordering=-publish_at&page_size=3").json()
+        second = client.get(first["next"]).json()
+
+        assert ids_of(first) == [story.pk for story in made[:3]]
+        assert ids_of(second)[:2] == [story.pk for story in made[3:5]]
 
 
 def tagged(number: int) -> None:

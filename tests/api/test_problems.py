@@ -2,19 +2,24 @@
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
 from django.conf import settings
 from django.core.cache import caches
-from django.db import OperationalError
-from django.test import Client
+from django.core.signals import request_finished, request_started
+from django.db import OperationalError, close_old_connections
+from django.test import Client, RequestFactory
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from knox.models import AuthToken
 
 from armo.api.problems import CODES
+from armo.wsgi import application
 from scheduling import operations
 from tests.api.asking import API, client_of, person, superuser
 from tests.factories import FAR_OFF, StoryFactory
@@ -134,6 +139,19 @@ class TestAProblem:
         response = client_of(superuser()).generic("POST", f"{API}/stories/", text, JSON)
 
         assert_problem(response, 413, "too_large")
+
+    def test_says_that_a_length_is_needed(self) -> None:
+        client = client_of(superuser())
+
+        response = client.post(
+            f"{API}/jobs/rerun/",
+            {},
+            format="json",
+            CONTENT_LENGTH="",
+            HTTP_TRANSFER_ENCODING="chunked",
+        )
+
+        assert_problem(response, 411, "length_required")
 
     def test_says_how_long_to_wait(self) -> None:
         wish = {"username": "a", "password": "b"}
@@ -425,3 +443,72 @@ def texts_of(problem: dict[str, Any]) -> list[str]:
     """Return all of a problem that a person reads."""
     errors = problem.get("errors", ()) or problem.get("refusals", ())
     return [problem["title"], problem["detail"], *(error["detail"] for error in errors)]
+
+
+def asked(path: str, *, method: str = "GET", body: bytes = b"", **environ: Any) -> Any:
+    """Ask the web application as a server does; return the status and the answer."""
+    path, _mark, query = path.partition("?")
+    factory = RequestFactory()
+    request = factory.generic(method, path, body, JSON, QUERY_STRING=query)
+    answer: dict[str, Any] = {}
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        answer["status"] = int(status.split()[0])
+
+    given = {**request.environ, "wsgi.input": BytesIO(body), **environ}
+    content = b"".join(application(given, start))
+    return answer["status"], json.loads(content)
+
+
+class TestAnOddRequest:
+    """What Django takes for another than it is, before any of our code runs."""
+
+    CHUNKS: ClassVar = {
+        "CONTENT_LENGTH": "",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input_terminated": True,
+    }
+
+    @pytest.fixture(autouse=True)
+    def _one_connection(self) -> Iterator[None]:
+        """Have a request leave the connection open that the test has its transaction on."""
+        for signal in (request_started, request_finished):
+            signal.disconnect(close_old_connections)
+        yield
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
+
+    @pytest.fixture
+    def login(self) -> dict[str, str]:
+        user = superuser(username="bora")
+        return {"HTTP_AUTHORIZATION": f"Bearer {AuthToken.objects.create(user)[1]}"}
+
+    def test_in_chunks_is_read_whole(self, login: dict[str, str]) -> None:
+        story = StoryFactory(title="옛 제목")
+        body = json.dumps({"title": "새 제목"}).encode()
+
+        status, answer = asked(
+            f"{API}/stories/{story.pk}/",
+            method="PATCH",
+            body=body,
+            **self.CHUNKS,
+            **login,
+        )
+
+        assert (status, answer["title"]) == (200, "새 제목")
+
+    def test_in_too_many_chunks_is_refused(self, login: dict[str, str], settings: Any) -> None:
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+        body = json.dumps({"title": "제목" * 100}).encode()
+
+        status, answer = asked(f"{API}/stories/", method="POST", body=body, **self.CHUNKS, **login)
+
+        assert (status, answer["code"]) == (413, "too_large")
+
+    @pytest.mark.parametrize("charset", ["rot13", "undefined", "idna", "base64", "x" * 300, "ÿ"])
+    def test_in_a_charset_that_is_none_is_answered(self, charset: str) -> None:
+        content_type = f"application/json; charset={charset}"
+
+        status, answer = asked(f"{API}/stories/?page_size=1", CONTENT_TYPE=content_type)
+
+        assert (status, answer["results"]) == (200, [])

@@ -368,3 +368,18 @@ def test_every_kind_is_asked_for_by_the_right_to_schedule() -> None:
     for kind in Kind.values:
         wish = {"model": "notice", "id": notice.pk, "kind": kind, "run_at": str(FAR_OFF)}
         assert client.post(f"{API}/jobs/", wish, format="json").status_code == 403
+
+
+class TestAnAuthorWhoMayDelete:
+    def test_deletes_what_he_may_change_and_no_more(self) -> None:
+        author = person("content.delete_story", group="Authors")
+        own, planned = StoryFactory(author=author), StoryFactory(author=author, scheduled=True)
+        others = StoryFactory(published=True)
+        client = client_of(author)
+
+        answers = [
+            client.delete(f"{API}/stories/{story.pk}/").status_code
+            for story in (own, planned, others)
+        ]
+
+        assert answers == [204, 403, 403]
