@@ -199,6 +199,20 @@ class TestAnEditor:
 
         page.wait_for_selector("aside .armo-health:has-text('추모 기간')")
 
+    def test_sees_all_that_has_become_of_an_item_due_at_a_full_minute(
+        self, sign_in: NewPage
+    ) -> None:
+        story = StoryFactory(due=True)
+        Story.objects.update(publish_at=database_now().replace(second=0, microsecond=0))
+        page = sign_in()
+        page.goto(f"/admin/content/story/{story.pk}/change/")
+        page.wait_for_selector("aside .armo-badge.armo-scheduled")
+
+        operations.publish_now(item=story, by=None)
+
+        page.wait_for_selector("aside summary:has-text('Take down now')")
+        assert page.locator("aside [data-armo-note]").is_hidden()
+
     def test_keeps_what_is_typed_beside_it_while_a_colleague_saves(self, sign_in: NewPage) -> None:
         story = StoryFactory(due=True)
         page = sign_in()

@@ -117,7 +117,10 @@
   const isTyped = (field) => {
     if (field.type === "hidden") return false;
     if (field.type === "radio") return field.checked !== field.defaultChecked;
-    return field.value !== field.defaultValue;
+    // A browser writes a value its own way, a full minute without its seconds.
+    const untouched = field.cloneNode();
+    untouched.value = field.defaultValue;
+    return field.value !== untouched.value;
   };
 
   const isBeingUsed = (panel) =>
