@@ -15,6 +15,7 @@ from content import markdown, search
 from content.models import Category, Notice, Story, Tag, TitledBody
 from scheduling.admin import SchedulableAdmin, time_column
 from scheduling.admin.filters import DueFilter, OwnerFilter, StatusFilter
+from scheduling.items import whole_numbers
 
 
 @admin.display(description=_("title"), ordering="title")
@@ -63,8 +64,7 @@ class WordFilter(DropdownFilter):
         }
 
     def _chosen(self) -> int | None:
-        value = self.value() or ""
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
+        return next(iter(whole_numbers(self.value() or "")), None)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the stories that have it."""

@@ -93,6 +93,11 @@ def not_found(name: str) -> ItemNotFound:
     return ItemNotFound(f"{ItemNotFound.default_message()} ({_one_line(name)})")
 
 
+def whole_numbers(*texts: str) -> list[int]:
+    """Return the whole numbers among some texts that a database can hold as ids."""
+    return [int(t) for t in texts if t.isascii() and t.isdigit() and len(t) <= MAX_DIGITS]
+
+
 def _one_line(name: str) -> str:
     """Return what was typed, short and on one line."""
     return Truncator(" ".join(name.split())).chars(60)

@@ -23,6 +23,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from armo.api.fields import MAX_ID
 from armo.errors import DomainError
 from armo.theme import ModelAdmin
 from scheduling import ledger, operations
@@ -45,7 +46,6 @@ ROWS = "rows"
 CONFIRMED = "confirmed"
 # What the page before has shown: what was filled in, and how each row was that it would be done to.
 SEEN = "seen"
-LARGEST_ID = 2**63 - 1
 
 Refusals = dict[Any, DomainError]
 
@@ -386,7 +386,7 @@ def _confirmed_ids(request: HttpRequest) -> list[int] | None:
     if not isinstance(ids, list):
         return None
     # Not isinstance: true and false are numbers to it.
-    return [pk for pk in ids if type(pk) is int and 0 < pk <= LARGEST_ID]
+    return [pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID]
 
 
 def _stamp(row: Any) -> str:

@@ -31,7 +31,7 @@ def posted(
 
     def view_or_back(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
-            return redirect(back(*([kwargs["pk"]] if "pk" in kwargs else [])))
+            return redirect(back(**{name: kwargs[name] for name in ("pk",) if name in kwargs}))
         return require_POST(view)(request, **kwargs)
 
     return view_or_back

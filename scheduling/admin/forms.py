@@ -26,7 +26,7 @@ class LocalText(str):
     zone: str
 
 
-def zone_of(typed: Any) -> tzinfo:
+def zone_typed_in(typed: Any) -> tzinfo:
     """
     Return the time zone that a local time was typed in.
 
@@ -95,7 +95,7 @@ class LocalTimeInput(forms.DateTimeInput):
 
 def choices(value: Any) -> list[dict[str, Any]]:
     """Return what can be meant by a local time, where that is more than one moment."""
-    zone = zone_of(value)
+    zone = zone_typed_in(value)
     if isinstance(value, datetime):
         local: datetime | None = value.astimezone(zone)
         assert local is not None
@@ -143,7 +143,7 @@ class LocalTimeField(forms.DateTimeField):
     def to_python(self, value: Any) -> datetime | None:
         """Return the aware time."""
         try:
-            with timezone.override(zone_of(value)):
+            with timezone.override(zone_typed_in(value)):
                 return super().to_python(value)
         except ValidationError as error:
             if error.code != "ambiguous_timezone" or error.params is None:
@@ -152,7 +152,7 @@ class LocalTimeField(forms.DateTimeField):
 
     def _choose(self, local: datetime, typed: Any, error: ValidationError) -> datetime:
         shown = {"time": f"{local:%Y-%m-%d %H:%M}"}
-        zone, which = zone_of(typed), getattr(typed, "which", "")
+        zone, which = zone_typed_in(typed), getattr(typed, "which", "")
         moments = meanings(local, zone)
         if not moments:
             after = local.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)

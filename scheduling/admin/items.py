@@ -37,6 +37,7 @@ from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
 from scheduling.admin.menu import everywhere
 from scheduling.admin.panel import action_url_name, last_hand, panel, when
 from scheduling.admin.salvage import has_typed, not_saved
+from scheduling.items import whole_numbers
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
 from scheduling.permissions import has_right, may_change, may_delete, sees_all, visible_to
 from scheduling.previews import make_preview_token
@@ -182,7 +183,9 @@ class SchedulableAdmin(ModelAdmin):
         if db_field.name == self.model.OWNER:
             match = request.resolver_match
             pk = str(match.kwargs.get("object_id", "")) if match else ""
-            owners = self.model._base_manager.filter(pk__in=_whole(pk)).values(db_field.attname)
+            owners = self.model._base_manager.filter(pk__in=whole_numbers(pk)).values(
+                db_field.attname
+            )
             people = get_user_model()._default_manager.order_by("username")
             kwargs["queryset"] = people.filter(Q(is_staff=True, is_active=True) | Q(pk__in=owners))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -237,7 +240,7 @@ class SchedulableAdmin(ModelAdmin):
         if request.method == "POST" and transaction.get_connection().in_atomic_block:
             # Or whoever saves between this reading and our writing would be overwritten unseen.
             opts = self.model._meta
-            self.model._base_manager.filter(pk__in=_whole(object_id)).select_for_update(
+            self.model._base_manager.filter(pk__in=whole_numbers(object_id)).select_for_update(
                 of=("self",)
             ).values_list(opts.pk.name).first()
         return super().get_object(request, object_id, from_field)
@@ -251,7 +254,7 @@ class SchedulableAdmin(ModelAdmin):
                 request, opts, object_id
             )
             return answer
-        if self.model._base_manager.filter(pk__in=_whole(object_id)).exists():
+        if self.model._base_manager.filter(pk__in=whole_numbers(object_id)).exists():
             return not_saved(self, request, gettext("It is not yours any more"), status=403)
         return not_saved(self, request, gettext("It has been deleted meanwhile"), status=410)
 
@@ -420,7 +423,7 @@ class SchedulableAdmin(ModelAdmin):
         """Say how some items are by now, and in how many seconds to ask again."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
-        ids = _whole(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
+        ids = whole_numbers(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
         items = self.get_queryset(request).filter(pk__in=ids).defer(*self.list_defer)
         rows = list(items)
         return JsonResponse(
@@ -453,7 +456,9 @@ class SchedulableAdmin(ModelAdmin):
         except ValidationError as error:
             context["problems"] = error.messages
         else:
-            item = self.get_queryset(request).filter(pk__in=_whole(request.GET.get("item", "")))
+            item = self.get_queryset(request).filter(
+                pk__in=whole_numbers(request.GET.get("item", ""))
+            )
             context |= when(at, but=item.first()) if at is not None else {}
         return TemplateResponse(request, "scheduling/when.html", context)
 
@@ -519,9 +524,3 @@ def seconds_until_news(items: Iterable[Any]) -> float:
 def _wait(left: float) -> float:
     """Return when to look again: a moment after it; at what is late often, then less and less."""
     return left + 0.1 if left > 0 else max(1.0, -left / 10)
-
-
-def _whole(*texts: str) -> list[int]:
-    """Return the whole numbers among some texts that a database can hold."""
-    numbers = [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19]
-    return numbers

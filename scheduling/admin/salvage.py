@@ -10,6 +10,7 @@ from django.utils.text import capfirst
 
 from scheduling.admin.columns import Text
 from scheduling.admin.conflicts import SEEN
+from scheduling.items import whole_numbers
 
 WITH_MENU = "admin/base_site.html"
 WITHOUT = "unfold/layouts/unauthenticated.html"
@@ -47,8 +48,8 @@ def _typed(model: Any, request: HttpRequest, *, names_words: bool) -> Iterator[t
         if not values or (field.is_relation and not (names_words and field.many_to_many)):
             continue
         if field.is_relation:
-            pks = [int(pk) for pk in values if pk.isascii() and pk.isdigit() and len(pk) < 19]
-            values = [str(word) for word in field.related_model.objects.filter(pk__in=pks)]
+            words = field.related_model.objects.filter(pk__in=whole_numbers(*values))
+            values = [str(word) for word in words]
         text = "\n".join(values)
         if text.strip():
             yield capfirst(str(field.verbose_name)), text

@@ -57,6 +57,16 @@ def operator() -> Client:
     return signed_in("Operators")
 
 
+@pytest.fixture
+def scheduler(client: Client) -> Client:
+    """Return the browser of somebody who may see stories and schedule them, and no more."""
+    user = UserFactory(is_staff=True)
+    permissions = Group.objects.get(name="Editors").permissions
+    user.user_permissions.set(permissions.filter(codename__in=["view_story", "schedule_story"]))
+    client.force_login(user)
+    return client
+
+
 def page_of(item: Schedulable | Job) -> str:
     opts = item._meta
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[item.pk])
@@ -169,14 +179,8 @@ class TestItemPage:
         assert buttons_on(author, StoryFactory()) == []
         assert buttons_on(author, StoryFactory(published=True)) == []
 
-    def test_offers_who_may_only_schedule_no_publishing(self, client: Client) -> None:
-        user = UserFactory(is_staff=True)
-        codenames = ["view_story", "schedule_story"]
-        permissions = Group.objects.get(name="Editors").permissions
-        user.user_permissions.set(permissions.filter(codename__in=codenames))
-        client.force_login(user)
-
-        assert buttons_on(client, StoryFactory(scheduled=True)) == ["move", "cancel"]
+    def test_offers_who_may_only_schedule_no_publishing(self, scheduler: Client) -> None:
+        assert buttons_on(scheduler, StoryFactory(scheduled=True)) == ["move", "cancel"]
 
     def test_does_not_move_back_what_another_has_moved(self, editor: Client) -> None:
         story = StoryFactory(scheduled=True)
@@ -240,15 +244,10 @@ class TestItemPage:
             assert re.search(r"This is cancelled: 첫눈, publish <time .*>2100-", page)
             assert "Story-category" not in page
 
-    def test_has_no_link_to_people_for_whom_their_pages_are_closed(self, client: Client) -> None:
-        user = UserFactory(is_staff=True)
-        codenames = ["view_story", "schedule_story"]
-        permissions = Group.objects.get(name="Editors").permissions
-        user.user_permissions.set(permissions.filter(codename__in=codenames))
-        client.force_login(user)
+    def test_has_no_link_to_people_for_whom_their_pages_are_closed(self, scheduler: Client) -> None:
         story = StoryFactory(author=UserFactory(username="whose-it-is"))
 
-        html = client.get(page_of(story)).content.decode()
+        html = scheduler.get(page_of(story)).content.decode()
 
         assert "whose-it-is" in html
         assert reverse("admin:auth_user_change", args=[story.author.pk]) not in html

@@ -45,14 +45,15 @@
   }
 
   // Signing in changes the token that each form carries: one that is older would be refused.
-  function refreshToken(form) {
+  window.refreshToken = (form) => {
     const token = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie);
     const field = form.querySelector("input[name='csrfmiddlewaretoken']");
     if (token && field) field.value = token[1];
-  }
+    return field?.value;
+  };
 
   document.addEventListener("submit", (event) => {
-    if (event.target.method === "post") refreshToken(event.target);
+    if (event.target.method === "post") window.refreshToken(event.target);
   }, true);
 
   // The list: badges and times follow what happens.
@@ -211,7 +212,7 @@
     let asked = 0;
     const show = later(async () => {
       if (!details.open) return;
-      refreshToken(form);
+      window.refreshToken(form);
       const mine = ++asked;
       const options = { method: "POST", body: new FormData(form) };
       const answer = await ask(details.dataset.armoPreview, options).catch(() => null);

@@ -8,10 +8,6 @@
     document.getElementById("planner-script").textContent,
   );
   const { zone, view } = planner.dataset;
-  // Signing in again, in another tab, changes the token.
-  const token = () =>
-    /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ??
-    planner.querySelector("[name=csrfmiddlewaretoken]").value;
   const status = document.getElementById("planner-status");
   const undoButton = document.getElementById("planner-undo");
   const dialog = document.getElementById("planner-dialog");
@@ -97,7 +93,7 @@
 
   /** Return the server's answer; it has a text, and `isMoved`. */
   async function ask(job, to, expected, which = "") {
-    const body = new URLSearchParams({ job, to, expected, csrfmiddlewaretoken: token() });
+    const body = new URLSearchParams({ job, to, expected, csrfmiddlewaretoken: window.refreshToken(planner) });
     body.set("to_zone", zone);
     if (which) body.set("to_which", which);
     try {
