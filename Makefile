@@ -12,7 +12,7 @@ run: .venv/run | .env ## Run the database, the web and the worker until Ctrl-C
 	@$(BIN)/python -m armo.run
 
 stop: ## Stop the embedded database, which a killed run leaves running
-	@test ! -x $(BIN)/python || $(BIN)/python -m armo.postgres stop
+	@test ! -x $(BIN)/python || $(BIN)/python -m armo.common.postgres stop
 
 check: lint types contracts migrations test ## All of lint, types, contracts, migrations and test, as CI does
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from scheduling import diagnosis
+from scheduling.queries import health
 
 UNREACHABLE = "The database cannot be reached."
 
@@ -29,7 +29,7 @@ def live(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Answer 200 while requests can be served: the database is there, and migrated."""
     try:
-        if not diagnosis.database().ok:
+        if not health.database().ok:
             return _answer([UNREACHABLE])
         return _answer([] if _Migrated.is_known or _is_migrated() else ["It is not migrated."])
     except (DatabaseError, InterfaceError):
@@ -45,7 +45,7 @@ def publisher(request: HttpRequest) -> JsonResponse:
     A pause by itself is no fault; it is the reason once something is overdue because of it.
     """
     try:
-        state = diagnosis.publisher()
+        state = health.publisher()
     except (DatabaseError, InterfaceError):
         return _answer([UNREACHABLE])
     return _answer(
@@ -64,7 +64,7 @@ class _Migrated:
 
 
 def _is_migrated() -> bool:
-    _Migrated.is_known = diagnosis.migrations().ok
+    _Migrated.is_known = health.migrations().ok
     return _Migrated.is_known
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from armo.processes import end_with_parent
+from scheduling.worker.processes import end_with_parent
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 10
@@ -197,7 +197,7 @@ def main() -> int:
     os.chdir(Path(__file__).resolve().parent.parent)
     from django.conf import settings
 
-    from armo import postgres
+    from armo.common import postgres
 
     runner = Runner()
     data_dir: Path | None = settings.DATABASES["default"].get("DATA_DIR")

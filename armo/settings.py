@@ -14,7 +14,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from armo import postgres
+from armo.common import postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -41,7 +41,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # before the admin, whose templates it takes the place of
     "unfold.contrib.filters",
-    "armo.apps.AdminConfig",
+    "armo.common.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -50,12 +50,12 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "rest_framework",
     "django_filters",
-    "armo.api.apps.TokensConfig",
+    "armo.common.api.apps.TokensConfig",
     "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "armo.api.apps.ApiConfig",
-    "armo.people.apps.PeopleConfig",
+    "armo.common.api.apps.ApiConfig",
+    "armo.accounts.apps.PeopleConfig",
     "scheduling",  # before django_q: its `qcluster` takes the place of the stock command
     "content",
     "django_q",
@@ -70,7 +70,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "armo.people.middleware.PreferencesMiddleware",
+    "armo.accounts.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -182,15 +182,15 @@ def rate(name: str, default: str) -> str | None:
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "armo.api.authentication.BearerToken",
+        "armo.common.api.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["armo.api.parsers.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["armo.common.api.parsers.BoundedJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_FILTER_BACKENDS": ["armo.api.filters.StrictFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "armo.api.pages.KeysetPages",
-    "DEFAULT_SCHEMA_CLASS": "armo.api.schema.ArmoSchema",
+    "DEFAULT_FILTER_BACKENDS": ["armo.common.api.filters.StrictFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "armo.common.api.pages.KeysetPages",
+    "DEFAULT_SCHEMA_CLASS": "armo.common.api.schema.ArmoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
@@ -201,7 +201,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "user": rate("THROTTLE_USER", "3000/min"),
         "bulk": rate("THROTTLE_BULK", "60/min"),
     },
-    "EXCEPTION_HANDLER": "armo.api.problems.answer",
+    "EXCEPTION_HANDLER": "armo.common.api.problems.answer",
     # The name of a format is no parameter: answers are JSON.
     "URL_FORMAT_OVERRIDE": None,
     # How many proxies stand before this process. With 0 their header is not believed: whoever asks
@@ -220,7 +220,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "armo.api.schema.describe_problems",
+        "armo.common.api.schema.describe_problems",
     ],
     "ENUM_NAME_OVERRIDES": {
         "Status": "scheduling.models.Status",
@@ -248,16 +248,16 @@ UNFOLD: dict[str, Any] = {
         {
             "rel": "icon",
             "type": "image/svg+xml",
-            "href": "scheduling.admin.menu.favicon",
+            "href": "armo.menu.favicon",
         }
     ],
     "SHOW_HISTORY": True,
-    "GLOBAL_CALLBACK": "scheduling.admin.menu.everywhere",
+    "GLOBAL_CALLBACK": "scheduling.admin.pause_banner.everywhere",
     "DASHBOARD_CALLBACK": "scheduling.admin.dashboard.context",
-    "SIDEBAR": {"navigation": "scheduling.admin.menu.navigation"},
-    "ACCOUNT": {"navigation": "scheduling.admin.menu.account"},
-    "STYLES": ["scheduling.admin.menu.style"],
-    "SCRIPTS": ["scheduling.admin.menu.script"],
+    "SIDEBAR": {"navigation": "armo.menu.navigation"},
+    "ACCOUNT": {"navigation": "armo.menu.account"},
+    "STYLES": ["armo.menu.style"],
+    "SCRIPTS": ["armo.menu.script"],
     # Dark enough to be read on white, light enough on black (WCAG 2.2, 4.5 to 1).
     "COLORS": {
         "primary": {
@@ -368,10 +368,10 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "console": {"()": "armo.logging.ConsoleFormatter"},
-        "json": {"()": "armo.logging.JsonFormatter"},
+        "console": {"()": "armo.common.logging.ConsoleFormatter"},
+        "json": {"()": "armo.common.logging.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "armo.logging.StderrHandler", "formatter": LOG_FORMAT}},
+    "handlers": {"stderr": {"class": "armo.common.logging.StderrHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # One line a message at INFO would drown the publishes; each publish has its own line.

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from armo import postgres
+from armo.common import postgres
 from bench.report import as_json, table
 from bench.run import Run
 from tests.process.server import Server, facts, set_up

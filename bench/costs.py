@@ -13,7 +13,8 @@ from django.db import connection
 from bench import stage
 from bench.run import Run
 from content.models import Story
-from scheduling import ledger, operations
+from scheduling import operations
+from scheduling.models import clock
 
 SHARE_OF_PLAIN = 2.0
 BULK_SECONDS = 12.0
@@ -29,7 +30,7 @@ def schedule(run: Run) -> None:
     # The same rows once for each: what the operation sends is noted first, and then undone.
     stories = stage.write_stories(2 * number)
     mine, theirs = stories[:number], stories[number:]
-    at = ledger.database_now() + timedelta(days=1)
+    at = clock.database_now() + timedelta(days=1)
     sent = [_statements(partial(_schedule, story, at)) for story in theirs]
     _undo(theirs)
     with run.server.connect() as bare:
@@ -54,7 +55,7 @@ def schedule_many(run: Run) -> None:
     for _ in range(run.size(3, quick=1)):
         stage.empty()
         stories = stage.write_stories(number)
-        at = ledger.database_now() + timedelta(days=1)
+        at = clock.database_now() + timedelta(days=1)
         for seconds in (new, moved):
             began = time.perf_counter()
             operations.schedule_many(items=stories, run_at=at, by=None)
@@ -73,7 +74,7 @@ def idle(run: Run) -> None:
     stage.empty()
     seconds = run.size(60, quick=5)
     stories = stage.write_stories(10)
-    at = ledger.database_now() + timedelta(days=1)
+    at = clock.database_now() + timedelta(days=1)
     operations.schedule_many(items=stories, run_at=at, by=None)
     with stage.worker(run.folder) as worker:
         # Its start is no part of it: for ten seconds it looks more often for claims of the dead.

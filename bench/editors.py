@@ -19,10 +19,11 @@ def main(rate: int, seconds: int) -> None:
     """Schedule stories for tomorrow, and move every other one, so many a second; say how."""
     django.setup()
     from bench import stage
-    from scheduling import ledger, operations
+    from scheduling import operations
+    from scheduling.models import clock
 
     stories = stage.write_stories(rate * seconds // 2 + 1)
-    tomorrow = ledger.database_now() + timedelta(days=1)
+    tomorrow = clock.database_now() + timedelta(days=1)
     took = []
     begun = time.time()
     for number in count():

@@ -9,8 +9,11 @@ from random import Random
 
 from bench import stage
 from bench.run import Run
-from scheduling import broker, drain, ledger, operations
-from scheduling.statements import along_the_index
+from scheduling import operations
+from scheduling.models import clock
+from scheduling.models.sql import along_the_index
+from scheduling.queue import broker
+from scheduling.worker import batch_runner
 from tests.process.server import execute, wait_until_time
 from tests.process.worker import PROJECT
 
@@ -34,7 +37,7 @@ def scheduled_close(run: Run) -> None:
     with stage.worker(run.folder):
         for story in stories:
             ahead = timedelta(seconds=chance.uniform(0.1, 0.9))
-            operations.schedule(item=story, run_at=ledger.database_now() + ahead, by=None)
+            operations.schedule(item=story, run_at=clock.database_now() + ahead, by=None)
             # The pace of somebody who schedules, no wait for anything.
             time.sleep(chance.uniform(0.05, 0.15))
         ids = [story.pk for story in stories]
@@ -76,12 +79,12 @@ def _over(run: Run, chance: Random, *, number: int | None = None) -> stage.Laten
     number = number or run.size(300, quick=20)
     stories = stage.write_stories(number)
     # All are in before the first is due.
-    first = ledger.database_now() + timedelta(seconds=2 + number / 100)
+    first = clock.database_now() + timedelta(seconds=2 + number / 100)
     seconds = run.size(60, quick=4)
     for story in stories:
         at = first + timedelta(seconds=chance.uniform(0, seconds))
         operations.schedule(item=story, run_at=at, by=None)
-    if ledger.database_now() >= first:
+    if clock.database_now() >= first:
         raise SystemExit("The machine was too slow to schedule all before the first was due.")
     wait_until_time(first.timestamp() + seconds)
     ids = [story.pk for story in stories]
@@ -115,10 +118,10 @@ def _scans() -> dict[str, Sequence[str]]:
             {"key": "publish", "bulk": 1, "retry": 210, "owner": 1, "is_paused": False},
         ),
         "the jobs' claim": (
-            drain.CLAIM,
-            drain._wanted(drain.PUBLISH),
+            batch_runner.CLAIM,
+            batch_runner._wanted(batch_runner.PUBLISH),
         ),
-        "the look for due ends": (drain.ANY_ENDS, {}),
+        "the look for due ends": (batch_runner.ANY_ENDS, {}),
         "the look round": (
             broker.LOOK,
             {"key": "publish", "owner": 1, "dead": [], "lock": 0, "releases": True, "finds": True},

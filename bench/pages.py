@@ -14,8 +14,8 @@ from bench import stage
 from bench.run import Run
 from content.generate import generate, vocabulary
 from content.models import Story
-from scheduling import ledger, operations
-from scheduling.models import Job, State
+from scheduling import operations
+from scheduling.models import Job, State, clock
 from tests.process.server import execute
 
 # A person waits for the page.
@@ -74,7 +74,7 @@ def pages(run: Run) -> None:
 
 def _fill_a_week(number: int) -> None:
     """Have 500 items in the week after next, each at a time of its own."""
-    start = ledger.database_now() + timedelta(days=14)
+    start = clock.database_now() + timedelta(days=14)
     drafts = list(Story.objects.filter(status="draft").order_by("pk")[: min(WEEK, number // 50)])
     for place, story in enumerate(drafts):
         at = start + timedelta(minutes=place * 13)
@@ -82,7 +82,7 @@ def _fill_a_week(number: int) -> None:
 
 
 def _pages() -> list[Page]:
-    now = ledger.database_now()
+    now = clock.database_now()
     day = f"{now + timedelta(days=17):%Y-%m-%d}"
     month = f"publish_at__year={now:%Y}&publish_at__month={now.month}"
     story = Story.objects.filter(status="scheduled").earliest("pk").pk

@@ -15,12 +15,12 @@ from urllib.parse import quote, urlsplit
 from django.contrib.auth.models import User
 from knox.models import AuthToken
 
-from armo.api.pages import Cursor
+from armo.common.api.pages import Cursor
 from bench import stage
 from bench.run import Run
 from content.generate import generate, vocabulary
 from content.models import Category, Story
-from scheduling import ledger
+from scheduling.models import clock
 from tests.process.server import execute
 from tests.process.web import Web, serving
 
@@ -77,7 +77,7 @@ def _workloads(web: Web) -> Iterator[tuple[str, int, Iterator[Ask]]]:
     yield "search", 200, again(*(Ask(f"{API}/stories/?search={word}") for word in words))
     yield "job list", 200, again(Ask(f"{API}/jobs/", headers=program))
     yield "overdue jobs", 200, again(Ask(f"{API}/jobs/?overdue=true", headers=program))
-    at = (ledger.database_now() + timedelta(days=1)).isoformat()
+    at = (clock.database_now() + timedelta(days=1)).isoformat()
     drafts = Story.objects.filter(status="draft").values_list("pk", flat=True)[:20_000]
     wish = json.dumps({"publish_at": at})
     yield (

@@ -13,8 +13,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
 from content.models import Story
-from scheduling import ledger
-from scheduling.broker import RUN_JOB, seal
+from scheduling.models import clock
+from scheduling.queue.messages import RUN_JOB
+from scheduling.queue.payload import seal
 from tests.process.server import Server, execute, wait_for
 from tests.process.worker import Worker, running
 
@@ -148,7 +149,7 @@ def write_scheduled(
 
 def write_backlog(number: int) -> None:
     """Schedule that many for the days from tomorrow on, as if they had been for a while."""
-    tomorrow = ledger.database_now() + timedelta(days=1)
+    tomorrow = clock.database_now() + timedelta(days=1)
     write_scheduled(number, at=tomorrow, seconds_apart=1, length=10)
     execute("VACUUM ANALYZE")
 
@@ -159,9 +160,9 @@ def write_due_at_once(number: int, *, seconds_ahead: float) -> tuple[list[int], 
 
     :returns: their ids, and that instant, by `time.time()`, which here is the server's clock.
     """
-    at = ledger.database_now() + timedelta(seconds=seconds_ahead)
+    at = clock.database_now() + timedelta(seconds=seconds_ahead)
     ids = write_scheduled(number, at=at)
-    if ledger.database_now() >= at:
+    if clock.database_now() >= at:
         raise SystemExit("The machine was too slow to write all before they were due.")
     return ids, at.timestamp()
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from bench import plain, stage
 from bench.run import Run
-from scheduling import announce, drain
+from scheduling.models import publish_log
+from scheduling.worker import batch_runner
 from tests.process.server import execute, wait_until_time
 from tests.process.worker import Worker
 
@@ -54,9 +55,12 @@ def division(run: Run) -> None:
     due = _fill(number)
     wait_until_time(due)
     clock = _Clock()
-    with clock.around(drain, "_fetch", "statement"), clock.around(announce, "_log", "log"):
+    with (
+        clock.around(batch_runner, "_fetch", "statement"),
+        clock.around(publish_log, "_log", "log"),
+    ):
         began = time.perf_counter()
-        assert drain.drain() == number
+        assert batch_runner.drain() == number
         took = time.perf_counter() - began
     statement, log = clock.seconds["statement"], clock.seconds["log"]
     run.add("division", "one process", number / took, "/s", note=f"{number:,}")
@@ -110,11 +114,13 @@ PARTS = {
 def _parts_of_the_statement(number: int) -> dict[str, float]:
     """Do everything that is due, a batch at a time, and add up what each step took, in seconds."""
     sums: dict[str, float] = defaultdict(float)
-    prepared = drain._prepare(drain.PUBLISH)
-    for _ in range(-(-number // drain.BATCH)):
+    prepared = batch_runner._prepare(batch_runner.PUBLISH)
+    for _ in range(-(-number // batch_runner.BATCH)):
         began = time.perf_counter()
         statement = f"EXPLAIN (ANALYZE, FORMAT json) {prepared.statement}"
-        [[[report]]] = execute(statement, {**prepared.params, **drain._wanted(drain.PUBLISH)})
+        [[[report]]] = execute(
+            statement, {**prepared.params, **batch_runner._wanted(batch_runner.PUBLISH)}
+        )
         took = time.perf_counter() - began
         inside = dict.fromkeys(PARTS.values(), 0.0)
         for step in report["Plan"]["Plans"]:

@@ -10,12 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from armo.theme import AreaWidget, AutocompleteDropdownForm, DropdownFilter, ModelAdmin
+from armo.common.theme import AreaWidget, AutocompleteDropdownForm, DropdownFilter, ModelAdmin
 from content import markdown, search
 from content.models import Category, Notice, Story, Tag, TitledBody
 from scheduling.admin import SchedulableAdmin, time_column
 from scheduling.admin.filters import DueFilter, OwnerFilter, StatusFilter
-from scheduling.items import whole_numbers
+from scheduling.models.references import whole_numbers
 
 
 @admin.display(description=_("title"), ordering="title")

@@ -15,11 +15,11 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.utils.translation import gettext_noop
 
-from armo.errors import DomainError
 from content.importing import IMPORTERS, Outcome, find_posts
-from scheduling import ledger, operations
-from scheduling.items import find_item
-from scheduling.models import Schedulable
+from scheduling import operations
+from scheduling.errors import DomainError
+from scheduling.models import Schedulable, clock
+from scheduling.models.references import find_item
 
 FOLDER = Path(settings.BASE_DIR) / "demo"
 REASON = gettext_noop("demo")
@@ -105,7 +105,7 @@ def import_files(*, by: User) -> dict[str, Schedulable]:
 
 def schedule_soon(items: dict[str, Schedulable], *, by: User) -> Iterator[Upcoming]:
     """Have the items of `WAITS` go live soon, also those that are live or waiting already."""
-    start = ledger.database_now()
+    start = clock.database_now()
     for name, wait in WAITS.items():
         item, end = items[name], wait.end_seconds
         run_at = start + timedelta(seconds=wait.seconds)

@@ -24,7 +24,7 @@ from django.views.decorators.http import require_safe
 
 from content import markdown
 from content.models import Category, Story, Tag
-from scheduling.freshness import Freshness, last_end_of_a_job
+from scheduling.queries.cache_lifetime import Freshness, last_end_of_a_job
 
 STORIES_SHOWN = 50
 

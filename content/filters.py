@@ -8,10 +8,10 @@ import django_filters
 from django.contrib.auth import get_user_model
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
-from armo.api.filters import row_id
+from armo.common.api.filters import row_id
 from content import search
 from content.models import Notice, Story
-from scheduling.filters import ItemFilters
+from scheduling.api.filters import ItemFilters
 
 
 class TitledFilters(ItemFilters):

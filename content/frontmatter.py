@@ -21,7 +21,7 @@ from django.conf.locale import LANG_INFO
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from armo.errors import DomainError
+from scheduling.errors import DomainError
 
 MAX_BYTES = 5_000_000
 MAX_FRONT_MATTER = 64_000  # characters; more can keep the parsers busy for minutes

@@ -16,7 +16,8 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from content.models import Category, Story, Tag
-from scheduling import ledger, operations
+from scheduling import operations
+from scheduling.models import clock
 
 # Not all in one transaction: PostgreSQL, counting meanwhile, would find no rows yet, and then check
 # a million foreign keys by a plan for an empty table. It took more than ten minutes.
@@ -101,7 +102,7 @@ def generate(*, stories: int, scheduled: int) -> Iterator[Progress]:
         day = timedelta(days=1) + timedelta(days=DAYS) * done / max(1, len(parts) - 1)
         operations.schedule_many(
             items=Story.objects.filter(pk__in=ids).defer("body", "summary", "extra", "imported"),
-            run_at=ledger.database_now() + day,
+            run_at=clock.database_now() + day,
             by=None,
         )
         yield Progress("scheduled", other, scheduled)

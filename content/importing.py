@@ -26,11 +26,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext_lazy
 
-from armo.errors import DomainError
 from content.frontmatter import MAX_BYTES, Post, PostError, parse
 from content.models import Category, Notice, Story, Tag, TitledBody
-from scheduling import ledger, operations
-from scheduling.models import Kind, Status
+from scheduling import operations
+from scheduling.errors import DomainError
+from scheduling.models import Kind, Status, clock
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +240,7 @@ class Importer(ABC):
 
     def create(self, item: TitledBody, plan: Plan, *, reason: str) -> None:
         """Insert an item, live since its date when that has passed."""
-        now = ledger.database_now()
+        now = clock.database_now()
         if plan.start is None:
             item.save()
         elif plan.start > now:
@@ -285,7 +285,7 @@ class Importer(ABC):
 
     def _go_live(self, item: TitledBody, plan: Plan, *, reason: str) -> None:
         """Do what the plan says with an item that is not live, unless its time is over."""
-        now = ledger.database_now()
+        now = clock.database_now()
         if plan.start is None or (plan.end is not None and plan.end <= now):
             if item.status != Status.DRAFT:
                 operations.unschedule(item=item, by=self.by, reason=reason)
@@ -306,7 +306,7 @@ class Importer(ABC):
     ) -> list[str]:
         if item.unpublish_at != old:
             return [_("Its end was changed here: it stays so.")]
-        if end is not None and end <= ledger.database_now():
+        if end is not None and end <= clock.database_now():
             return [_("Its new end has passed: it stays live.")]
         self._set_end(item, end, reason=reason)
         return []

@@ -6,10 +6,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from armo.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
+from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
 from content import markdown
 from content.models import Notice, Story, TitledBody
-from scheduling.serializers import ItemInput, ItemOutput
+from scheduling.api.serializers import ItemInput, ItemOutput
 
 # A book of five hundred pages.
 MAX_BODY = 500_000

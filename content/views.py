@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from content import markdown
 from content.models import Notice, Story
-from scheduling.previews import NoSuchPreview, PreviewExpired, find_previewed
+from scheduling.access.preview_links import NoSuchPreview, PreviewExpired, find_previewed
 
 STORIES_PER_PAGE = 20
 NOTICES_SHOWN = 10

@@ -1,4 +1,4 @@
-"""The API of stories and notices; what all types share is in `scheduling.views`."""
+"""The API of stories and notices; what all types share is in `scheduling.api.viewsets`."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from content.serializers import (
     StoryRow,
     names,
 )
+from scheduling.api.serializers import EXAMPLE_END, EXAMPLE_TIME
+from scheduling.api.viewsets import SchedulableViewSet
 from scheduling.models import Schedulable
-from scheduling.serializers import EXAMPLE_END, EXAMPLE_TIME
-from scheduling.views import SchedulableViewSet
 
 WORDS: dict[str, type[Category] | type[Tag]] = {"categories": Category, "tags": Tag}
 

@@ -13,10 +13,11 @@ class SchedulingConfig(AppConfig):
 
     def ready(self) -> None:
         """Watch every type of content for changes that no operation made."""
-        from scheduling import receivers
+        from scheduling.access import default_groups
         from scheduling.models import schedulable_models
+        from scheduling.operations import signals
 
         for model in schedulable_models():
-            post_save.connect(receivers.follow_saved_item, sender=model)
-            pre_delete.connect(receivers.forget_deleted_item, sender=model)
-        post_migrate.connect(receivers.create_groups, dispatch_uid="armo-groups")
+            post_save.connect(signals.follow_saved_item, sender=model)
+            pre_delete.connect(signals.forget_deleted_item, sender=model)
+        post_migrate.connect(default_groups.create_groups, dispatch_uid="armo-groups")

@@ -9,12 +9,13 @@ import logging
 from functools import partial
 from time import monotonic
 
-from django.conf import settings
 from django.db import DatabaseError
 from django_q.conf import Conf
 
-from scheduling import attempts, broker, drain, ledger, queue, telling
-from scheduling import sweep as sweeping
+from scheduling import conf
+from scheduling.models import clock
+from scheduling.queue import broker, messages
+from scheduling.worker import batch_runner, failure_mail, job_runner, reconciler
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +29,15 @@ def run_job(job_id: int) -> None:
 
     In the `slow` lane the job alone: its workers may be busy for long.
     """
-    if Conf.CLUSTER_NAME == settings.PUBLISH_LANE:
+    if Conf.CLUSTER_NAME == conf.PUBLISH_LANE:
         try:
-            attempts.patiently(drain.drain)
+            job_runner.patiently(batch_runner.drain)
         except DatabaseError:
             # What the drain could not do must not keep this job from its own attempt.
             logger.exception("The drain broke off.")
-        if attempts.hand_over(job_id):
+        if job_runner.hand_over(job_id):
             return
-    attempts.run_alone(job_id)
+    job_runner.run_alone(job_id)
 
 
 def stand_by(at: float) -> int:
@@ -50,10 +51,10 @@ def stand_by(at: float) -> int:
     """
     done, stay_until = 0, monotonic() + STAY_SECONDS
     while True:
-        done += attempts.patiently(partial(drain.drain, at=at))
+        done += job_runner.patiently(partial(batch_runner.drain, at=at))
         # What has become due since it began, or is to come in no time at all, if it began a moment
         # too early, it has not met.
-        left = drain.seconds_until_next(past=monotonic() - at)
+        left = batch_runner.seconds_until_next(past=monotonic() - at)
         if left > broker.LEAD_SECONDS or monotonic() > stay_until:
             return done
         at = monotonic() + max(left, 0)
@@ -61,28 +62,28 @@ def stand_by(at: float) -> int:
 
 def catch_up() -> int:
     """Do everything that is due; return how many jobs succeeded."""
-    return attempts.patiently(drain.drain)
+    return job_runner.patiently(batch_runner.drain)
 
 
 def sweep(everything: bool = True) -> dict[str, int]:
-    """Mend what has come apart, and do what is overdue; see `scheduling.sweep`."""
-    return sweeping.sweep(everything=everything)._asdict()
+    """Mend what has come apart, and do what is overdue; see `scheduling.worker.reconciler`."""
+    return reconciler.sweep(everything=everything)._asdict()
 
 
 def tell_failures() -> int:
     """E-mail the people concerned about what has failed for good; return how many mails went."""
-    return telling.tell_failures()
+    return failure_mail.tell_failures()
 
 
 def give_up(job_id: int, why: str) -> None:
     """Count an attempt for a job whose message was handed out again and again, to no end."""
-    attempts.give_up(job_id, why)
+    job_runner.give_up(job_id, why)
 
 
 def bury(message_id: int, why: str) -> None:
     """Take a message that nobody can do anything with out of the queue, into the failed tasks."""
-    queue.bury(message_id, why, at=ledger.database_now())
+    messages.bury(message_id, why, at=clock.database_now())
 
 
 def beat() -> None:
-    """Do nothing: that this comes through shows that the cluster moves; see `scheduling.pulse`."""
+    """Do nothing: that this comes through shows that the cluster moves."""

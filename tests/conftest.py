@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from armo import postgres
+from armo.common import postgres
 
 InBackground = Callable[..., Future[Any]]
 

@@ -14,8 +14,10 @@ from django_q.models import OrmQ
 
 from armo import health
 from content.models import Notice, Story
-from scheduling import diagnosis, ledger, pulse, tasks
-from scheduling.models import Heartbeat, Job, Status
+from scheduling import tasks
+from scheduling.models import Heartbeat, Job, Status, clock
+from scheduling.queries import health as examination
+from scheduling.queries import workers
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 from tests.scheduling.rows import failed_end, failed_publish
 
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def _connected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have workers seem to be connected."""
-    monkeypatch.setattr(pulse, "count_worker_connections", lambda: 8)
+    monkeypatch.setattr(workers, "count_worker_connections", lambda: 8)
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ class TestPublisher:
     @pytest.mark.usefixtures("_beating")
     def test_goes_by_the_publish_lane(self, client: Client) -> None:
         silent_for(14)
-        Heartbeat.objects.filter(lane="slow").update(beat_at=ledger.database_now())
+        Heartbeat.objects.filter(lane="slow").update(beat_at=clock.database_now())
 
         assert ask(client, "publisher")[0] == 503
 
@@ -133,7 +135,7 @@ class TestPublisher:
     @pytest.mark.usefixtures("_beating")
     def test_is_well_within_the_grace(self, client: Client) -> None:
         StoryFactory(due=True)
-        a_moment_ago = ledger.database_now() - timedelta(seconds=30)
+        a_moment_ago = clock.database_now() - timedelta(seconds=30)
         Job.objects.update(run_at=a_moment_ago, next_attempt_at=a_moment_ago)
 
         assert ask(client, "publisher")[0] == 200
@@ -148,7 +150,7 @@ class TestPublisher:
     @pytest.mark.usefixtures("_beating")
     def test_is_not_blamed_for_a_job_that_is_being_tried(self, client: Client) -> None:
         StoryFactory(due=True)
-        Job.objects.update(attempt_begun_at=ledger.database_now())
+        Job.objects.update(attempt_begun_at=clock.database_now())
 
         assert ask(client, "publisher")[0] == 200
 
@@ -159,7 +161,7 @@ class TestPublisher:
     ) -> None:
         settings.HOOK_TIMEOUT = 120
         StoryFactory(due=True)
-        Job.objects.update(attempt_begun_at=ledger.database_now() - timedelta(seconds=seconds))
+        Job.objects.update(attempt_begun_at=clock.database_now() - timedelta(seconds=seconds))
 
         assert ask(client, "publisher")[0] == status
 
@@ -171,14 +173,14 @@ class TestPublisher:
         assert client.post("/health/publisher/").status_code == 405
 
 
-def doctor() -> tuple[int, dict[str, diagnosis.Check]]:
+def doctor() -> tuple[int, dict[str, examination.Check]]:
     """Return the exit code of the doctor, and what it says by name."""
     out, code = StringIO(), 0
     try:
         call_command("doctor", "--json", stdout=out)
     except SystemExit as end:
         code = int(end.code or 0)
-    checks = [diagnosis.Check(**check) for check in json.loads(out.getvalue())["checks"]]
+    checks = [examination.Check(**check) for check in json.loads(out.getvalue())["checks"]]
     return code, {check.name: check for check in checks}
 
 
@@ -288,7 +290,7 @@ class TestTheDoctor:
 
     def test_finds_a_failure_that_nobody_was_told_of(self) -> None:
         failed_publish()
-        earlier = ledger.database_now() - timedelta(minutes=6)
+        earlier = clock.database_now() - timedelta(minutes=6)
         Job.objects.update(finished_at=earlier, run_at=LONG_AGO)
 
         assert complaints() == ["failures nobody was told of"]
@@ -317,7 +319,7 @@ class TestTheDoctorWithout:
         def lost() -> None:
             raise OperationalError("the connection is lost\nand more")
 
-        monkeypatch.setattr(diagnosis, "untouched_overdue", lost)
+        monkeypatch.setattr(examination, "untouched_overdue", lost)
 
         _, checks = doctor()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from armo.logging import MORE, ConsoleFormatter, JsonFormatter, StderrHandler, record_time
+from armo.common.logging import MORE, ConsoleFormatter, JsonFormatter, StderrHandler, record_time
 
 
 class CountingStream(io.StringIO):

@@ -4,8 +4,8 @@ import django_q.admin  # noqa: F401 (has its pages registered, to be taken away 
 from django.apps import apps
 from django.contrib import admin
 
-from scheduling.admin.buttons import ACTIONS, JOB_ACTIONS
-from scheduling.admin.columns import time_column
+from scheduling.admin.actions import ACTIONS, JOB_ACTIONS
+from scheduling.admin.display import time_column
 from scheduling.admin.items import SchedulableAdmin
 from scheduling.admin.jobs import JobAdmin
 

@@ -23,15 +23,15 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from armo.api.fields import MAX_ID
-from armo.errors import DomainError
-from armo.theme import ModelAdmin
-from scheduling import ledger, operations
-from scheduling.admin.columns import Text, badge, shown_time
-from scheduling.admin.doing import tell
+from armo.common.api.fields import MAX_ID
+from armo.common.theme import ModelAdmin
+from scheduling import operations
+from scheduling.access.permissions import NotAllowed, User, has_right_to, has_right_to_jobs_of
+from scheduling.admin.actions import tell
+from scheduling.admin.display import Text, badge, shown_time
 from scheduling.admin.forms import IntervalForm, MomentForm, ReasonForm
-from scheduling.models import IsOneOf, Job, Schedulable, State, Status
-from scheduling.permissions import NotAllowed, User, has_right_to, has_right_to_jobs_of
+from scheduling.errors import DomainError
+from scheduling.models import IsOneOf, Job, Schedulable, State, Status, clock
 
 # So many are foreseen and done while the person waits.
 MOST_AT_ONCE = 2000
@@ -433,7 +433,7 @@ def _foresee(
     user: Any,
     seen: dict[str, str] | None = None,
 ) -> list[Plan]:
-    now = ledger.database_now()
+    now = clock.database_now()
     plans = []
     for row in rows:
         try:

@@ -14,12 +14,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from scheduling import diagnosis, ledger
-from scheduling.admin.columns import change_url, distance, shown_time
-from scheduling.admin.health import health_lines
-from scheduling.figures import Failure, Figures, Hour, Planned, figures, own_drafts
-from scheduling.models import Job, JobQuerySet, Kind, State, schedulable_models
-from scheduling.permissions import has_right, sees_all, visible_jobs
+from scheduling.access.permissions import has_right, sees_all, visible_jobs
+from scheduling.admin.display import change_url, distance, shown_time
+from scheduling.admin.health_lines import health_lines
+from scheduling.models import Job, JobQuerySet, Kind, State, clock, schedulable_models
+from scheduling.queries import health
+from scheduling.queries.dashboard_stats import Failure, Figures, Hour, Planned, figures, own_drafts
 
 # The plots are drawn in these units, and stretched to the width there is.
 PLOT_HEIGHT = 1000
@@ -43,8 +43,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _of_publisher(request: HttpRequest) -> dict[str, Any]:
     jobs: JobQuerySet = visible_jobs(request.user, Job.objects.all())
-    seen = figures(jobs, now=ledger.database_now(), zone=timezone.get_current_timezone())
-    is_well, lines = health_lines(diagnosis.publisher())
+    seen = figures(jobs, now=clock.database_now(), zone=timezone.get_current_timezone())
+    is_well, lines = health_lines(health.publisher())
     list_of_jobs = reverse("admin:scheduling_job_changelist")
     return {
         "is_well": is_well,

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from armo.theme import DropdownFilter
+from armo.common.theme import DropdownFilter
 from scheduling.models import ClockNow, IsOneOf, Kind, Schedulable, State, Status
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
@@ -26,21 +25,21 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
-from armo.theme import ModelAdmin
+from armo.common.theme import ModelAdmin
+from scheduling import conf
+from scheduling.access.permissions import has_right, may_change, may_delete, sees_all, visible_to
+from scheduling.access.preview_links import make_preview_token
 from scheduling.admin import bulk
-from scheduling.admin.buttons import ACTIONS, Action
-from scheduling.admin.columns import badge, change_url, due_in, shown_time, time_column
-from scheduling.admin.conflicts import SeenForm
-from scheduling.admin.doing import carry_out, posted
+from scheduling.admin.actions import ACTIONS, Action, carry_out, posted
+from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column
+from scheduling.admin.edit_conflicts import SeenForm
 from scheduling.admin.filters import DueFilter, StatusFilter
-from scheduling.admin.forms import LocalTimeField, LocalTimeInput, choices
-from scheduling.admin.menu import everywhere
+from scheduling.admin.local_time import LocalTimeField, LocalTimeInput, choices
 from scheduling.admin.panel import action_url_name, last_hand, panel, when
-from scheduling.admin.salvage import has_typed, not_saved
-from scheduling.items import whole_numbers
+from scheduling.admin.pause_banner import everywhere
+from scheduling.admin.unsaved import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
-from scheduling.permissions import has_right, may_change, may_delete, sees_all, visible_to
-from scheduling.previews import make_preview_token
+from scheduling.models.references import whole_numbers
 
 # A page of a list has fewer.
 MOST_WATCHED = 200
@@ -413,8 +412,8 @@ class SchedulableAdmin(ModelAdmin):
         until = ngettext(
             "Anybody who has this link sees it, for %(hours)d hour.",
             "Anybody who has this link sees it, for %(hours)d hours.",
-            settings.PREVIEW_HOURS,
-        ) % {"hours": settings.PREVIEW_HOURS}
+            conf.PREVIEW_HOURS,
+        ) % {"hours": conf.PREVIEW_HOURS}
         link = format_html('{}<br><a href="{}" class="armo-link">{}</a>', until, address, address)
         messages.success(request, link)
         return redirect(change_url(self.model, pk))

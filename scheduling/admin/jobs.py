@@ -17,12 +17,16 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_q.models import OrmQ
 
-from armo.errors import DomainError
-from armo.theme import ModelAdmin
-from scheduling import pausing
+from armo.common.theme import ModelAdmin
+from scheduling.access.permissions import (
+    has_right,
+    has_right_to,
+    has_right_to_some_jobs,
+    visible_jobs,
+)
 from scheduling.admin import bulk
-from scheduling.admin.buttons import JOB_ACTIONS, Action
-from scheduling.admin.columns import (
+from scheduling.admin.actions import JOB_ACTIONS, Action, carry_out, posted
+from scheduling.admin.display import (
     Text,
     badge,
     change_url,
@@ -31,14 +35,14 @@ from scheduling.admin.columns import (
     shown_time,
     time_column,
 )
-from scheduling.admin.doing import carry_out, posted
 from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
 from scheduling.admin.forms import PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
 from scheduling.admin.panel import history
-from scheduling.items import parse_item
+from scheduling.errors import DomainError
 from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
-from scheduling.permissions import has_right, has_right_to, has_right_to_some_jobs, visible_jobs
+from scheduling.models.references import parse_item
+from scheduling.operations import pause as pausing
 
 PAUSES_SHOWN = 10
 # Of an error, in a list.

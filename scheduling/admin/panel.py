@@ -11,13 +11,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from scheduling import ledger
-from scheduling.admin.buttons import ACTIONS
-from scheduling.admin.columns import badge, distance, due_in, verbose_name
-from scheduling.admin.health import health_lines
-from scheduling.diagnosis import publisher
-from scheduling.models import Job, JobEvent, Schedulable
-from scheduling.permissions import has_right, knows_history
+from scheduling.access.permissions import has_right, knows_history
+from scheduling.admin.actions import ACTIONS
+from scheduling.admin.display import badge, distance, due_in, verbose_name
+from scheduling.admin.health_lines import health_lines
+from scheduling.models import Job, JobEvent, Schedulable, clock
+from scheduling.queries.health import publisher
 
 EVENTS_SHOWN = 20
 # More is no other news.
@@ -58,7 +57,7 @@ def count_same_minute(at: datetime, *, but: Schedulable | None = None) -> int:
 
 def panel(request: HttpRequest, item: Schedulable) -> dict[str, Any]:
     """Query what the panel of an item shows."""
-    now = ledger.database_now()
+    now = clock.database_now()
     wanted = [
         (verbose_name(type(item), name), getattr(item, name))
         for name in ("publish_at", "unpublish_at", "published_at")
@@ -136,7 +135,7 @@ def last_hand(item: Schedulable) -> str:
 
 def when(at: datetime, *, but: Schedulable | None = None) -> dict[str, Any]:
     """Query what is said of a moment while a person still chooses it."""
-    now = ledger.database_now()
+    now = clock.database_now()
     others = count_same_minute(at, but=but)
     return {
         "clocks": clocks(at)[1:],

@@ -10,9 +10,8 @@ from django.db import OperationalError
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from armo.errors import DomainError
-from scheduling import items
-from scheduling.models import Kind, Schedulable
+from scheduling.errors import DomainError
+from scheduling.models import Kind, Schedulable, references
 
 REFUSED = 1
 WRONG_USAGE = 2
@@ -57,7 +56,7 @@ class ArmoCommand(OneLineCommand):
                 raise CommandError(f"{name} is not text in UTF-8.", returncode=WRONG_USAGE)
         try:
             return super().execute(*args, **options)
-        except (items.MalformedItem, items.UnknownModel) as refusal:
+        except (references.MalformedItem, references.UnknownModel) as refusal:
             raise CommandError(str(refusal), returncode=WRONG_USAGE) from refusal
         except DomainError as refusal:
             raise CommandError(str(refusal), returncode=REFUSED) from refusal
@@ -89,8 +88,8 @@ def utc(at: datetime) -> str:
 
 
 def item(name: str) -> Schedulable:
-    """Return the item called so; see `items.find_item`."""
-    return items.find_item(name)
+    """Return the item called so; see `references.find_item`."""
+    return references.find_item(name)
 
 
 def moment(text: str) -> datetime:

@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
 
-from armo.api.idempotency import FORGOTTEN_AT_ONCE
-from armo.api.models import KeptAnswer
+from armo.common.api.idempotency import FORGOTTEN_AT_ONCE
+from armo.common.api.models import KeptAnswer
 from content.models import Story
 from scheduling import operations
 from scheduling.models import Job, JobEvent
@@ -141,7 +141,7 @@ class TestARepetition:
         assert first["ETag"] == again["ETag"]
 
     def test_of_what_failed_here_is_tried_anew(self, post: Post) -> None:
-        with patch("scheduling.views.content_of", side_effect=RuntimeError):
+        with patch("scheduling.api.viewsets.content_of", side_effect=RuntimeError):
             failed = post(STORIES, {"title": "t"})
         again = post(STORIES, {"title": "t"})
 
@@ -152,7 +152,7 @@ class TestARepetition:
         wish = {"model": "story", "id": StoryFactory().pk, "kind": "publish", "run_at": AT}
         before = everything()
 
-        with patch("scheduling.views.described", side_effect=RuntimeError):
+        with patch("scheduling.api.viewsets.described", side_effect=RuntimeError):
             failed = post(f"{API}/jobs/", wish)
 
         assert failed.status_code == 500
@@ -160,7 +160,7 @@ class TestARepetition:
         assert not KeptAnswer.objects.exists()
 
     def test_of_what_the_database_did_not_do_is_tried_anew(self, post: Post) -> None:
-        with patch("scheduling.views.content_of", side_effect=OperationalError):
+        with patch("scheduling.api.viewsets.content_of", side_effect=OperationalError):
             failed = post(STORIES, {"title": "t"})
         again = post(STORIES, {"title": "t"})
 
@@ -333,7 +333,7 @@ class TestTwoAtOnce:
 
     def test_are_two_when_the_first_came_to_nothing(self, post: Post) -> None:
         with (
-            patch("armo.api.idempotency._keep", side_effect=SystemExit),
+            patch("armo.common.api.idempotency._keep", side_effect=SystemExit),
             pytest.raises(SystemExit),
         ):
             post(STORIES, {"title": "t"})

@@ -10,9 +10,9 @@ from rest_framework.routers import SimpleRouter
 
 from content.models import Category, Notice, Story, Tag
 from content.serializers import NoticeInput, NoticeOutput, NoticeRow
-from scheduling import ledger, operations
-from scheduling.models import Job, JobEvent, Kind, Schedulable, State
-from scheduling.views import SchedulableViewSet
+from scheduling import operations
+from scheduling.api.viewsets import SchedulableViewSet
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, clock
 from tests.api.asking import API, client_of, person
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 
@@ -535,4 +535,4 @@ def test_a_new_type_has_all_of_it_by_subclassing(ask: Any) -> None:
     assert ask("POST", "bulletins/bulk/schedule/", bulk)[0] == 200
     assert ask("POST", f"{one}publish/", {})[1]["state"] == "succeeded"
     assert client_of().get(f"{API}/{one}").json()["published_at"] is not None
-    assert ledger.database_now() < FAR_OFF
+    assert clock.database_now() < FAR_OFF

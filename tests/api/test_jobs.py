@@ -251,7 +251,7 @@ class TestRunningManyAgain:
         for _ in range(3):
             failed_job(StoryFactory())
 
-        with patch("scheduling.views.RERUN_AT_ONCE", 2):
+        with patch("scheduling.api.viewsets.RERUN_AT_ONCE", 2):
             first, second = rerun(), rerun()
 
         assert (first["has_more"], len(first["jobs"])) == (True, 2)

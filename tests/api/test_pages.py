@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from armo.api import pages
+from armo.common.api import pages
 from content.models import Category, Story, Tag
 from scheduling import operations
 from scheduling.models import Job

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from pytest_django import DjangoDbBlocker
 
-from armo.api.pages import Cursor
+from armo.common.api.pages import Cursor
 from content import search
 from content.generate import generate, vocabulary
 from content.models import Category, Story, Tag

@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from knox.models import AuthToken
 
-from armo.api.problems import CODES
+from armo.common.api.problems import CODES
 from armo.wsgi import application
 from scheduling import operations
 from tests.api.asking import API, client_of, person, superuser
@@ -173,7 +173,7 @@ class TestAProblem:
         assert body["problems"] == ["It has no title.", "Its body is empty."]
 
     def test_hides_what_failed_here(self, caplog: pytest.LogCaptureFixture) -> None:
-        with patch("scheduling.views.visible_to", side_effect=RuntimeError("a secret")):
+        with patch("scheduling.api.viewsets.visible_to", side_effect=RuntimeError("a secret")):
             response = client_of().get(f"{API}/notices/")
 
         assert_problem(response, 500, "internal_error")
@@ -181,7 +181,7 @@ class TestAProblem:
         assert "a secret" in caplog.text
 
     def test_says_that_the_database_is_away(self) -> None:
-        with patch("scheduling.views.visible_to", side_effect=OperationalError("gone")):
+        with patch("scheduling.api.viewsets.visible_to", side_effect=OperationalError("gone")):
             response = client_of().get(f"{API}/notices/")
 
         assert_problem(response, 503, "unavailable")

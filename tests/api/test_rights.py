@@ -8,8 +8,9 @@ from django.contrib.auth.models import User
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from content.models import Category
-from scheduling import ledger, operations
-from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
+from scheduling import operations
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock
+from scheduling.operations import store
 from tests.api.asking import API, client_of, person, superuser
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory
 
@@ -96,11 +97,11 @@ def people() -> dict[str, User | None]:
 
 def failed_job(item: Schedulable) -> Job:
     job = operations.schedule(item=item, run_at=FAR_OFF, by=None)
-    ledger.close_job(
+    store.close_job(
         job=job,
         state=State.FAILED,
         what=JobEvent.What.FAILED,
-        at=ledger.database_now(),
+        at=clock.database_now(),
         by=None,
         reason="made up",
     )

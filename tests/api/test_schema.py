@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
 
-from armo.api.problems import CODES
+from armo.common.api.problems import CODES
 from tests.api.asking import API, client_of
 from tests.api.test_rights import routes
 

@@ -11,9 +11,9 @@ from django.test import Client
 from knox.models import AuthToken
 from rest_framework.throttling import SimpleRateThrottle
 
-from armo.api.fields import utc
-from armo.api.throttles import LoginThrottle
-from scheduling.links import find_calendar_user
+from armo.common.api.fields import utc
+from armo.common.api.throttles import LoginThrottle
+from scheduling.ical.tokens import find_calendar_user
 from tests.api.asking import API, client_of, person
 from tests.factories import LONG_AGO, StoryFactory
 

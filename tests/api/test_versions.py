@@ -12,8 +12,9 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from content.models import Category, Story, Tag
-from scheduling import attempts, ledger, operations
-from scheduling.models import Job, Kind, Schedulable, Status
+from scheduling import operations
+from scheduling.models import Job, Kind, Schedulable, Status, clock
+from scheduling.worker import job_runner
 from tests.api.asking import API, client_of, number_waiting, person, stories, superuser
 from tests.api.test_rights import failed_job
 from tests.conftest import InBackground
@@ -125,7 +126,7 @@ class TestAReader:
         story = StoryFactory(due=True)
         Story.objects.update(updated_at=LONG_AGO)
 
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
 
         path = f"{API}/stories/{story.pk}/"
         answer = client_of().get(path, HTTP_IF_MODIFIED_SINCE=http(LONG_AGO + HOUR))
@@ -224,7 +225,7 @@ class TestATag:
         paths = [f"{API}/stories/{story.pk}/", f"{API}/jobs/{job.pk}/"]
         before = [client.get(path)["ETag"] for path in paths]
 
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
 
         assert row(story).status == status
         for path, etag in zip(paths, before, strict=True):
@@ -243,7 +244,7 @@ class TestATag:
         monkeypatch.setattr(Story, "publish_problems", fail)
 
         with pytest.raises(RuntimeError):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         after = client.get(path)
         assert (after.json()["attempts"], after.json()["state"]) == (1, "retrying")
@@ -362,7 +363,7 @@ class TestAWriteOfAnItem:
         item = self.made(kind, {"due": True})
         path = f"{API}/{kind}/{item.pk}/"
         known = client.get(path)["ETag"]
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
 
         refused = client.delete(path, HTTP_IF_MATCH=known)
 
@@ -556,7 +557,7 @@ class TestTheAgeOfAnAnswer:
     def test_ends_with_the_next_change(self, state: dict[str, Any]) -> None:
         live = StoryFactory(published=True)
         item = StoryFactory(**state)
-        soon = ledger.database_now() + timedelta(seconds=20)
+        soon = clock.database_now() + timedelta(seconds=20)
         if state:
             operations.schedule(item=item, kind=Kind.UNPUBLISH, run_at=soon, by=None)
         else:
@@ -579,7 +580,7 @@ class TestTheAgeOfAnAnswer:
         assert self.max_age("stories/") == self.max_age(f"stories/{story.pk}/") == 0
 
     def test_is_no_longer_for_who_has_it_already(self) -> None:
-        soon = ledger.database_now() + timedelta(seconds=20)
+        soon = clock.database_now() + timedelta(seconds=20)
         story = StoryFactory(published=True, unpublish_at=soon)
 
         for path in (f"{API}/stories/", f"{API}/stories/{story.pk}/"):
@@ -637,7 +638,7 @@ class TestAnError:
             assert (answer.status_code, answer["Cache-Control"]) == (status, "no-store")
 
     def test_about_what_is_soon_live_is_kept_by_nobody(self) -> None:
-        soon = ledger.database_now() + HOUR
+        soon = clock.database_now() + HOUR
         story = StoryFactory(status=Status.SCHEDULED, publish_at=soon)
 
         answer = client_of().get(f"{API}/stories/{story.pk}/")

@@ -9,9 +9,9 @@ from django.urls import reverse
 
 from content.models import Category, Notice, Story, Tag
 from scheduling import operations
-from scheduling.ledger import database_now
+from scheduling.access.preview_links import make_preview_token
 from scheduling.models import Job, State
-from scheduling.previews import make_preview_token
+from scheduling.models.clock import database_now
 from tests.factories import NoticeFactory, StoryFactory
 from tests.scheduling.rows import failed_publish
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scheduling import operations
-from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent
+from scheduling.models.clock import database_now
 from tests.browser.conftest import NewPage
 from tests.factories import StoryFactory
 
@@ -60,7 +60,7 @@ class TestAnEntry:
         entry.drag_to(day(page, job, 1))
         day(page, job, 1).locator(f"[data-job='{job.pk}']").wait_for()
         moved = now_at(job)
-        page.click("#planner-undo")
+        page.click("#calendar-undo")
         day(page, job, 0).locator(f"[data-job='{job.pk}']").wait_for()
 
         assert moved == timedelta(days=1)
@@ -86,8 +86,8 @@ class TestAnEntry:
 
         entry.locator("button").focus()
         page.keyboard.press("Enter")
-        page.fill("#planner-to", f"{to:%Y-%m-%dT%H:%M}")
-        page.locator("#planner-to").press("Enter")
+        page.fill("#calendar-to", f"{to:%Y-%m-%dT%H:%M}")
+        page.locator("#calendar-to").press("Enter")
         day(page, job, 1).locator(f"[data-job='{job.pk}']").wait_for()
 
         assert now_at(job) + timedelta(seconds=job.run_at.second) > timedelta(days=1, hours=1)
@@ -105,11 +105,11 @@ class TestAnEntry:
         with_seconds = job.run_at.replace(second=30, microsecond=0)
         operations.schedule(item=item, run_at=with_seconds, by=None)
         page = sign_in()
-        open_week(page, job).locator(".planner-move").click()
+        open_week(page, job).locator(".calendar-move").click()
 
-        page.fill("#planner-to", page.input_value("#planner-to")[:16])
-        page.click("#planner-dialog button[type=submit]")
-        page.wait_for_selector("#planner-undo")
+        page.fill("#calendar-to", page.input_value("#calendar-to")[:16])
+        page.click("#calendar-dialog button[type=submit]")
+        page.wait_for_selector("#calendar-undo")
 
         assert Job.objects.get(pk=job.pk).run_at == with_seconds.replace(second=0)
 
@@ -139,9 +139,9 @@ class TestAnEntry:
         open_week(page, job).locator("a").focus()
 
         page.keyboard.press("Alt+ArrowRight")
-        page.check("#planner-which input[value='1']")
-        page.click("#planner-dialog button[type=submit]")
-        page.wait_for_selector("#planner-dialog", state="hidden")
+        page.check("#calendar-which input[value='1']")
+        page.click("#calendar-dialog button[type=submit]")
+        page.wait_for_selector("#calendar-dialog", state="hidden")
 
         assert Job.objects.get().run_at == datetime(2100, 11, 7, 6, 30, tzinfo=UTC)
 
@@ -158,4 +158,4 @@ class TestAnEntry:
         page.keyboard.press("Alt+ArrowRight")
         page.locator(f"[data-job='{jobs[7].pk}']").wait_for()
 
-        expect(day(page, job, 0).locator(".planner-more")).to_contain_text("2")
+        expect(day(page, job, 0).locator(".calendar-more")).to_contain_text("2")

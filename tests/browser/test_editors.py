@@ -7,9 +7,10 @@ import pytest
 from django.contrib.sessions.models import Session
 
 from content.models import Story, Tag
-from scheduling import operations, pausing
-from scheduling.ledger import database_now
+from scheduling import operations
 from scheduling.models import Job, JobEvent, State, Status
+from scheduling.models.clock import database_now
+from scheduling.operations import pause as pausing
 from tests.browser.conftest import NewPage
 from tests.factories import StoryFactory
 from tests.process.worker import Worker

@@ -13,7 +13,7 @@ import tempfile
 from itertools import islice
 from pathlib import Path
 
-from armo import postgres
+from armo.common import postgres
 from tests.process.server import facts, set_up
 
 SETTINGS = "tests.chaos.settings"

@@ -18,7 +18,8 @@ from django.conf import settings
 from django.db import transaction
 
 from content.models import Story
-from scheduling import ledger, operations
+from scheduling import operations
+from scheduling.models import clock
 from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import Server, execute, wait_until_time
 from tests.process.worker import Worker, wait_until
@@ -237,7 +238,7 @@ class Stage:
             Trap(title=f"trap {n}", mode=m) for n, m in enumerate(traps)
         )
         # A margin for the writing itself: all must be in before the first is due.
-        first = ledger.database_now() + timedelta(seconds=LEAD_SECONDS + burst / 1000)
+        first = clock.database_now() + timedelta(seconds=LEAD_SECONDS + burst / 1000)
         at_once = first + timedelta(seconds=BURST_AFTER_SECONDS)
 
         def some_time() -> datetime:
@@ -255,7 +256,7 @@ class Stage:
             poisoned = [trap for trap in made if trap.mode != Mode.WORK]
             for items in (poisoned, stories[:burst]):
                 operations.schedule_many(items=items, run_at=at_once, by=None)
-        if ledger.database_now() > first:
+        if clock.database_now() > first:
             print("  the machine was too slow to put all in before the first was due")  # noqa: T201
         return Load(
             stories=[story.pk for story in stories],

@@ -21,10 +21,11 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from content.models import Category, Notice, Story, Tag
-from scheduling import operations, pausing
+from scheduling import operations
 from scheduling.admin import ACTIONS, JOB_ACTIONS, bulk
-from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
+from scheduling.models.clock import database_now
+from scheduling.operations import pause as pausing
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import failed_end, failed_publish
 

@@ -14,11 +14,13 @@ from django.utils.translation import gettext
 from pytest_django import Settings
 
 from content.models import Story
-from scheduling import attempts, figures, ledger, operations
-from scheduling.admin.health import health_lines
-from scheduling.diagnosis import STILL_AFTER_SECONDS, Publisher
-from scheduling.figures import Due, Lateness
-from scheduling.models import Job, Kind, Schedulable, State
+from scheduling import operations
+from scheduling.admin.health_lines import health_lines
+from scheduling.models import Job, Kind, Schedulable, State, clock
+from scheduling.queries import dashboard_stats
+from scheduling.queries.dashboard_stats import Due, Lateness
+from scheduling.queries.health import STILL_AFTER_SECONDS, Publisher
+from scheduling.worker import job_runner
 from tests.content.test_admin import list_of, page_of, signed_in
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import due_stories, failed_end, failed_publish, over
@@ -36,8 +38,8 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(f"2026-{text}+00:00")
 
 
-def seen(*, now: datetime = NOON, zone: Any = UTC) -> figures.Figures:
-    return figures.figures(Job.objects.all(), now=now, zone=zone)
+def seen(*, now: datetime = NOON, zone: Any = UTC) -> dashboard_stats.Figures:
+    return dashboard_stats.figures(Job.objects.all(), now=now, zone=zone)
 
 
 def due(*times: datetime) -> None:
@@ -194,7 +196,7 @@ class TestFailures:
         job = failed_publish()
         operations.rerun(job=job, by=None)
         Story.objects.update(title="")
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
 
         [failure] = seen().failures
 
@@ -207,7 +209,7 @@ class TestFailures:
 
     def test_are_the_newest_eight_and_all_are_counted(self) -> None:
         due_stories(9, body="")
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
 
         found = seen()
 
@@ -217,9 +219,9 @@ class TestFailures:
         assert (found.failed, found.or_more) == (9, False)
 
     def test_are_looked_at_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(figures, "MOST_LOOKED_AT", 2)
+        monkeypatch.setattr(dashboard_stats, "MOST_LOOKED_AT", 2)
         due_stories(3, body="")
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
 
         found = seen()
 
@@ -287,7 +289,7 @@ class TestThePage:
         assert f'href="{list_of(Job)}?state=failed"' in html
 
     def test_says_how_many_and_how_late(self, one_who_sees_jobs: Client) -> None:
-        now = ledger.database_now()
+        now = clock.database_now()
         went_live(now - 2 * HOUR, late=timedelta(milliseconds=25))
         went_live(now - 3 * DAY, now - 3 * DAY)
 
@@ -297,7 +299,7 @@ class TestThePage:
         assert "1 timed publish in 24 hours; lateness p50 25 ms, p99 25 ms, the most 25 ms." in html
 
     def test_has_a_bar_and_a_line_of_a_table_for_each_day_and_hour(self) -> None:
-        went_live(ledger.database_now() - HOUR, late=SECOND)
+        went_live(clock.database_now() - HOUR, late=SECOND)
 
         html = shown(signed_in("Editors"))
 
@@ -332,7 +334,7 @@ class TestThePage:
             shown(client)
         due_stories(60)
         due_stories(60, body="")
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
         due_stories(60)
         with CaptureQueriesContext(connection) as many:
             shown(client)

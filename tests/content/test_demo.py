@@ -13,8 +13,8 @@ from pytest_django import Settings
 
 from content.demo import PEOPLE, WAITS
 from content.models import Notice, Story
-from scheduling import ledger, operations
-from scheduling.models import Job, Kind, Status
+from scheduling import operations
+from scheduling.models import Job, Kind, Status, clock
 
 pytestmark = pytest.mark.django_db
 
@@ -69,9 +69,9 @@ class TestDemo:
             assert client.get(story.get_absolute_url()).status_code == 200
 
     def test_schedules_items_for_the_next_two_minutes(self, demo: Demo) -> None:
-        before = ledger.database_now()
+        before = clock.database_now()
         demo()
-        after = ledger.database_now()
+        after = clock.database_now()
 
         jobs = list(Job.objects.open().order_by("run_at"))
         assert waiting() == [

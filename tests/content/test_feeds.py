@@ -17,8 +17,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from content.feeds import STORIES_SHOWN, AtomFeed, RssFeed, StoriesFeed
 from content.models import Category, Story, Tag
-from scheduling import ledger, operations
-from scheduling.models import Kind, Status
+from scheduling import operations
+from scheduling.models import Kind, Status, clock
 from tests.factories import LONG_AGO, StoryFactory
 from tests.scheduling.rows import over
 
@@ -471,7 +471,7 @@ class TestHowLongItMayBeKept:
 
     @BOTH
     def test_is_until_the_next_story_goes_live(self, client: Client, url: str) -> None:
-        soon = ledger.database_now() + timedelta(seconds=30)
+        soon = clock.database_now() + timedelta(seconds=30)
         StoryFactory(status=Status.SCHEDULED, publish_at=soon)
 
         answered_at = datetime.now(UTC)
@@ -482,7 +482,7 @@ class TestHowLongItMayBeKept:
 
     @BOTH
     def test_is_until_the_next_story_is_taken_down(self, client: Client, url: str) -> None:
-        soon = ledger.database_now() + timedelta(seconds=30)
+        soon = clock.database_now() + timedelta(seconds=30)
         StoryFactory(published=True, unpublish_at=soon)
 
         assert 15 < self.max_age(client.get(url)) < 30

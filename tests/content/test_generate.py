@@ -13,9 +13,8 @@ from pytest_django import Settings
 from content.generate import AUTHORS
 from content.models import Story
 from content.search import find
-from scheduling import ledger
-from scheduling.models import Job
-from scheduling.sweep import sweep
+from scheduling.models import Job, clock
+from scheduling.worker.reconciler import sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +49,7 @@ class TestGenerating:
     def test_makes_what_is_scheduled_as_any_other(self, generate: Generate) -> None:
         generate(stories=10, scheduled=10)
 
-        soonest = ledger.database_now() + timedelta(hours=23)
+        soonest = clock.database_now() + timedelta(hours=23)
         assert Job.objects.open().filter(run_at__gt=soonest).count() == 10
         before = list(Job.objects.values_list("pk", "message_id"))
         sweep()  # finds nothing to mend
@@ -64,7 +63,7 @@ class TestGenerating:
         assert story in find(Story.objects.all(), word)
         assert (story.categories.count(), story.tags.count()) == (1, 2)
         assert story.author is not None
-        assert story.published_at is None or story.published_at < ledger.database_now()
+        assert story.published_at is None or story.published_at < clock.database_now()
 
     def test_adds_as_many_each_time(self, generate: Generate) -> None:
         generate(stories=10)

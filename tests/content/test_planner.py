@@ -15,9 +15,10 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from content.models import Story
-from scheduling import ledger, operations
-from scheduling.admin import planner
+from scheduling import operations
+from scheduling.admin import calendar
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State
+from scheduling.operations import store
 from tests.factories import NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import everything, failed_publish, last_event
 
@@ -156,17 +157,17 @@ class TestPage:
         assert 'aria-current="date"' in page(editor, "day", date)
 
     def test_shows_a_few_of_a_day_in_a_month_and_leads_to_the_others(self, editor: Client) -> None:
-        jobs = [planned(MORNING + timedelta(minutes=n)) for n in range(planner.MOST_A_DAY + 3)]
+        jobs = [planned(MORNING + timedelta(minutes=n)) for n in range(calendar.MOST_A_DAY + 3)]
 
         text = page(editor, "month")
 
-        assert days(text)[DAY] == [job.pk for job in jobs[: planner.MOST_A_DAY]]
+        assert days(text)[DAY] == [job.pk for job in jobs[: calendar.MOST_A_DAY]]
         assert f'href="?view=day&amp;date={DAY}">+3 more' in text
 
     def test_says_that_it_shows_only_the_first(
         self, editor: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(planner, "MOST_ENTRIES", 2)
+        monkeypatch.setattr(calendar, "MOST_ENTRIES", 2)
         jobs = [planned(MORNING + timedelta(minutes=n)) for n in range(3)]
 
         text = page(editor)
@@ -211,7 +212,7 @@ class TestPage:
     def test_has_no_script_or_style_of_its_own_within(self, editor: Client) -> None:
         planned()
 
-        own = re.search(r'<div class="planner".*</script>', page(editor), re.DOTALL)
+        own = re.search(r'<div class="calendar".*</script>', page(editor), re.DOTALL)
 
         assert own is not None
         assert re.findall(r"<script[^>]*>", own[0].partition("</dialog>")[2])[0].endswith(
@@ -517,15 +518,15 @@ class TestMove:
         self, editor: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         job = planned()
-        lock_item = ledger.lock_item
+        lock_item = store.lock_item
 
         def lock_after_another(item: Schedulable) -> Any:
             # Another had the lock, and has moved the job before giving it back.
-            monkeypatch.setattr(ledger, "lock_item", lock_item)
+            monkeypatch.setattr(store, "lock_item", lock_item)
             operations.move(job=job, run_at=MORNING + timedelta(days=1), by=None)
             return lock_item(item)
 
-        monkeypatch.setattr(ledger, "lock_item", lock_after_another)
+        monkeypatch.setattr(store, "lock_item", lock_after_another)
 
         response = move(editor, job, "2100-03-05T09:30", expected=MORNING)
 

@@ -12,9 +12,9 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from content.models import Notice, Story
-from scheduling.ledger import database_now
+from scheduling.access.preview_links import make_preview_token
 from scheduling.models import Schedulable
-from scheduling.previews import make_preview_token
+from scheduling.models.clock import database_now
 from tests.content.test_admin import page_of, press, signed_in, told
 from tests.factories import NoticeFactory, StoryFactory, UserFactory
 

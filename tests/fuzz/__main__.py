@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from armo import postgres
+from armo.common import postgres
 from tests.process.server import set_up
 
 HERE = Path(__file__).parent

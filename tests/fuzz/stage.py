@@ -9,8 +9,9 @@ from django.db.models import Model
 from knox.models import AuthToken
 
 from content.models import Category, Notice, Story, Tag
-from scheduling import ledger, operations
-from scheduling.models import Job, JobEvent, State, Status
+from scheduling import operations
+from scheduling.models import Job, JobEvent, State, Status, clock
+from scheduling.operations import store
 from tests.factories import NoticeFactory, StoryFactory
 
 # Rows for each route that changes some.
@@ -59,7 +60,7 @@ def _items(path: str, make: Any, people: dict[str, User]) -> dict[str, list[int]
     found: dict[str, list[int]] = defaultdict(list)
     for number in range(MANY):
         by = people[("author", "other")[number % 2]]
-        at = ledger.database_now() + timedelta(days=30)
+        at = clock.database_now() + timedelta(days=30)
         waiting = make(author=by)
         operations.schedule(
             item=waiting, run_at=at, unpublish_at=at + timedelta(days=100_000), by=people["editor"]
@@ -96,13 +97,13 @@ def _person(name: str, group: str | None) -> User:
 def _failed_job(by: User) -> int:
     """Leave a job that has failed and can be run again; return its id."""
     story = StoryFactory()
-    at = ledger.database_now() + timedelta(days=1)
+    at = clock.database_now() + timedelta(days=1)
     job = operations.schedule(item=story, run_at=at, by=by)
-    ledger.close_job(
+    store.close_job(
         job=job,
         state=State.FAILED,
         what=JobEvent.What.FAILED,
-        at=ledger.database_now(),
+        at=clock.database_now(),
         by=None,
         reason="made up",
     )

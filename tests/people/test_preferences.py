@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
-from armo.people import zones
-from armo.people.middleware import KEY
-from armo.people.models import Preferences
+from armo.accounts import zones
+from armo.accounts.middleware import KEY
+from armo.accounts.models import Preferences
 from content.models import Story
 from scheduling.models import Job
 from tests.content.test_admin import list_of, page_of, press, signed_in

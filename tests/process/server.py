@@ -23,7 +23,7 @@ import psutil
 import psycopg
 from django.db import Error, connection
 
-from armo import postgres
+from armo.common import postgres
 
 # For this process and the workers it starts; a developer's `.env` must not reach them.
 ENV = {

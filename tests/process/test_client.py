@@ -14,7 +14,7 @@ import yaml
 from django.conf import global_settings
 from django.contrib.auth.models import Group, User
 
-from scheduling.ledger import database_now
+from scheduling.models.clock import database_now
 from tests.process.conftest import StartWorker
 from tests.process.web import serving
 from tests.process.worker import PROJECT, wait_until

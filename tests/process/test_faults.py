@@ -19,11 +19,11 @@ from django.test import override_settings
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from armo import postgres
+from armo.common import postgres
 from content.models import Story
 from scheduling import operations
-from scheduling.ledger import database_now
 from scheduling.models import Job, Schedulable, State
+from scheduling.models.clock import database_now
 from tests.chaos import checker
 from tests.chaos.memory import Bound
 from tests.chaos.stage import Cluster, Load

@@ -7,10 +7,12 @@ from random import Random
 from django_q.models import OrmQ, Success
 
 from content.models import Story
-from scheduling import operations, pausing
-from scheduling.broker import Message, insert_messages, seal
-from scheduling.ledger import database_now
+from scheduling import operations
 from scheduling.models import Job, JobEvent, State, Status
+from scheduling.models.clock import database_now
+from scheduling.operations import pause as pausing
+from scheduling.queue.messages import Message, insert_messages
+from scheduling.queue.payload import seal
 from tests.process.conftest import StartWorker
 from tests.process.test_worker import (
     LOG_LINE,

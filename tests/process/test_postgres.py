@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from armo import postgres
-from armo.postgres import server
+from armo.common import postgres
+from armo.common.postgres import server
 
 PROJECT = Path(__file__).resolve().parents[2]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else")
@@ -61,7 +61,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 def starter(data_dir: Path, *, umask: int = -1) -> "subprocess.Popen[bytes]":
     """Begin to start a server from a process of its own."""
-    command = [sys.executable, "-m", "armo.postgres", "start", "--data", str(data_dir)]
+    command = [sys.executable, "-m", "armo.common.postgres", "start", "--data", str(data_dir)]
     return subprocess.Popen(command, cwd=PROJECT, umask=umask, start_new_session=True)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from armo import postgres, run
+from armo import run
+from armo.common import postgres
 
 PROJECT = Path(__file__).resolve().parents[2]
 CALM = "import time; time.sleep(60)"

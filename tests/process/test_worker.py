@@ -17,10 +17,11 @@ from django_q.models import OrmQ, Success
 
 from content.models import Notice, Story
 from scheduling import operations
-from scheduling.broker import TimedBroker, seal
-from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, State, Status
-from scheduling.sweep import sweep
+from scheduling.models.clock import database_now
+from scheduling.queue.broker import TimedBroker
+from scheduling.queue.payload import seal
+from scheduling.worker.reconciler import sweep
 from tests.process.conftest import StartWorker
 from tests.process.worker import wait_until
 

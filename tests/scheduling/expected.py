@@ -13,11 +13,10 @@ from typing import Any
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from django_q.exceptions import TimeoutException
 
-from armo.errors import DomainError
 from content.models import Notice, Story
-from scheduling.attempts import Outcome, WorkerDied
-from scheduling.items import ItemNotFound
+from scheduling.errors import DomainError
 from scheduling.models import ALLOWED, JobEvent, Kind, Pause, State, Status, schedulable_models
+from scheduling.models.references import ItemNotFound
 from scheduling.operations import (
     EndNotAfterStart,
     InvalidTransition,
@@ -26,8 +25,9 @@ from scheduling.operations import (
     NotInFuture,
     NotPublishable,
 )
-from scheduling.pausing import AlreadyPaused, NotPaused, PublishingPaused
-from scheduling.sweep import Swept
+from scheduling.operations.pause import AlreadyPaused, NotPaused, PublishingPaused
+from scheduling.worker.job_runner import Outcome, WorkerDied
+from scheduling.worker.reconciler import Swept
 from tests.factories import LONG_AGO
 
 What = JobEvent.What

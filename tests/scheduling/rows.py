@@ -8,8 +8,9 @@ from django.db.models import Model
 from django_q.models import OrmQ
 
 from content.models import Notice, Story
-from scheduling import attempts, ledger
-from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock
+from scheduling.operations import store
+from scheduling.worker import job_runner
 from tests.factories import LONG_AGO, NoticeFactory, StoryFactory
 
 What = JobEvent.What
@@ -60,9 +61,9 @@ def due_stories(number: int, **fields: Any) -> list[Story]:
 
 def open_jobs_of(stories: Iterable[Story]) -> list[Job]:
     """Open the job that each story asks for."""
-    ids = ledger.open_jobs(
+    ids = store.open_jobs(
         [(story, Kind.PUBLISH, story.publish_at or LONG_AGO) for story in stories],
-        at=ledger.database_now(),
+        at=clock.database_now(),
         by=None,
         reason="",
     )
@@ -76,7 +77,7 @@ def failed_publish(**fields: Any) -> Job:
     Whatever else is due is done on the way.
     """
     story = StoryFactory(due=True, **{**fields, "body": ""})
-    attempts.run_everything_due()
+    job_runner.run_everything_due()
     story.refresh_from_db()
     story.body = "이제 있는 본문"
     story.save()
@@ -87,18 +88,16 @@ def failed_end(**fields: Any) -> Job:
     """Return the failed job of a live notice that should have been taken down."""
     notice = NoticeFactory(published=True, unpublish_at=LONG_AGO + timedelta(days=1), **fields)
     job = Job.objects.of(notice).get()
-    ledger.close_job(
-        job=job, state=State.FAILED, what=What.FAILED, at=ledger.database_now(), by=None
-    )
+    store.close_job(job=job, state=State.FAILED, what=What.FAILED, at=clock.database_now(), by=None)
     return job
 
 
 def over(item: Schedulable, state: State = State.SUCCEEDED, **fields: Any) -> Job:
     """Return a job that was over long ago, with one line of history."""
     times = {"run_at": LONG_AGO, "created_at": LONG_AGO, "finished_at": LONG_AGO}
-    job = ledger.new_job(
+    job = store.new_job(
         item=item, by=None, reason="", state=state, **{"kind": Kind.PUBLISH, **times, **fields}
     )
     job.save()
-    ledger.new_event(job=job, what=What(state.value), at=LONG_AGO, by=None).save()
+    store.new_event(job=job, what=What(state.value), at=LONG_AGO, by=None).save()
     return job

@@ -15,11 +15,12 @@ from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 
 from content.models import Notice, Story
-from scheduling import attempts, isolation, operations, tasks
-from scheduling.items import ItemNotFound
-from scheduling.ledger import database_now
+from scheduling import operations, tasks
 from scheduling.models import Job, JobEvent, Kind, State, Status
+from scheduling.models.clock import database_now
+from scheduling.models.references import ItemNotFound
 from scheduling.operations import NotPublishable
+from scheduling.worker import child_process, job_runner
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.scheduling.rows import (
@@ -67,7 +68,7 @@ def _unreachable(before_publish: Hook) -> None:
 def fail(job: Job) -> None:
     """Make an attempt that fails; the job is due again as soon as it has one more."""
     with pytest.raises(Unreachable):
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
     Job.objects.open().filter(pk=job.pk).update(next_attempt_at=LONG_AGO)
 
 
@@ -79,7 +80,7 @@ class TestAnAttempt:
         job = Job.objects.get()
         before = database_now()
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         saved, job = row(story), Job.objects.get()
         assert asked == [story.pk]
@@ -93,7 +94,7 @@ class TestAnAttempt:
     def test_takes_down(self) -> None:
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert row(notice).status == Status.UNPUBLISHED
         assert (row(notice).published_at, row(notice).unpublish_at) == (LONG_AGO, LONG_AGO)
@@ -103,7 +104,7 @@ class TestAnAttempt:
         before_publish(lambda story: 1 / 0)
         story = StoryFactory(published=True, unpublish_at=LONG_AGO)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert row(story).status == Status.UNPUBLISHED
 
@@ -114,7 +115,7 @@ class TestAnAttempt:
         story.body = "고친 본문"
         story.save()
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert seen == ["고친 본문"]
 
@@ -127,7 +128,7 @@ class TestAnAttempt:
         story = StoryFactory(due=True)
 
         with pytest.raises(Unreachable):
-            attempts.run_alone(Job.objects.get().pk)
+            job_runner.run_alone(Job.objects.get().pk)
 
         assert row(story).summary == ""
 
@@ -140,7 +141,7 @@ class TestAnAttempt:
         StoryFactory(due=True)
 
         with pytest.raises(DatabaseError):
-            attempts.run_alone(Job.objects.get().pk)
+            job_runner.run_alone(Job.objects.get().pk)
 
         assert Job.objects.get().state == State.RETRYING
 
@@ -153,7 +154,7 @@ class TestAnAttempt:
             caplog.at_level(logging.INFO, "armo.publish"),
             django_capture_on_commit_callbacks(execute=True),
         ):
-            attempts.run_alone(Job.objects.get().pk)
+            job_runner.run_alone(Job.objects.get().pk)
 
         at = row(story).published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         assert caplog.messages == [f"[publish-worker] {story.label} → published @{at}"]
@@ -217,7 +218,7 @@ class TestAnErrorThatNoRetryCanMend:
         job = Job.objects.get(kind=Kind.PUBLISH)
 
         with pytest.raises(NotPublishable):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         saved = row(story)
         assert (saved.status, saved.publish_at, saved.version) == (Status.FAILED, LONG_AGO, 2)
@@ -232,7 +233,7 @@ class TestAnErrorThatNoRetryCanMend:
         StoryFactory(due=True, title=" ")
 
         with pytest.raises(NotPublishable):
-            attempts.run_alone(Job.objects.get().pk)
+            job_runner.run_alone(Job.objects.get().pk)
 
         message = OrmQ.objects.get()
         assert message.key == "mail"
@@ -244,12 +245,12 @@ class TestAnErrorThatNoRetryCanMend:
         job = Job.objects.get()
 
         with pytest.raises(NotPublishable):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         event = last_event(job)
         assert "It has no title." in event.reason
         assert event.detail is not None
-        assert event.detail["error"] == "scheduling.operations.NotPublishable"
+        assert event.detail["error"] == "scheduling.operations.rules.NotPublishable"
         assert event.detail["class"] == "permanent"
         assert "Traceback" in event.detail["traceback"]
 
@@ -257,7 +258,7 @@ class TestAnErrorThatNoRetryCanMend:
         StoryFactory(due=True, body="")
 
         with pytest.raises(NotPublishable):
-            attempts.run_alone(Job.objects.get().pk)
+            job_runner.run_alone(Job.objects.get().pk)
 
         assert [record.levelname for record in caplog.records] == ["ERROR"]
 
@@ -267,7 +268,7 @@ class TestAnErrorThatNoRetryCanMend:
         job = Job.objects.get()
 
         with pytest.raises(ItemNotFound):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.FAILED, 1)
@@ -279,14 +280,14 @@ class TestAnErrorThatNoRetryCanMend:
         Job.objects.update(content_type=gone)
 
         with pytest.raises(ItemNotFound):
-            attempts.run_alone(Job.objects.get().pk)
+            job_runner.run_alone(Job.objects.get().pk)
 
         assert Job.objects.get().state == State.FAILED
 
     def test_is_mended_by_an_editor_who_schedules_again(self) -> None:
         story = StoryFactory(due=True, body="")
         with pytest.raises(NotPublishable):
-            attempts.run_alone(Job.objects.get().pk)
+            job_runner.run_alone(Job.objects.get().pk)
         story.body = "본문"
         story.save()
 
@@ -304,7 +305,7 @@ class TestAnErrorThatMayPass:
         before = database_now()
 
         with pytest.raises(Unreachable):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         old_message = job.message_id
         job.refresh_from_db()
@@ -322,7 +323,7 @@ class TestAnErrorThatMayPass:
             now = database_now()
             for job in Job.objects.all():
                 with pytest.raises(Unreachable):
-                    attempts.run_alone(job.pk)
+                    job_runner.run_alone(job.pk)
             ends = Job.objects.values_list("next_attempt_at", flat=True)
             waits.append([(end - now).total_seconds() for end in ends])
             Job.objects.update(next_attempt_at=LONG_AGO)
@@ -380,7 +381,7 @@ class TestAnErrorThatMayPass:
         fail(job)
         before_publish(lambda story: None)
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         assert row(story).is_published
         assert Job.objects.get().attempts == 2
@@ -447,7 +448,7 @@ class TestAnErrorOfAnOddKind:
         job = Job.objects.get()
 
         with pytest.raises(Unreachable):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, history(job)[-1]) == (State.RETRYING, What.ATTEMPT_FAILED)
@@ -461,7 +462,7 @@ class TestAnErrorOfAnOddKind:
         job = Job.objects.get()
 
         with pytest.raises(TimeoutException):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, history(job)[-1]) == (State.RETRYING, What.ATTEMPT_FAILED)
@@ -482,7 +483,7 @@ class TestAWorkerThatDies:
     def die(self, job: Job) -> None:
         Job.objects.filter(pk=job.pk).update(next_attempt_at=LONG_AGO)
         with pytest.raises(WorkerDies):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
     def test_has_used_up_an_attempt(self) -> None:
         story = StoryFactory(due=True)
@@ -503,7 +504,7 @@ class TestAWorkerThatDies:
         self.die(job)
         before_publish(lambda story: None)
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         # At once: it is most likely not the job's doing.
@@ -513,7 +514,7 @@ class TestAWorkerThatDies:
         event = job.events.get(what=What.ATTEMPT_FAILED)
         assert "ended in the middle" in event.reason
         assert event.detail is not None
-        assert event.detail["error"] == "scheduling.attempts.WorkerDied"
+        assert event.detail["error"] == "scheduling.worker.job_runner.WorkerDied"
         failure = Failure.objects.get()
         assert (failure.name, failure.func) == (f"job {job.pk}", "scheduling.tasks.run_job")
         assert "ended in the middle" in failure.result
@@ -525,7 +526,7 @@ class TestAWorkerThatDies:
         self.die(job)
         before = database_now()
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.RETRYING, 2)
@@ -539,7 +540,7 @@ class TestAWorkerThatDies:
         for _ in range(3):
             self.die(job)
             # The retry that the last death was answered with.
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.FAILED, 4)
@@ -547,7 +548,7 @@ class TestAWorkerThatDies:
         assert history(job)[1:] == [What.ATTEMPT_FAILED] * 3 + [What.FAILED]
         detail = last_event(job).detail
         assert detail is not None
-        assert detail["error"] == "scheduling.attempts.WorkerDied"
+        assert detail["error"] == "scheduling.worker.job_runner.WorkerDied"
 
     @pytest.mark.django_db(transaction=True)
     def test_has_its_attempt_counted_where_everyone_sees_it(
@@ -562,8 +563,8 @@ class TestAWorkerThatDies:
         before_publish(look_from_elsewhere)
         StoryFactory(due=True)
 
-        with pytest.raises(isolation.FailedInChild, match=r"\(1,\) attempts"):
-            attempts.run_alone(Job.objects.get().pk)
+        with pytest.raises(child_process.FailedInChild, match=r"\(1,\) attempts"):
+            job_runner.run_alone(Job.objects.get().pk)
 
 
 class TestAJobThatSomebodyIsAtAlready:
@@ -574,10 +575,10 @@ class TestAJobThatSomebodyIsAtAlready:
         story = StoryFactory(due=True)
         job = Job.objects.get()
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [attempts.ATTEMPT_LOCK, job.pk])
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job.pk])
         before = database_now()
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         assert row(story).status == Status.SCHEDULED
         assert Job.objects.get().attempts == 0
@@ -590,18 +591,18 @@ class TestAJobThatSomebodyIsAtAlready:
     ) -> None:
         story = StoryFactory(due=True)
         job = Job.objects.get()
-        begin = attempts._begin
+        begin = job_runner._begin
 
         def lose_the_connection(job_id: int) -> Any:
-            monkeypatch.setattr(attempts, "_begin", begin)
+            monkeypatch.setattr(job_runner, "_begin", begin)
             connection.close()
             with other.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_lock(%s, %s)", [attempts.ATTEMPT_LOCK, job_id])
+                cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job_id])
             raise OperationalError("server closed the connection unexpectedly")
 
-        monkeypatch.setattr(attempts, "_begin", lose_the_connection)
+        monkeypatch.setattr(job_runner, "_begin", lose_the_connection)
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         assert row(story).status == Status.SCHEDULED
         assert Job.objects.get().attempts == 0
@@ -613,7 +614,7 @@ class TestAJobThatSomebodyIsAtAlready:
         Job.objects.update(attempts=1, attempt_begun_at=now)
         job = Job.objects.get()
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         assert (Job.objects.get().attempts, history(job)) == (1, [What.SCHEDULED])
         [_, again] = OrmQ.objects.order_by("pk")
@@ -623,12 +624,12 @@ class TestAJobThatSomebodyIsAtAlready:
         due_stories(2)
 
         for job in Job.objects.all():
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
-                [attempts.ATTEMPT_LOCK],
+                [job_runner.ATTEMPT_LOCK],
             )
             assert cursor.fetchone() == (0,)
 
@@ -644,10 +645,10 @@ class TestAnAttemptThatWasGivenUpByAnotherWorker:
             Job.objects.update(attempts=2, attempt_begun_at=database_now())
             raise OperationalError("the database was away for a while")
 
-        monkeypatch.setattr(attempts, "_carry_out", take_long)
+        monkeypatch.setattr(job_runner, "_carry_out", take_long)
 
         with pytest.raises(OperationalError):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.WAITING, 2)
@@ -697,7 +698,7 @@ class TestAHook:
         before_publish(hook)
         story = StoryFactory(due=True)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert (row(story).is_published, row(story).summary) == (True, "meanwhile")
 
@@ -715,10 +716,10 @@ class TestAHook:
         story = StoryFactory(due=True, body="처음 글")
         job = Job.objects.get()
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
         assert row(story).status == Status.SCHEDULED
         Job.objects.update(next_attempt_at=LONG_AGO)
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         assert seen == ["처음 글", "고친 글"]
         assert row(story).is_published
@@ -732,11 +733,11 @@ class TestAHook:
         story = StoryFactory(due=True)
 
         # Between the look at the item and its lock, it was a draft and is scheduled again.
-        attempts._change(Job.objects.get().pk, None)
+        job_runner._change(Job.objects.get().pk, None)
 
         assert row(story).status == Status.SCHEDULED
         Job.objects.update(next_attempt_at=LONG_AGO)
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
         assert (row(story).is_published, asked) == (True, [story.pk])
 
     def test_may_save_its_item(self, before_publish: Hook) -> None:
@@ -747,7 +748,7 @@ class TestAHook:
         before_publish(hook)
         story = StoryFactory(due=True)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert (row(story).is_published, row(story).summary) == (True, "요약")
 
@@ -759,7 +760,7 @@ class TestAHook:
         )
         story = StoryFactory(due=True)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
         assert row(story).status == Status.SCHEDULED
@@ -779,7 +780,7 @@ class TestAnItemThatAsksForSomethingElse:
         job = Job.objects.get()
         Story.objects.update(**wish)
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert job.state == State.CANCELLED
@@ -789,14 +790,14 @@ class TestAnItemThatAsksForSomethingElse:
         story = StoryFactory(due=True)
         Story.objects.update(publish_at=FAR_OFF)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
         assert (Job.objects.get().attempts, wakes_at(Job.objects.get())) == (0, FAR_OFF)
 
     def test_since_a_moment_ago_is_heard_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         story = StoryFactory(due=True)
-        can_lock = attempts._can_lock
+        can_lock = job_runner._can_lock
 
         def someone_is_quicker(item: Story) -> bool:
             # Once the attempt is counted, between its look at the item and its lock.
@@ -804,9 +805,9 @@ class TestAnItemThatAsksForSomethingElse:
                 Story.objects.update(publish_at=FAR_OFF)
             return can_lock(item)
 
-        monkeypatch.setattr(attempts, "_can_lock", someone_is_quicker)
+        monkeypatch.setattr(job_runner, "_can_lock", someone_is_quicker)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
         assert row(story).status == Status.SCHEDULED
@@ -814,9 +815,9 @@ class TestAnItemThatAsksForSomethingElse:
     def test_is_not_marked_as_failed_when_the_job_of_the_old_wish_fails(self) -> None:
         story = StoryFactory(due=True)
         Story.objects.update(publish_at=FAR_OFF)
-        Job.objects.update(attempts=attempts.max_attempts())
+        Job.objects.update(attempts=job_runner.max_attempts())
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert Job.objects.get().state == State.FAILED
         assert (row(story).status, row(story).publish_at) == (Status.SCHEDULED, FAR_OFF)
@@ -826,7 +827,7 @@ class TestAnItemThatAsksForSomethingElse:
         Story.objects.update(publish_at=LONG_AGO - HOUR)
         job = Job.objects.get()
 
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
         tasks.run_job(job.pk)
 
         assert row(story).is_published
@@ -836,7 +837,7 @@ class TestAnItemThatAsksForSomethingElse:
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
         Notice.objects.update(unpublish_at=FAR_OFF)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert open_jobs(notice) == {Kind.UNPUBLISH: FAR_OFF}
         assert row(notice).is_published
@@ -853,14 +854,14 @@ class TestAnEndWhosePublishIsLate:
         before_publish(hook)
         story: Story = StoryFactory(due=True, unpublish_at=LONG_AGO + HOUR)
         with pytest.raises(Unreachable):
-            attempts.run_alone(Job.objects.get(kind=Kind.PUBLISH).pk)
+            job_runner.run_alone(Job.objects.get(kind=Kind.PUBLISH).pk)
         return story
 
     def test_waits_for_it_without_using_up_attempts(self, story: Story) -> None:
         end = Job.objects.get(kind=Kind.UNPUBLISH)
 
         for _ in range(6):
-            attempts.run_alone(end.pk)
+            job_runner.run_alone(end.pk)
             Job.objects.filter(pk=end.pk).update(next_attempt_at=LONG_AGO)
 
         end.refresh_from_db()
@@ -872,17 +873,17 @@ class TestAnEndWhosePublishIsLate:
         end = Job.objects.get(kind=Kind.UNPUBLISH)
         now = database_now()
 
-        attempts.run_alone(end.pk)
+        job_runner.run_alone(end.pk)
 
         assert now < wakes_at(end) <= now + timedelta(seconds=10)
 
     def test_follows_as_soon_as_it_is_live(self, story: Story, before_publish: Hook) -> None:
         end = Job.objects.get(kind=Kind.UNPUBLISH)
-        attempts.run_alone(end.pk)  # too early: it is put off
+        job_runner.run_alone(end.pk)  # too early: it is put off
         Job.objects.filter(kind=Kind.PUBLISH).update(next_attempt_at=LONG_AGO)
         before_publish(lambda story: None)
 
-        attempts.run_alone(Job.objects.get(kind=Kind.PUBLISH).pk)
+        job_runner.run_alone(Job.objects.get(kind=Kind.PUBLISH).pk)
         tasks.run_job(end.pk)
 
         assert row(story).status == Status.UNPUBLISHED
@@ -893,9 +894,9 @@ class TestAnEndWhosePublishIsLate:
         for _ in range(3):
             Job.objects.filter(pk=publish.pk).update(next_attempt_at=LONG_AGO)
             with pytest.raises(Unreachable):
-                attempts.run_alone(publish.pk)
+                job_runner.run_alone(publish.pk)
 
-        attempts.run_alone(end.pk)
+        job_runner.run_alone(end.pk)
 
         end.refresh_from_db()
         assert (row(story).status, end.state) == (Status.FAILED, State.CANCELLED)
@@ -909,7 +910,7 @@ class TestEverythingThatIsDue:
         NoticeFactory(published=True, unpublish_at=LONG_AGO)
         StoryFactory(scheduled=True)
 
-        outcome = attempts.run_everything_due()
+        outcome = job_runner.run_everything_due()
 
         assert outcome == (4, 0)
 
@@ -917,7 +918,7 @@ class TestEverythingThatIsDue:
         before_publish(lambda story: None)
         due_stories(3)
 
-        outcome = attempts.run_everything_due()
+        outcome = job_runner.run_everything_due()
 
         assert outcome == (3, 0)
         assert Story.objects.published().count() == 3
@@ -926,7 +927,7 @@ class TestEverythingThatIsDue:
         due_stories(2)
         due_stories(2, body="")
 
-        outcome = attempts.run_everything_due()
+        outcome = job_runner.run_everything_due()
 
         assert outcome == (2, 2)
 
@@ -934,7 +935,7 @@ class TestEverythingThatIsDue:
         due_stories(1, body="")
         Job.objects.update(attempts=4)
 
-        outcome = attempts.run_everything_due()
+        outcome = job_runner.run_everything_due()
 
         assert outcome == (0, 1)
 
@@ -945,7 +946,7 @@ class TestEverythingThatIsDue:
         before_publish(hook)
         StoryFactory(due=True, unpublish_at=LONG_AGO + HOUR)
 
-        outcome = attempts.run_everything_due()
+        outcome = job_runner.run_everything_due()
 
         assert outcome == (0, 1)
 
@@ -955,7 +956,7 @@ class TestEverythingThatIsDue:
         with other.cursor() as cursor:
             cursor.execute("SELECT FROM content_story ORDER BY id LIMIT 1 FOR UPDATE")
 
-            outcome = attempts.run_everything_due()
+            outcome = job_runner.run_everything_due()
 
         assert outcome == (1, 0)
         assert Story.objects.published().count() == 1
@@ -975,7 +976,7 @@ class TestTheTask:
         def broken() -> int:
             raise OperationalError("deadlock detected")
 
-        monkeypatch.setattr("scheduling.drain.drain", broken)
+        monkeypatch.setattr("scheduling.worker.batch_runner.drain", broken)
         mine, _ = due_stories(2)
 
         tasks.run_job(Job.objects.get(object_id=mine.pk).pk)
@@ -1003,7 +1004,7 @@ class TestTheTask:
             patch.setattr(Job, "find_item", broken)
 
             with pytest.raises(OperationalError):
-                attempts.run_alone(job.pk)
+                job_runner.run_alone(job.pk)
 
         assert Job.objects.get().attempts == 0
         again = OrmQ.objects.exclude(pk=job.message_id).get()

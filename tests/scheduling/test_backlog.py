@@ -12,9 +12,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
 from content.models import Story
-from scheduling import drain
-from scheduling.broker import TimedBroker
 from scheduling.models import Job
+from scheduling.queue.broker import TimedBroker
+from scheduling.worker import batch_runner
 from tests.factories import FAR_OFF
 from tests.scheduling.rows import due_stories
 
@@ -93,7 +93,13 @@ def look() -> None:
 class TestAWorker:
     @pytest.mark.parametrize(
         "does",
-        [claim, look, drain.drain, lambda: drain.drain(at=monotonic()), drain.seconds_until_next],
+        [
+            claim,
+            look,
+            batch_runner.drain,
+            lambda: batch_runner.drain(at=monotonic()),
+            batch_runner.seconds_until_next,
+        ],
         ids=["claims", "looks round", "drains", "drains at a moment", "asks for the next"],
     )
     @pytest.mark.parametrize("due", [0, 3])

@@ -19,11 +19,13 @@ from django_q.tasks import async_task
 from pytest_django import DjangoDbBlocker
 
 from content.models import Story
-from scheduling import broker as module
-from scheduling import queue, tasks
-from scheduling.broker import Message, TimedBroker, insert_messages
-from scheduling.ledger import database_now
+from scheduling import tasks
 from scheduling.models import Job, Pause
+from scheduling.models.clock import database_now
+from scheduling.queue import broker as module
+from scheduling.queue import messages
+from scheduling.queue.broker import TimedBroker
+from scheduling.queue.messages import Message, insert_messages
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 from tests.process.worker import wait_until
@@ -68,7 +70,7 @@ def plain_broker(lane: str = "publish") -> TimedBroker:
 
 
 def put(*times: datetime) -> list[int]:
-    return queue.put_many([queue.Wake(n, at, "publish") for n, at in enumerate(times)])
+    return messages.put_many([messages.Wake(n, at, "publish") for n, at in enumerate(times)])
 
 
 def ids(claimed: Claimed) -> list[int | None]:
@@ -303,7 +305,7 @@ class TestAClaimOfACluster:
 
         def lose_the_answer(execute: Any, sql: str, *args: Any) -> Any:
             answer = execute(sql, *args)
-            if sql == module.CLAIM:
+            if sql == broker.CLAIM:
                 raise OperationalError("server closed the connection unexpectedly")
             return answer
 
@@ -338,7 +340,7 @@ class TestAClaimOfACluster:
 class TestAMessageThatCannotBeDecoded:
     @pytest.mark.parametrize("payload", ["", "x", "gAWV:1abc:def"])
     def test_wakes_a_worker_for_its_job_all_the_same(self, payload: str) -> None:
-        [message_id] = queue.put_many([queue.Wake(42, LONG_AGO, "publish")])
+        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish")])
         OrmQ.objects.update(payload=payload)
 
         [(row, handed_out)] = plain_broker().dequeue() or []
@@ -383,7 +385,7 @@ class TestAMessageHandedOutTooOften:
         return claimed
 
     def test_is_given_up_with_its_job(self) -> None:
-        [message_id] = queue.put_many([queue.Wake(42, LONG_AGO, "publish")])
+        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish")])
 
         assert functions(self.hand_out(Conf.MAX_ATTEMPTS)) == ["scheduling.tasks.run_job"]
         [(row, handed_out)] = self.hand_out(1) or []
@@ -568,8 +570,8 @@ class TestItsSleep:
 
         due = database_now() + timedelta(seconds=0.3)
         start = monotonic()
-        [_, earlier] = queue.put_many(
-            [queue.Wake(1, FAR_OFF, "publish"), queue.Wake(2, due, "publish")]
+        [_, earlier] = messages.put_many(
+            [messages.Wake(1, FAR_OFF, "publish"), messages.Wake(2, due, "publish")]
         )
 
         claimed, at = waiting.result(SECONDS)
@@ -745,18 +747,18 @@ class TestANotice:
         """Return the lanes that were notified since."""
         other.set_autocommit(True)
         with other.cursor() as cursor:
-            cursor.execute(f"LISTEN {module.CHANNEL}")
+            cursor.execute(f"LISTEN {messages.CHANNEL}")
         return lambda: [
             notice.payload for notice in other.connection.notifies(timeout=0.2, stop_after=1)
         ]
 
     def test_is_given_of_a_message_that_is_near(self, notices: Any) -> None:
-        put(database_now() + timedelta(seconds=module.LONGEST_SLEEP_SECONDS + 5))
+        put(database_now() + timedelta(seconds=messages.LONGEST_SLEEP_SECONDS + 5))
 
         assert notices() == ["publish"]
 
     def test_is_spared_for_one_that_is_far(self, notices: Any) -> None:
-        put(database_now() + timedelta(seconds=module.NOTIFY_WITHIN_SECONDS + 60))
+        put(database_now() + timedelta(seconds=messages.NOTIFY_WITHIN_SECONDS + 60))
 
         assert notices() == []
 

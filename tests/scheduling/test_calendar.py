@@ -18,10 +18,12 @@ from icalendar import Calendar, Event
 from pytest_django import DjangoAssertNumQueries
 
 from content.models import Story
-from scheduling import calendar, ledger, operations
-from scheduling.calendar import calendar_url, jobs_seen_by, lines, one_line, write_calendar
-from scheduling.links import make_calendar_link, revoke_calendar_link
-from scheduling.models import CalendarLink, Job, JobEvent, Kind, State, Status
+from scheduling import operations
+from scheduling.ical import feed
+from scheduling.ical.feed import calendar_url, jobs_seen_by, lines, one_line, write_calendar
+from scheduling.ical.tokens import make_calendar_link, revoke_calendar_link
+from scheduling.models import CalendarLink, Job, JobEvent, Kind, State, Status, clock
+from scheduling.operations import store
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import failed_publish, over
 
@@ -290,7 +292,7 @@ class TestTheCalendar:
     def test_says_when_not_everything_fits(
         self, editor: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(calendar, "MOST_EVENTS", 2)
+        monkeypatch.setattr(feed, "MOST_EVENTS", 2)
         for hours, title in ((3, "third"), (1, "first"), (2, "second")):
             at = FAR_OFF + hours * HOUR
             StoryFactory(status=Status.SCHEDULED, publish_at=at, title=title)
@@ -306,7 +308,7 @@ class TestTheCalendar:
     def test_says_nothing_when_everything_just_fits(
         self, editor: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(calendar, "MOST_EVENTS", 2)
+        monkeypatch.setattr(feed, "MOST_EVENTS", 2)
         StoryFactory.create_batch(2, scheduled=True)
 
         found = read(editor)
@@ -417,7 +419,7 @@ class TestTheLog:
         def broken(_: object) -> bytes:
             raise RuntimeError
 
-        monkeypatch.setattr(calendar, "write_calendar", broken)
+        monkeypatch.setattr(feed, "write_calendar", broken)
         secret = make_calendar_link(editor)
 
         [status, *_] = self.ask_in_every_way(secret)
@@ -461,9 +463,9 @@ class TestTheDatabase:
         last = StoryFactory.build_batch(3, scheduled=True, author=author)
         stories = Story.objects.bulk_create([*others, *own, *last])
         wanted = [(s, Kind.PUBLISH, s.publish_at or FAR_OFF) for s in stories if s not in own]
-        ledger.open_jobs(wanted, at=ledger.database_now(), by=None, reason="")
+        store.open_jobs(wanted, at=clock.database_now(), by=None, reason="")
         Job.objects.bulk_create(
-            ledger.new_job(
+            store.new_job(
                 item=story,
                 kind=Kind.PUBLISH,
                 run_at=LONG_AGO,
@@ -504,7 +506,7 @@ class TestTheDatabase:
         busy: User = UserFactory()
         Story.objects.filter(pk__in=Story.objects.scheduled()[:3].values("pk")).update(author=busy)
 
-        plan = self.plan(calendar.items_with_open_jobs(Story, busy))
+        plan = self.plan(feed.items_with_open_jobs(Story, busy))
 
         assert "content_story_author_id" in plan
         assert "Seq Scan" not in plan

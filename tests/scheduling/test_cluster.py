@@ -14,10 +14,10 @@ import pytest
 from django.conf import settings
 from django_q.conf import Conf
 
-from scheduling import cluster, pulse
-from scheduling.cluster import Lane
-from scheduling.ledger import database_now
 from scheduling.models import Heartbeat
+from scheduling.models.clock import database_now
+from scheduling.worker import heartbeat, supervisor
+from scheduling.worker.supervisor import Lane
 
 OF_A_LANE = ("CLUSTER_NAME", "WORKERS", "QUEUE_LIMIT", "TIMEOUT", "RETRY")
 
@@ -44,7 +44,7 @@ class TestALanesSettings:
             [sys.executable, "-c", program], env=env, capture_output=True, check=True
         )
 
-        cluster.enter_lane(name)
+        supervisor.enter_lane(name)
 
         assert [getattr(Conf, name) for name in OF_A_LANE] == json.loads(done.stdout)
 
@@ -63,7 +63,7 @@ class TestALanesSettings:
 
 
 def broken_lane(**fields: Any) -> Lane:
-    lane = Lane("publish", pulse.Board(["publish"], pid=1), **fields)
+    lane = Lane("publish", heartbeat.Board(["publish"], pid=1), **fields)
     lane.pipe, _ = Pipe()
     lane.owner = 7
     return lane
@@ -116,7 +116,7 @@ class TestAResult:
     def test_that_cannot_be_pickled_ends_as_a_failed_task(self) -> None:
         task: dict[str, Any] = {"name": "task", "result": lambda: None, "success": True}
 
-        cluster.keep_storable(task)
+        supervisor.keep_storable(task)
 
         assert (task["success"], task["ack_failure"]) == (False, True)
         assert "cannot be stored" in task["result"]
@@ -128,21 +128,21 @@ class TestAResult:
 
         task: dict[str, Any] = {"name": "task", "result": Broken(), "success": True}
 
-        cluster.keep_storable(task)
+        supervisor.keep_storable(task)
 
         assert "ZeroDivisionError: in __reduce__" in task["result"]
 
     def test_that_can_be_kept_is_left_as_it_is(self) -> None:
         task: dict[str, Any] = {"name": "task", "result": {"done": 3}, "success": True}
 
-        cluster.keep_storable(task)
+        supervisor.keep_storable(task)
 
         assert task == {"name": "task", "result": {"done": 3}, "success": True}
 
     def test_with_too_long_a_name_for_the_table_has_it_cut(self) -> None:
         task: dict[str, Any] = {"name": "가" * 300, "group": "나" * 300, "result": None}
 
-        cluster.keep_storable(task)
+        supervisor.keep_storable(task)
 
         assert (len(task["name"]), len(task["group"])) == (100, 100)
 
@@ -151,7 +151,7 @@ class TestATask:
     def test_begins_when_a_worker_takes_it_up(self) -> None:
         task: dict[str, Any] = {"started": datetime(2020, 1, 1, tzinfo=UTC)}
 
-        cluster.note_start(task)
+        supervisor.note_start(task)
 
         assert datetime.now(UTC) - task["started"] < timedelta(seconds=10)
 
@@ -160,17 +160,17 @@ class TestATask:
 class TestABeat:
     @pytest.fixture(autouse=True)
     def _of_a_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.board = pulse.Board(["publish", "slow"], pid=4711)
+        self.board = heartbeat.Board(["publish", "slow"], pid=4711)
         self.board.enter("publish", 7)
         self.board.enter("slow", 8)
-        monkeypatch.setattr(pulse.Pulse, "board", self.board)
-        monkeypatch.setattr(pulse.Pulse, "lane", "publish")
-        monkeypatch.setattr(pulse.Pulse, "last_at", 0.0)
+        monkeypatch.setattr(heartbeat.Pulse, "board", self.board)
+        monkeypatch.setattr(heartbeat.Pulse, "lane", "publish")
+        monkeypatch.setattr(heartbeat.Pulse, "last_at", 0.0)
 
     def test_is_written_when_its_task_has_come_through(self) -> None:
         before = database_now()
 
-        cluster.note_end({"func": "scheduling.tasks.beat"})
+        supervisor.note_end({"func": "scheduling.tasks.beat"})
 
         beat = Heartbeat.objects.get()
         assert (beat.owner, beat.lane, beat.pid) == (7, "publish", 4711)
@@ -178,59 +178,59 @@ class TestABeat:
         assert abs(beat.clock_ahead_ms) < 1000
 
     def test_renews_the_one_before(self) -> None:
-        pulse.beat()
+        heartbeat.beat()
         first = Heartbeat.objects.get()
 
-        pulse.beat()
+        heartbeat.beat()
 
         assert Heartbeat.objects.get().beat_at > first.beat_at
         assert Heartbeat.objects.get().started_at == first.started_at
 
     def test_is_not_of_any_other_task(self) -> None:
-        cluster.note_end({"func": "scheduling.tasks.sweep"})
+        supervisor.note_end({"func": "scheduling.tasks.sweep"})
 
         assert not Heartbeat.objects.exists()
 
     def test_is_of_no_web_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pulse.Pulse, "board", None)
+        monkeypatch.setattr(heartbeat.Pulse, "board", None)
 
-        pulse.beat()
+        heartbeat.beat()
 
         assert not Heartbeat.objects.exists()
 
     def test_of_another_lane_is_written_with_the_first_ones(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pulse.Pulse, "lane", "slow")
-        pulse.beat()
+        monkeypatch.setattr(heartbeat.Pulse, "lane", "slow")
+        heartbeat.beat()
         assert not Heartbeat.objects.exists()
 
-        monkeypatch.setattr(pulse.Pulse, "lane", "publish")
-        pulse.beat()
+        monkeypatch.setattr(heartbeat.Pulse, "lane", "publish")
+        heartbeat.beat()
 
         slow, publish = Heartbeat.objects.order_by("-owner")
         assert (slow.owner, slow.lane, publish.owner) == (8, "slow", 7)
         assert slow.beat_at < publish.beat_at
 
     def test_of_a_cluster_that_has_ended_is_not_its_successors(self) -> None:
-        pulse.beat()
+        heartbeat.beat()
 
         self.board.enter("publish", 9)
 
         assert self.board.beaten() == []
 
     def test_comes_once_a_second_at_most_within_a_backlog(self) -> None:
-        pulse.beat_within_a_batch()
+        heartbeat.beat_within_a_batch()
         first = Heartbeat.objects.get().beat_at
 
-        pulse.beat_within_a_batch()
+        heartbeat.beat_within_a_batch()
 
         assert Heartbeat.objects.get().beat_at == first
 
     def test_ends_with_its_cluster(self) -> None:
         Heartbeat.objects.create(owner=8, lane="slow", host="here", pid=1)
-        pulse.beat()
+        heartbeat.beat()
 
-        pulse.forget(7)
+        heartbeat.forget(7)
 
         assert Heartbeat.objects.get().owner == 8

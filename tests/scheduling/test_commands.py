@@ -13,9 +13,9 @@ from django.core.management import ManagementUtility
 from django.utils import translation
 
 from content.models import Story
-from scheduling import items, operations
-from scheduling.ledger import database_now
-from scheduling.models import Job, Kind, State, Status
+from scheduling import operations
+from scheduling.models import Job, Kind, State, Status, references
+from scheduling.models.clock import database_now
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.process.worker import PROJECT, database_url
 from tests.scheduling.rows import (
@@ -434,7 +434,7 @@ class TestRerun:
         assert found(*since, "--kind", "publish") == {new.pk}
 
     def test_goes_page_by_page(self, manage: Manage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("scheduling.reruns.PAGE", 2)
+        monkeypatch.setattr("scheduling.operations.rerun_many.PAGE", 2)
         jobs = [failed_publish() if n != 1 else moved_on() for n in range(5)]
 
         result = manage("rerun", "--all-failed", "--json")
@@ -609,17 +609,17 @@ class TestTheNameOfAnItem:
         class Elsewhere:
             _meta = Meta
 
-        monkeypatch.setattr(items, "schedulable_models", lambda: [Story, Elsewhere])
+        monkeypatch.setattr(references, "schedulable_models", lambda: [Story, Elsewhere])
         story = StoryFactory()
 
-        with pytest.raises(items.UnknownModel, match=r"archive\.story, content\.story"):
-            items.find_item(story.label)
-        assert items.find_item(f"content.{story.label}") == story
+        with pytest.raises(references.UnknownModel, match=r"archive\.story, content\.story"):
+            references.find_item(story.label)
+        assert references.find_item(f"content.{story.label}") == story
 
     def test_may_be_written_large(self) -> None:
         story = StoryFactory()
 
-        assert items.find_item(f"Story:{story.pk}") == story
+        assert references.find_item(f"Story:{story.pk}") == story
 
 
 FAR = "2100-01-01T00:00:00Z"

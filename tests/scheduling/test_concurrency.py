@@ -12,12 +12,13 @@ from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ
 
-from armo.errors import DomainError
 from content.models import Notice, Story
-from scheduling import attempts, operations, sweep, tasks
-from scheduling.drain import drain
-from scheduling.ledger import database_now
+from scheduling import operations, tasks
+from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, Kind, State, Status
+from scheduling.models.clock import database_now
+from scheduling.worker import job_runner, reconciler
+from scheduling.worker.batch_runner import drain
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.process.worker import wait_until
@@ -245,7 +246,7 @@ class TestAJobThatSomeoneHolds:
         OrmQ.objects.all().delete()
         hold(other, "scheduling_job", Job.objects.get().pk)
 
-        assert sweep.sweep().messages == 0
+        assert reconciler.sweep().messages == 0
 
 
 class TestAWorkerAndAnEditor:
@@ -280,7 +281,7 @@ class TestAWorkerAndAnEditor:
         job = Job.objects.get()
         with transaction.atomic():
             operations.publish_now(item=story, by=None)
-            in_background(attempts.run_alone, job.pk).result(SECONDS)
+            in_background(job_runner.run_alone, job.pk).result(SECONDS)
 
         tasks.run_job(job.pk)
 
@@ -314,7 +315,7 @@ class TestAWorkerAndAnEditor:
             for _ in range(40):
                 drain()
                 for pk in Job.objects.due().values_list("pk", flat=True):
-                    attempts.run_alone(pk)
+                    job_runner.run_alone(pk)
 
         # A deadlock, or any other surprise, is raised by the one it hit.
         together(in_background, lambda: edit(0), lambda: edit(1), work, work)
@@ -344,12 +345,12 @@ class TestTwoSweeps:
         self, in_background: InBackground, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # The smaller the batches, the more often the two meet.
-        monkeypatch.setattr(sweep, "BATCH", 50)
+        monkeypatch.setattr(reconciler, "BATCH", 50)
         Story.objects.bulk_create(
             StoryFactory.build_batch(600, status=Status.SCHEDULED, publish_at=FAR_OFF)
         )
 
-        swept = together(in_background, sweep.sweep, sweep.sweep)
+        swept = together(in_background, reconciler.sweep, reconciler.sweep)
 
         assert sum(one.adopted for one in swept) == Job.objects.count() == 600
         assert messages_of_jobs() == messages()
@@ -357,11 +358,11 @@ class TestTwoSweeps:
     def test_at_once_give_each_job_that_lost_it_one_message(
         self, in_background: InBackground, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sweep, "BATCH", 10)
+        monkeypatch.setattr(reconciler, "BATCH", 10)
         due_stories(300, publish_at=FAR_OFF)
         OrmQ.objects.all().delete()
 
-        swept = together(in_background, sweep.sweep, sweep.sweep)
+        swept = together(in_background, reconciler.sweep, reconciler.sweep)
 
         assert sum(one.messages for one in swept) == OrmQ.objects.count() == 300
         assert messages_of_jobs() == messages()

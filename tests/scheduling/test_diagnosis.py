@@ -13,8 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import RequestFactory
 
 from armo.health import UNREACHABLE
-from scheduling import diagnosis, ledger
-from scheduling.models import Job
+from scheduling.models import Job, clock
+from scheduling.queries import health
 from tests.factories import LONG_AGO, StoryFactory
 from tests.scheduling.rows import due_stories
 
@@ -88,7 +88,7 @@ class TestAMonitor:
     def test_is_answered_while_a_table_is_locked(
         self, other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(diagnosis, "ANSWER_WITHIN_SECONDS", 0.2)
+        monkeypatch.setattr(health, "ANSWER_WITHIN_SECONDS", 0.2)
         with other.cursor() as cursor:
             cursor.execute("LOCK TABLE scheduling_job IN ACCESS EXCLUSIVE MODE")
 
@@ -104,24 +104,24 @@ class TestTheDoctor:
 
         with nobody_let_in(outside):
             connection.close()
-            [check] = diagnosis.examine()
+            [check] = health.examine()
 
         assert (check.name, check.ok) == ("database", False)
         assert check.text.startswith("It cannot be reached: ")
 
     def test_leaves_its_next_statements_as_patient_as_they_were(self) -> None:
-        list(diagnosis.examine())
+        list(health.examine())
 
         with connection.cursor() as cursor:
             cursor.execute("SHOW statement_timeout")
             assert cursor.fetchone() == ("0",)
 
     def test_counts_no_further_than_it_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(diagnosis, "MOST_COUNTED", 3)
+        monkeypatch.setattr(health, "MOST_COUNTED", 3)
         due_stories(5)
         Job.objects.update(message_id=None)
 
-        checks = {check.name: check for check in diagnosis.examine()}
+        checks = {check.name: check for check in health.examine()}
 
         assert checks["overdue jobs"].text.startswith("3 or more overdue.")
         assert checks["open job without a message"].text.startswith("3 or more. ")
@@ -132,9 +132,9 @@ class TestOverdueJobs:
         due_stories(1, publish_at=LONG_AGO + timedelta(days=1))
         due_stories(1)
 
-        seconds = (ledger.database_now() - LONG_AGO).total_seconds()
+        seconds = (clock.database_now() - LONG_AGO).total_seconds()
 
-        assert diagnosis.publisher().overdue_seconds == pytest.approx(seconds, abs=60)
+        assert health.publisher().overdue_seconds == pytest.approx(seconds, abs=60)
 
     def test_are_looked_up_in_the_index_of_what_is_due(self) -> None:
         due_stories(50)
@@ -143,7 +143,7 @@ class TestOverdueJobs:
             cursor.execute("ANALYZE scheduling_job")
             cursor.execute("SET enable_seqscan = off")
         try:
-            plan = diagnosis.untouched_overdue()[:1].explain()
+            plan = health.untouched_overdue()[:1].explain()
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("RESET enable_seqscan")

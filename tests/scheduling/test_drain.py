@@ -15,9 +15,10 @@ from django.db.utils import OperationalError
 from django_q.models import OrmQ
 
 from content.models import Notice, Story
-from scheduling import attempts, drain, operations
-from scheduling.ledger import database_now
+from scheduling import operations
 from scheduling.models import Job, JobEvent, Kind, State, Status, schedulable_models
+from scheduling.models.clock import database_now
+from scheduling.worker import batch_runner, job_runner
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.scheduling.rows import due_stories, history, last_event, row
 
@@ -32,7 +33,7 @@ def states() -> Counter[str]:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "BATCH", 3)
+    monkeypatch.setattr(batch_runner, "BATCH", 3)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ class TestWhatIsDue:
         story = StoryFactory(due=True)
         before = database_now()
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         saved, job = row(story), Job.objects.get()
         assert done == 1
@@ -68,10 +69,10 @@ class TestWhatIsDue:
         story = StoryFactory(due=True)
         Job.objects.update(attempts=1, attempt_begun_at=database_now())
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 0
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
         assert row(story).is_published
         # How that attempt ended is noted before anything else happens.
         assert history(Job.objects.get()) == ["scheduled", "attempt_failed", "succeeded"]
@@ -79,7 +80,7 @@ class TestWhatIsDue:
     def test_is_taken_down_at_its_end(self) -> None:
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO + HOUR)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert (done, row(notice).status, row(notice).version) == (1, Status.UNPUBLISHED, 2)
         assert row(notice).published_at == LONG_AGO
@@ -89,7 +90,7 @@ class TestWhatIsDue:
         StoryFactory.create_batch(2, due=True)
         NoticeFactory.create_batch(2, due=True)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 4
         assert Story.objects.published().count() == Notice.objects.published().count() == 2
@@ -99,7 +100,7 @@ class TestWhatIsDue:
         story.title = "새 제목"
         story.save()
 
-        drain.drain()
+        batch_runner.drain()
 
         assert (row(story).status, row(story).title) == (Status.PUBLISHED, "새 제목")
 
@@ -107,7 +108,7 @@ class TestWhatIsDue:
         StoryFactory(due=True)
         Job.objects.update(state=State.RETRYING, attempts=2)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 1
         assert Job.objects.get().attempts == 3
@@ -115,7 +116,7 @@ class TestWhatIsDue:
     def test_at_both_ends_is_never_seen_live(self, small_batches: None) -> None:
         notice = NoticeFactory(due=True, unpublish_at=LONG_AGO + HOUR)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert (done, row(notice).status) == (2, Status.UNPUBLISHED)
         up, down = Job.objects.order_by("run_at")
@@ -127,10 +128,10 @@ class TestWhatIsDue:
 
     def test_is_nothing_the_second_time(self) -> None:
         due_stories(2)
-        drain.drain()
+        batch_runner.drain()
         events = JobEvent.objects.count()
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 0
         assert JobEvent.objects.count() == events
@@ -140,7 +141,7 @@ class TestWhatIsNot:
     def test_yet_due_waits(self) -> None:
         story = StoryFactory(status=Status.SCHEDULED, publish_at=database_now() + HOUR)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert (done, row(story).status) == (0, Status.SCHEDULED)
         assert OrmQ.objects.count() == 1
@@ -149,13 +150,13 @@ class TestWhatIsNot:
         StoryFactory(due=True)
         Job.objects.update(state=State.RETRYING, next_attempt_at=database_now() + HOUR)
 
-        assert drain.drain() == 0
+        assert batch_runner.drain() == 0
 
     @pytest.mark.parametrize("fields", [{"title": "\u3164"}, {"body": ""}], ids=str)
     def test_publishable_is_left_for_its_own_run(self, fields: dict[str, str]) -> None:
         [bad], _ = due_stories(1, **fields), due_stories(2)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 2
         assert (row(bad).status, row(bad).version) == (Status.SCHEDULED, 1)
@@ -170,7 +171,7 @@ class TestWhatIsNot:
         StoryFactory(due=True)
         NoticeFactory(due=True)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 1
         assert not Story.objects.published().exists()
@@ -183,8 +184,8 @@ class TestWhatIsNot:
         StoryFactory(due=True)
         NoticeFactory(published=True, unpublish_at=LONG_AGO)
 
-        assert drain.drain() == 1
-        assert drain.drain(at=monotonic()) == 0
+        assert batch_runner.drain() == 1
+        assert batch_runner.drain(at=monotonic()) == 0
 
     def test_and_whose_condition_has_values_of_its_own_is_taken_by_them(
         self, monkeypatch: pytest.MonkeyPatch
@@ -194,7 +195,7 @@ class TestWhatIsNot:
         stories = [StoryFactory(due=True, title=title) for title in ("100 %", "봄", "가을")]
         notice = NoticeFactory(due=True)
 
-        assert drain.drain() == 3
+        assert batch_runner.drain() == 3
 
         live = [row(item).status == Status.PUBLISHED for item in [*stories, notice]]
         assert live == [True, False, True, True]
@@ -205,7 +206,7 @@ class TestWhatIsNot:
         monkeypatch.setattr(Notice, "before_publish", lambda self: None)
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert (done, row(notice).status) == (1, Status.UNPUBLISHED)
 
@@ -214,7 +215,7 @@ class TestWhatIsNot:
         moved, kept = due_stories(2)
         Story.objects.filter(pk=moved.pk).update(publish_at=at)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 1
         assert (row(moved).status, row(kept).status) == (Status.SCHEDULED, Status.PUBLISHED)
@@ -226,7 +227,7 @@ class TestWhatIsNot:
         live_since = LONG_AGO if status == Status.PUBLISHED else None
         Story.objects.update(status=status, published_at=live_since)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 0
         assert Story.objects.get().version == 1
@@ -235,7 +236,7 @@ class TestWhatIsNot:
         due_stories(2)
         Story.objects.filter(pk=Job.objects.order_by("pk")[0].object_id)._raw_delete("default")
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 1
         assert states() == {State.SUCCEEDED: 1, State.WAITING: 1}
@@ -245,7 +246,7 @@ class TestWhatIsNot:
         gone = ContentType.objects.create(app_label="content", model="podcast")
         Job.objects.filter(pk=Job.objects.order_by("pk")[0].pk).update(content_type=gone)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 1
 
@@ -255,7 +256,7 @@ class TestBatches:
     def test_do_everything(self, number: int, small_batches: None) -> None:
         due_stories(number)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == Story.objects.published().count() == number
         assert JobEvent.objects.filter(what="succeeded").count() == number
@@ -271,7 +272,7 @@ class TestBatches:
             caplog.at_level(logging.INFO, "armo.publish"),
             django_capture_on_commit_callbacks(execute=True),
         ):
-            drain.drain()
+            batch_runner.drain()
 
         labels = [record.item for record in caplog.records]
         oldest_first = [story.label for story in reversed(newest_first)]
@@ -282,7 +283,7 @@ class TestBatches:
         due_stories(7, body="")
         good = StoryFactory(due=True)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert (done, row(good).status) == (1, Status.PUBLISHED)
         assert states() == {State.WAITING: 7, State.SUCCEEDED: 1}
@@ -291,7 +292,7 @@ class TestBatches:
         due_stories(3, body="")
         due_stories(4)
 
-        assert drain.drain() == 4
+        assert batch_runner.drain() == 4
 
     def test_take_as_many_statements_for_a_hundred_as_for_ten(
         self, django_assert_max_num_queries: Any
@@ -301,7 +302,7 @@ class TestBatches:
             NoticeFactory.create_batch(2, published=True, unpublish_at=LONG_AGO)
 
             with django_assert_max_num_queries(14):
-                done = drain.drain()
+                done = batch_runner.drain()
 
             assert done == number + 2
 
@@ -323,10 +324,10 @@ class TestABacklogThatStatisticsKnowNothingOf:
 
     def test_is_read_a_batch_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         read: list[tuple[str, float]] = []
-        fetch = drain._fetch
+        fetch = batch_runner._fetch
 
         def explained(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-            if statement != drain.ANY_ENDS:
+            if statement != batch_runner.ANY_ENDS:
                 [[[report]]] = fetch(f"EXPLAIN (ANALYZE, FORMAT json) {statement}", params)
                 steps = [report["Plan"]]
                 for step in steps:
@@ -337,9 +338,9 @@ class TestABacklogThatStatisticsKnowNothingOf:
                         read.append((step.get("Index Name"), step["Actual Rows"]))
             return fetch(statement, params)
 
-        monkeypatch.setattr(drain, "_fetch", explained)
+        monkeypatch.setattr(batch_runner, "_fetch", explained)
 
-        drain.drain()
+        batch_runner.drain()
 
         assert read[:2] == [("job_due", 1000), ("job_due", 1000)]
 
@@ -352,7 +353,7 @@ class TestARowThatBreaksTheBatch:
         [poisoned] = due_stories(1, title="독")
         due_stories(9 - place)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 9
         left = Job.objects.open().get()
@@ -365,7 +366,7 @@ class TestARowThatBreaksTheBatch:
         due_stories(3, title="독")
         due_stories(4)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert done == 4
         assert states() == {State.WAITING: 3, State.SUCCEEDED: 4}
@@ -373,7 +374,7 @@ class TestARowThatBreaksTheBatch:
     def test_is_logged_once_a_batch(self, caplog: pytest.LogCaptureFixture) -> None:
         due_stories(4, title="독")
 
-        drain.drain()
+        batch_runner.drain()
 
         assert [record.levelname for record in caplog.records] == ["WARNING"]
 
@@ -387,7 +388,7 @@ class TestARowThatBreaksTheBatch:
             caplog.at_level(logging.INFO, "armo.publish"),
             django_capture_on_commit_callbacks(execute=True),
         ):
-            drain.drain()
+            batch_runner.drain()
 
         lines = [record for record in caplog.records if record.name == "armo.publish"]
         assert [record.item for record in lines] == [good.label]  # type: ignore[attr-defined]  # extra
@@ -400,10 +401,10 @@ class TestALostDatabase:
         def lose(*args: object) -> None:
             raise OperationalError("server closed the connection unexpectedly")
 
-        monkeypatch.setattr("scheduling.drain._fetch", lose)
+        monkeypatch.setattr("scheduling.worker.batch_runner._fetch", lose)
 
         with pytest.raises(OperationalError):
-            drain.drain()
+            batch_runner.drain()
 
         assert not Story.objects.published().exists()
         assert states() == {State.WAITING: 2}
@@ -421,7 +422,7 @@ class TestTheLog:
         story = StoryFactory(due=True)
 
         with django_capture_on_commit_callbacks(execute=True):
-            drain.drain()
+            batch_runner.drain()
 
         [record] = caplog.records
         at = row(story).published_at
@@ -435,7 +436,7 @@ class TestTheLog:
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
 
         with django_capture_on_commit_callbacks(execute=True):
-            drain.drain()
+            batch_runner.drain()
 
         [facts] = [vars(record) for record in caplog.records]
         job = Job.objects.get()
@@ -453,7 +454,7 @@ class TestTheLog:
         due_stories(2)
 
         with django_capture_on_commit_callbacks() as callbacks:
-            drain.drain()
+            batch_runner.drain()
         before = len(caplog.records)
         for callback in callbacks:
             callback()
@@ -466,7 +467,7 @@ class TestAnOperationBetweenClaimAndChange:
         story = StoryFactory(due=True)
         operations.schedule(item=story, run_at=FAR_OFF, by=None)
 
-        done = drain.drain()
+        done = batch_runner.drain()
 
         assert (done, row(story).status) == (0, Status.SCHEDULED)
         assert Job.objects.get(kind=Kind.PUBLISH).run_at == FAR_OFF

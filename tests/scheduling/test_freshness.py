@@ -9,9 +9,9 @@ from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
 from content.models import Notice, Story
-from scheduling import freshness, ledger
-from scheduling.freshness import LONGEST_SECONDS, Freshness, seconds_until_next_change
-from scheduling.models import Status
+from scheduling.models import Status, clock
+from scheduling.queries import cache_lifetime
+from scheduling.queries.cache_lifetime import LONGEST_SECONDS, Freshness, seconds_until_next_change
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.scheduling.rows import over
 
@@ -30,14 +30,14 @@ class TestSecondsUntilNextChange:
         assert seconds_until_next_change(Story) is None
 
     def test_reach_to_the_first_start(self) -> None:
-        now = ledger.database_now()
+        now = clock.database_now()
         for wait in (HOUR, MINUTE, 2 * HOUR):
             StoryFactory(status=Status.SCHEDULED, publish_at=now + wait)
 
         assert seconds_until_next_change(Story) == pytest.approx(60, abs=10)
 
     def test_reach_to_the_first_end_when_that_is_nearer(self) -> None:
-        now = ledger.database_now()
+        now = clock.database_now()
         StoryFactory(status=Status.SCHEDULED, publish_at=now + HOUR, unpublish_at=now + 2 * HOUR)
         StoryFactory(published=True, unpublish_at=now + MINUTE)
 
@@ -65,7 +65,7 @@ class TestSecondsUntilNextChange:
         assert seconds_until_next_change(Notice) is not None
 
     def test_may_be_asked_of_one_item(self) -> None:
-        now = ledger.database_now()
+        now = clock.database_now()
         ending = StoryFactory(published=True, unpublish_at=now + HOUR)
         staying = StoryFactory(published=True)
         StoryFactory(due=True)
@@ -100,7 +100,7 @@ class TestTheQuery:
 
     @pytest.mark.usefixtures("_many_rows")
     def test_takes_the_next_start_and_the_next_end_from_their_indexes(self) -> None:
-        plan = freshness.next_changes(Story).explain(analyze=True)
+        plan = cache_lifetime.next_changes(Story).explain(analyze=True)
 
         read = re.findall(r"using (\w+) .*actual time=\S+ rows=(\S+)", plan)
         assert read == [("story_due", "1.00"), ("story_ending", "1.00")]
@@ -109,7 +109,7 @@ class TestTheQuery:
 
     @pytest.mark.usefixtures("_many_rows")
     def test_looks_one_item_up_by_its_number(self) -> None:
-        plan = freshness.next_changes(Story, Story.objects.latest("pk")).explain()
+        plan = cache_lifetime.next_changes(Story, Story.objects.latest("pk")).explain()
 
         assert plan.count("using content_story_pkey") == 2
 
@@ -141,10 +141,10 @@ class TestFreshness:
 
 class TestLastEndOfAJob:
     def test_is_none_before_the_first(self) -> None:
-        assert freshness.last_end_of_a_job() is None
+        assert cache_lifetime.last_end_of_a_job() is None
 
     def test_is_that_of_the_last_whatever_it_did(self) -> None:
         over(StoryFactory(), finished_at=LONG_AGO + HOUR)
         over(NoticeFactory())
 
-        assert freshness.last_end_of_a_job() == LONG_AGO + HOUR
+        assert cache_lifetime.last_end_of_a_job() == LONG_AGO + HOUR

@@ -15,8 +15,8 @@ import pytest
 from django.db import connection
 
 from content.models import Story
-from scheduling import isolation
-from scheduling.isolation import ChildDied, ChildHung, FailedInChild
+from scheduling.worker import child_process
+from scheduling.worker.child_process import ChildDied, ChildHung, FailedInChild
 from tests.factories import StoryFactory
 from tests.process.worker import wait_until
 
@@ -60,7 +60,7 @@ class TestWorkThatGoesWell:
         def work() -> None:
             notes.write_text(str(os.getpid()))
 
-        isolation.run(work, seconds=10, failed=forget)
+        child_process.run(work, seconds=10, failed=forget)
 
         assert int(notes.read_text()) not in (0, os.getpid())
 
@@ -73,7 +73,7 @@ class TestWorkThatGoesWell:
         connection.ensure_connection()
         ours = connection.connection.info.backend_pid
 
-        isolation.run(work, seconds=10, failed=forget)
+        child_process.run(work, seconds=10, failed=forget)
 
         [story] = Story.objects.all()
         assert story.title.startswith("backend ")
@@ -86,7 +86,7 @@ class TestWorkThatGoesWell:
             raise ValueError("가" * 200_000)
 
         with pytest.raises(FailedInChild, match="가" * 1000):
-            isolation.run(work, seconds=10, failed=forget)
+            child_process.run(work, seconds=10, failed=forget)
 
 
 class TestWorkThatRaises:
@@ -95,7 +95,7 @@ class TestWorkThatRaises:
             raise ConnectionError("검색 서버가 응답하지 않음")
 
         with pytest.raises(FailedInChild) as told:
-            isolation.run(work, seconds=10, failed=note(notes))
+            child_process.run(work, seconds=10, failed=note(notes))
 
         assert notes.read_text() == "ConnectionError('검색 서버가 응답하지 않음')"
         assert "in work" in str(told.value)
@@ -109,7 +109,7 @@ class TestWorkThatRaises:
             raise error
 
         with pytest.raises(ChildDied, match="exit code 1"):
-            isolation.run(work, seconds=10, failed=forget)
+            child_process.run(work, seconds=10, failed=forget)
 
 
 class TestWorkThatTakesTooLong:
@@ -117,7 +117,7 @@ class TestWorkThatTakesTooLong:
         start = time.monotonic()
 
         with pytest.raises(FailedInChild, match="in hang_for_ever"):
-            isolation.run(
+            child_process.run(
                 hang_for_ever,
                 seconds=1,
                 failed=note(notes),
@@ -127,27 +127,27 @@ class TestWorkThatTakesTooLong:
         assert 1 <= time.monotonic() - start < 3
 
     def test_and_does_not_listen_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(isolation, "GRACE_SECONDS", 0.5)
+        monkeypatch.setattr(child_process, "HOOK_GRACE_SECONDS", 0.5)
 
         with pytest.raises(ChildHung, match="longer than 1 s"):
-            isolation.run(ignore_everything, seconds=1, failed=forget)
+            child_process.run(ignore_everything, seconds=1, failed=forget)
 
     def test_and_never_lets_python_raise_anything_is_killed(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(isolation, "GRACE_SECONDS", 0.5)
+        monkeypatch.setattr(child_process, "HOOK_GRACE_SECONDS", 0.5)
 
         def work() -> None:
             # C code that looks at no signal until it is done.
             hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 
         with pytest.raises(ChildHung):
-            isolation.run(work, seconds=1, failed=forget)
+            child_process.run(work, seconds=1, failed=forget)
 
     def test_is_killed_with_what_it_has_started(
         self, notes: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(isolation, "GRACE_SECONDS", 0.5)
+        monkeypatch.setattr(child_process, "HOOK_GRACE_SECONDS", 0.5)
 
         def work() -> None:
             program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
@@ -155,7 +155,7 @@ class TestWorkThatTakesTooLong:
             ignore_everything()
 
         with pytest.raises(ChildHung):
-            isolation.run(work, seconds=1, failed=forget)
+            child_process.run(work, seconds=1, failed=forget)
 
         started = int(notes.read_text())
         wait_until(
@@ -170,14 +170,14 @@ class TestWorkThatTakesTooLong:
     def test_does_not_keep_the_caller_when_it_closes_its_pipe(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(isolation, "GRACE_SECONDS", 0.5)
+        monkeypatch.setattr(child_process, "HOOK_GRACE_SECONDS", 0.5)
 
         def work() -> None:
             os.closerange(3, 64)
             ignore_everything()
 
         with pytest.raises(ChildHung):
-            isolation.run(work, seconds=1, failed=forget)
+            child_process.run(work, seconds=1, failed=forget)
 
 
 class TestWorkThatEndsItsProcess:
@@ -193,11 +193,11 @@ class TestWorkThatEndsItsProcess:
     )
     def test_is_told_how(self, work: Callable[[], None], told: str) -> None:
         with pytest.raises(ChildDied, match=told):
-            isolation.run(work, seconds=10, failed=forget)
+            child_process.run(work, seconds=10, failed=forget)
 
     def test_leaves_no_zombie(self) -> None:
         with pytest.raises(ChildDied):
-            isolation.run(lambda: os._exit(3), seconds=10, failed=forget)
+            child_process.run(lambda: os._exit(3), seconds=10, failed=forget)
 
         assert not psutil.Process().children()
 
@@ -234,7 +234,7 @@ class TestTheChild:
         def work() -> None:
             notes.write_text(Path("/proc/self/oom_score_adj").read_text())
 
-        isolation.run(work, seconds=10, failed=forget)
+        child_process.run(work, seconds=10, failed=forget)
 
         assert int(notes.read_text()) == 1000
         assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from scheduling import ledger
 from scheduling.models import Schedulable
+from scheduling.operations import store
 from tests.factories import NoticeFactory, StoryFactory
 from tests.scheduling.rows import row
 
@@ -24,7 +24,7 @@ class TestALockedItem:
     def test_is_as_the_orm_reads_it(self, write: Callable[[], Schedulable]) -> None:
         item = write()
 
-        locked = ledger.lock_item(item)
+        locked = store.lock_item(item)
 
         assert locked is not None
         names = [field.attname for field in item._meta.concrete_fields]
@@ -36,4 +36,4 @@ class TestALockedItem:
         story = StoryFactory()
         type(story)._base_manager.filter(pk=story.pk).delete()
 
-        assert ledger.lock_item(story) is None
+        assert store.lock_item(story) is None

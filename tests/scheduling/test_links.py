@@ -7,14 +7,13 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 
-from scheduling import ledger
-from scheduling.links import (
+from scheduling.ical.tokens import (
     find_calendar_user,
     make_calendar_link,
     note_reading,
     revoke_calendar_link,
 )
-from scheduling.models import CalendarLink
+from scheduling.models import CalendarLink, clock
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -54,9 +53,9 @@ class TestMakingALink:
 
     def test_again_says_when(self, user: User) -> None:
         make_calendar_link(user)
-        CalendarLink.objects.update(created_at=ledger.database_now() - timedelta(days=1))
+        CalendarLink.objects.update(created_at=clock.database_now() - timedelta(days=1))
 
-        start = ledger.database_now()
+        start = clock.database_now()
         make_calendar_link(user)
 
         assert CalendarLink.objects.get().created_at >= start
@@ -118,19 +117,19 @@ class TestNotingThatItIsRead:
 
     def test_says_when(self, user: User) -> None:
         make_calendar_link(user)
-        start = ledger.database_now()
+        start = clock.database_now()
 
         read_at = self.read_at(user)
 
         assert read_at is not None
-        assert start <= read_at <= ledger.database_now()  # type: ignore[operator]
+        assert start <= read_at <= clock.database_now()  # type: ignore[operator]
 
     def test_writes_at_most_once_an_hour(self, user: User) -> None:
         make_calendar_link(user)
         first = self.read_at(user)
 
         soon = self.read_at(user)
-        CalendarLink.objects.update(last_read_at=ledger.database_now() - timedelta(minutes=61))
+        CalendarLink.objects.update(last_read_at=clock.database_now() - timedelta(minutes=61))
         later = self.read_at(user)
 
         assert soon == first

@@ -40,13 +40,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from armo.errors import DomainError
 from content.models import Notice, Story
-from scheduling import attempts, operations, pausing, pruning, tasks
-from scheduling import sweep as sweeping
-from scheduling.drain import drain
-from scheduling.ledger import database_now
+from scheduling import operations, tasks
+from scheduling.errors import DomainError
 from scheduling.models import OPEN_STATES, Job, Kind, State, Status
+from scheduling.models.clock import database_now
+from scheduling.operations import pause as pausing
+from scheduling.operations import prune as pruning
+from scheduling.worker import job_runner, reconciler
+from scheduling.worker.batch_runner import drain
 from tests.factories import NoticeFactory, StoryFactory
 from tests.scheduling.expected import (
     MAX_ATTEMPTS,
@@ -610,7 +612,7 @@ class Machine(RuleBasedStateMachine):
         job = due[number % len(due)]
         self.step(
             "give up",
-            lambda: attempts.give_up(job.pk, "handed out too often"),
+            lambda: job_runner.give_up(job.pk, "handed out too often"),
             partial(self.expected.give_up, job),
         )
 
@@ -627,7 +629,7 @@ class Machine(RuleBasedStateMachine):
         """Do everything that is due without a worker."""
         self.step(
             "everything due",
-            attempts.run_everything_due,
+            job_runner.run_everything_due,
             partial(self.expected.run_everything_due, Machine.hook),
             kill,
         )
@@ -638,7 +640,7 @@ class Machine(RuleBasedStateMachine):
         """Mend what has come apart."""
         self.step(
             "sweep",
-            lambda: sweeping.sweep(everything=everything),
+            lambda: reconciler.sweep(everything=everything),
             partial(self.expected.sweep, everything=everything),
             kill,
         )
@@ -776,7 +778,7 @@ class Machine(RuleBasedStateMachine):
         self.wait_for(job)
         self.step(
             "attempt",
-            partial(attempts.run_alone, job.pk),
+            partial(job_runner.run_alone, job.pk),
             partial(self.expected.run_alone, job, Machine.hook),
             interruption,
         )
@@ -1119,8 +1121,8 @@ class TestTheEngine:
         caplog.set_level(logging.CRITICAL, "scheduling")
         monkeypatch.setattr(Notice, "before_publish", lambda notice: Machine.hook())
         # Half a unit of time, so that no pause ends when something else is due.
-        monkeypatch.setattr(attempts, "BUSY_PAUSE", PAUSE)
-        monkeypatch.setattr(attempts, "UNPUBLISHED_YET_PAUSE", PAUSE)
+        monkeypatch.setattr(job_runner, "BUSY_PAUSE", PAUSE)
+        monkeypatch.setattr(job_runner, "UNPUBLISHED_YET_PAUSE", PAUSE)
         settings.RETRY_DELAYS = RETRY_DELAYS
         Machine.counts.clear()
         Machine.steps = 0

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from content.models import Story
-from scheduling import ledger, operations
+from scheduling import operations
 from scheduling.models import (
     ALLOWED,
     OPEN_STATES,
@@ -27,8 +27,10 @@ from scheduling.models import (
     Kind,
     State,
     Status,
+    clock,
     schedulable_models,
 )
+from scheduling.operations import store
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.scheduling.rows import due_stories, open_jobs, row
 
@@ -229,7 +231,7 @@ class TestDue:
             *Story.objects.bulk_create(StoryFactory.build_batch(900, publish_at=LONG_AGO)),
         ]
         Job.objects.bulk_create(
-            ledger.new_job(
+            store.new_job(
                 item=story,
                 kind=Kind.PUBLISH,
                 run_at=LONG_AGO,
@@ -277,7 +279,7 @@ class TestDue:
         assert found.get() == story
 
     def test_does_not_keep_what_comes_in_a_second(self) -> None:
-        due_stories(1, publish_at=ledger.database_now() + timedelta(seconds=1))
+        due_stories(1, publish_at=clock.database_now() + timedelta(seconds=1))
 
         assert not Story.objects.due().exists()
         assert not Job.objects.due().exists()
@@ -291,7 +293,7 @@ class TestDue:
         assert found == stories[::-1]
 
     def test_is_overdue_after_the_grace_period(self, settings: Any) -> None:
-        due_stories(1, publish_at=ledger.database_now() - timedelta(seconds=50))
+        due_stories(1, publish_at=clock.database_now() - timedelta(seconds=50))
 
         within = Job.objects.overdue().count()
         settings.OVERDUE_AFTER = 40

@@ -12,16 +12,16 @@ from django_q.models import OrmQ
 
 from content.models import Story
 from scheduling import operations
-from scheduling.drain import drain
-from scheduling.items import ItemNotFound
-from scheduling.ledger import database_now
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
+from scheduling.models.clock import database_now
+from scheduling.models.references import ItemNotFound
 from scheduling.operations import (
     EndNotAfterStart,
     InvalidTransition,
     NotInFuture,
     NotPublishable,
 )
+from scheduling.worker.batch_runner import drain
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import everything, history, last_event, open_jobs, row, wakes_at
 
@@ -180,7 +180,7 @@ class TestScheduleRefuses:
         story = StoryFactory()
         before = everything()
         now = database_now()
-        monkeypatch.setattr("scheduling.ledger.database_now", lambda: now)
+        monkeypatch.setattr("scheduling.models.clock.database_now", lambda: now)
 
         with pytest.raises(NotInFuture):
             operations.schedule(item=story, run_at=now - ago, by=None)
@@ -762,7 +762,7 @@ class TestARollback:
     ) -> None:
         story = StoryFactory()
         before = everything()
-        monkeypatch.setattr("scheduling.queue.messages", lambda _: 1 / 0)
+        monkeypatch.setattr("scheduling.queue.messages.messages", lambda _: 1 / 0)
 
         with pytest.raises(ZeroDivisionError):
             operations.schedule(item=story, run_at=FAR_OFF, by=None)

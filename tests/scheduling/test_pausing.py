@@ -17,13 +17,19 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from content.models import Notice, Story
-from scheduling import attempts, broker, diagnosis, operations, pausing, pulse, tasks
-from scheduling import explain as explaining
-from scheduling.broker import Message, TimedBroker, insert_messages, seal
-from scheduling.drain import drain
-from scheduling.ledger import database_now
+from scheduling import operations, tasks
 from scheduling.models import Heartbeat, Job, Kind, Pause, PauseEvent, State, Status
-from scheduling.sweep import sweep
+from scheduling.models.clock import database_now
+from scheduling.operations import pause as pausing
+from scheduling.queries import explain as explaining
+from scheduling.queries import health, workers
+from scheduling.queue import broker, messages
+from scheduling.queue.broker import TimedBroker
+from scheduling.queue.messages import Message, insert_messages
+from scheduling.queue.payload import seal
+from scheduling.worker import job_runner
+from scheduling.worker.batch_runner import drain
+from scheduling.worker.reconciler import sweep
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import everything, row
@@ -235,7 +241,7 @@ class TestAnAttempt:
         StoryFactory(due=True)
         Job.objects.update(attempts=1, attempt_begun_at=LONG_AGO)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         job = Job.objects.get()
         assert (job.attempts, job.attempt_begun_at) == (1, LONG_AGO)
@@ -245,7 +251,7 @@ class TestAnAttempt:
         monkeypatch.setattr(Story, "before_publish", lambda story: pausing.pause(by=None))
         story = StoryFactory(due=True)
 
-        attempts.run_alone(Job.objects.get().pk)
+        job_runner.run_alone(Job.objects.get().pk)
 
         assert pausing.current()
         assert row(story).is_published
@@ -256,7 +262,7 @@ class TestAnAttempt:
         before = everything()
 
         with pytest.raises(pausing.PublishingPaused) as refusal:
-            attempts.run_everything_due()
+            job_runner.run_everything_due()
 
         assert refusal.value.code == "publishing_paused"
         assert "잘못된 첫 화면. Resume it first." in str(refusal.value)
@@ -392,7 +398,7 @@ class TestTheBroker:
     def test_sees_no_message_missing(
         self, pausing_broker: TimedBroker, caplog: pytest.LogCaptureFixture
     ) -> None:
-        attempts.run_alone(Job.objects.get().pk)  # its message had been claimed before
+        job_runner.run_alone(Job.objects.get().pk)  # its message had been claimed before
 
         handed_out = self.functions(pausing_broker, 20)
 
@@ -435,7 +441,7 @@ class TestTheBroker:
 
         in_background(pausing.resume, by=None).result(SECONDS)
 
-        while not (handed_out := self.functions(pausing_broker, 1)).count(broker.RUN_JOB):
+        while not (handed_out := self.functions(pausing_broker, 1)).count(messages.RUN_JOB):
             assert handed_out == ["math.sqrt"], "none of theirs was left to hand out"
 
 
@@ -542,7 +548,7 @@ class TestTheDiagnosis:
     @pytest.fixture(autouse=True)
     def _well(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have workers seem to be connected, and beat."""
-        monkeypatch.setattr(pulse, "count_worker_connections", lambda: 8)
+        monkeypatch.setattr(workers, "count_worker_connections", lambda: 8)
         for number, lane in enumerate(("publish", "slow", "mail")):
             Heartbeat.objects.create(owner=number, lane=lane, host="here", pid=1)
 
@@ -590,7 +596,7 @@ class TestTheDiagnosis:
     def test_by_the_doctor_says_what_is_held(self, paused: Pause) -> None:
         StoryFactory(due=True)
 
-        checks = {check.name: check for check in diagnosis.examine()}
+        checks = {check.name: check for check in health.examine()}
 
         assert checks["worker"].ok
         assert checks["publishing"].ok
@@ -599,7 +605,7 @@ class TestTheDiagnosis:
         assert "1 held by the pause." in checks["overdue jobs"].text
 
     def test_by_the_doctor_says_that_nothing_is_paused(self) -> None:
-        checks = {check.name: check for check in diagnosis.examine()}
+        checks = {check.name: check for check in health.examine()}
 
         assert (checks["publishing"].ok, checks["publishing"].text) == (True, "It is not paused.")
 

@@ -11,13 +11,14 @@ from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ, Task
 
-from armo.errors import DomainError
 from content.models import Story
-from scheduling import operations, pruning, tasks
-from scheduling.drain import drain
-from scheduling.ledger import database_now
+from scheduling import operations, tasks
+from scheduling.errors import DomainError
 from scheduling.models import Heartbeat, Job, JobEvent, Kind, State, Status
-from scheduling.pruning import prunable_jobs, prune
+from scheduling.models.clock import database_now
+from scheduling.operations import prune as pruning
+from scheduling.operations.prune import prunable_jobs, prune
+from scheduling.worker.batch_runner import drain
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.scheduling.rows import due_stories, failed_end, failed_publish, history, over, row

@@ -7,7 +7,7 @@ from django.db import transaction
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from scheduling import queue
+from scheduling.queue import messages
 from tests.factories import FAR_OFF, LONG_AGO
 
 pytestmark = pytest.mark.django_db
@@ -20,13 +20,13 @@ class TestPut:
         ids=["future", "past", "the last there is"],
     )
     def test_locks_the_message_until_that_very_microsecond(self, at: datetime) -> None:
-        message_id = queue.put(job_id=7, at=at, lane="publish")
+        message_id = messages.put(job_id=7, at=at, lane="publish")
 
         message = OrmQ.objects.get(pk=message_id)
         assert (message.key, message.lock) == ("publish", at)
 
     def test_calls_the_task_with_the_job(self) -> None:
-        queue.put(job_id=7, at=FAR_OFF, lane="publish")
+        messages.put(job_id=7, at=FAR_OFF, lane="publish")
 
         task = SignedPackage.loads(OrmQ.objects.get().payload)
         assert (task["func"], task["args"]) == ("scheduling.tasks.run_job", (7,))
@@ -34,7 +34,7 @@ class TestPut:
 
     def test_joins_the_transaction_of_the_caller(self) -> None:
         with transaction.atomic():
-            queue.put(job_id=7, at=FAR_OFF, lane="publish")
+            messages.put(job_id=7, at=FAR_OFF, lane="publish")
             inside = OrmQ.objects.count()
             transaction.set_rollback(True)
 
@@ -45,30 +45,32 @@ class TestPutMany:
     def test_returns_the_ids_in_the_order_given_whatever_the_times(self) -> None:
         times = [FAR_OFF - timedelta(days=(n * 7919) % 1000) for n in range(500)]
 
-        ids = queue.put_many([queue.Wake(number, at, "publish") for number, at in enumerate(times)])
+        ids = messages.put_many(
+            [messages.Wake(number, at, "publish") for number, at in enumerate(times)]
+        )
 
-        messages = OrmQ.objects.in_bulk(ids)
-        assert [messages[pk].lock for pk in ids] == times
-        tasks = [SignedPackage.loads(messages[pk].payload) for pk in ids]
+        rows = OrmQ.objects.in_bulk(ids)
+        assert [rows[pk].lock for pk in ids] == times
+        tasks = [SignedPackage.loads(rows[pk].payload) for pk in ids]
         assert [task["args"] for task in tasks] == [(number,) for number in range(500)]
 
     def test_of_nothing_puts_nothing(self) -> None:
-        assert queue.put_many([]) == []
+        assert messages.put_many([]) == []
         assert not OrmQ.objects.exists()
 
 
 class TestTakeBack:
     def test_removes_those_messages_and_no_others(self) -> None:
-        ids = queue.put_many([queue.Wake(n, FAR_OFF, "publish") for n in range(4)])
+        ids = messages.put_many([messages.Wake(n, FAR_OFF, "publish") for n in range(4)])
 
-        queue.take_back(ids[1:3])
+        messages.take_back(ids[1:3])
 
         assert set(OrmQ.objects.values_list("pk", flat=True)) == {ids[0], ids[3]}
 
     def test_minds_neither_what_is_gone_nor_what_never_was(self) -> None:
-        [message_id] = queue.put_many([queue.Wake(1, FAR_OFF, "publish")])
-        queue.take_back([message_id])
+        [message_id] = messages.put_many([messages.Wake(1, FAR_OFF, "publish")])
+        messages.take_back([message_id])
 
-        queue.take_back([message_id, None, 2**62])
+        messages.take_back([message_id, None, 2**62])
 
         assert not OrmQ.objects.exists()

@@ -11,19 +11,22 @@ from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ
 
-from armo.errors import DomainError
 from content.models import Story
-from scheduling import attempts, broker, ledger, operations
-from scheduling.drain import drain
-from scheduling.items import ItemNotFound
-from scheduling.ledger import database_now
+from scheduling import operations
+from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, Kind, State, Status
+from scheduling.models.clock import database_now
+from scheduling.models.references import ItemNotFound
 from scheduling.operations import (
     InvalidTransition,
     ItemHasMovedOn,
     JobNotFound,
     NotPublishable,
+    store,
 )
+from scheduling.queue import messages
+from scheduling.worker import job_runner
+from scheduling.worker.batch_runner import drain
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, UserFactory
 from tests.scheduling.rows import (
@@ -132,7 +135,7 @@ class TestRerun:
         job = failed_publish()
         operations.rerun(job=job, by=None)
         Story.objects.update(body="")
-        attempts.run_everything_due()
+        job_runner.run_everything_due()
         failed_again = Job.objects.get()
         Story.objects.update(body="본문")
 
@@ -156,7 +159,7 @@ class TestRerun:
         states = []
         for _ in range(3):
             Job.objects.update(next_attempt_at=LONG_AGO)
-            attempts.run_everything_due()
+            job_runner.run_everything_due()
             states.append(Job.objects.get().state)
 
         assert states == [State.RETRYING, State.RETRYING, State.FAILED]
@@ -240,7 +243,7 @@ def schedule_and_fail_again(job: Job) -> None:
     Job.objects.filter(pk=newer.pk).update(run_at=LONG_AGO)
     Story.objects.update(status=Status.FAILED, publish_at=LONG_AGO)
     newer.refresh_from_db()
-    ledger.close_job(job=newer, state=State.FAILED, what=What.FAILED, at=database_now(), by=None)
+    store.close_job(job=newer, state=State.FAILED, what=What.FAILED, at=database_now(), by=None)
 
 
 def write_another_time(job: Job) -> None:
@@ -369,11 +372,11 @@ class TestCheckRerunOnTheWire:
         job = failed_publish()
         other.set_autocommit(True)
         with other.cursor() as cursor:
-            cursor.execute(f"LISTEN {broker.CHANNEL}")
+            cursor.execute(f"LISTEN {messages.CHANNEL}")
 
         operations.check_rerun(job=job)
         with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {broker.CHANNEL}, 'the end'")
+            cursor.execute(f"NOTIFY {messages.CHANNEL}, 'the end'")
 
         [first] = other.connection.notifies(timeout=SECONDS, stop_after=1)
         assert first.payload == "the end"

@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from content.models import Story
-from scheduling import ledger, operations
-from scheduling.broker import open_payload
-from scheduling.ledger import database_now
+from scheduling import operations
 from scheduling.models import Job, Kind, Schedulable, Status
-from scheduling.operations import NotInFuture, SomeRefused
+from scheduling.models.clock import database_now
+from scheduling.operations import NotInFuture, SomeRefused, store
+from scheduling.queue.payload import open_payload
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.rows import everything, history, open_jobs, row
 
@@ -216,7 +216,7 @@ class TestAnErrorOfTheDatabase:
     @pytest.fixture(autouse=True)
     def _overlooked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(operations, "BATCH", 2)
-        monkeypatch.setattr(ledger, "read_open_jobs", lambda *_: [])
+        monkeypatch.setattr(store, "read_open_jobs", lambda *_: [])
 
     def test_leaves_all_as_they_were(self) -> None:
         items = [*StoryFactory.create_batch(3), StoryFactory(scheduled=True), StoryFactory()]

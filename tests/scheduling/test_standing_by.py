@@ -8,11 +8,13 @@ import pytest
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from scheduling import broker as module
-from scheduling import drain, operations, queue, tasks
-from scheduling.broker import LEAD_SECONDS, TimedBroker
-from scheduling.ledger import database_now
+from scheduling import operations, tasks
 from scheduling.models import Status
+from scheduling.models.clock import database_now
+from scheduling.queue import broker as module
+from scheduling.queue import messages
+from scheduling.queue.broker import LEAD_SECONDS, TimedBroker
+from scheduling.worker import batch_runner
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 from tests.scheduling.rows import due_stories, row
 
@@ -64,7 +66,7 @@ class TestAWorkerThatStandsReady:
 
     def test_does_not_stay_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tasks, "STAY_SECONDS", 0.1)
-        monkeypatch.setattr(drain, "seconds_until_next", lambda *, past: 0.0)
+        monkeypatch.setattr(batch_runner, "seconds_until_next", lambda *, past: 0.0)
         began = monotonic()
 
         tasks.stand_by(began)
@@ -103,7 +105,9 @@ class TestTheBroker:
 
     def put(self, *seconds: float) -> None:
         now = database_now()
-        queue.put_many([queue.Wake(n, now + soon(s), "publish") for n, s in enumerate(seconds)])
+        messages.put_many(
+            [messages.Wake(n, now + soon(s), "publish") for n, s in enumerate(seconds)]
+        )
 
     def test_calls_a_worker_just_before_a_message_is_due(self, broker: TimedBroker) -> None:
         due = monotonic() + 0.4
@@ -142,8 +146,8 @@ class TestTheBroker:
             assert broker.dequeue() is None
 
     def test_calls_nobody_for_what_is_due_already(self, broker: TimedBroker) -> None:
-        queue.put(job_id=1, at=LONG_AGO, lane="publish")
-        queue.put(job_id=2, at=FAR_OFF, lane="publish")
+        messages.put(job_id=1, at=LONG_AGO, lane="publish")
+        messages.put(job_id=2, at=FAR_OFF, lane="publish")
 
         assert self.function(broker) == "run_job"
         assert broker.dequeue() is None
@@ -168,6 +172,6 @@ class TestTheBroker:
         monkeypatch.setattr(TimedBroker, "owner", 7)
         broker = TimedBroker("slow")
         assert self.function(broker) == "beat"
-        queue.put(job_id=1, at=database_now() + soon(0.2), lane="slow")
+        messages.put(job_id=1, at=database_now() + soon(0.2), lane="slow")
 
         assert self.function(broker) == "run_job"

@@ -8,8 +8,8 @@ from django.db import DataError, NotSupportedError, connection, transaction
 
 from content.models import Story
 from scheduling import operations
-from scheduling.ledger import database_now
-from scheduling.statements import along_the_index, pipeline, prepared_cursor
+from scheduling.models.clock import database_now
+from scheduling.models.sql import along_the_index, pipeline, prepared_cursor
 from tests.factories import StoryFactory
 
 pytestmark = pytest.mark.django_db

@@ -8,9 +8,10 @@ from django.db import connection
 from django_q.models import OrmQ
 
 from content.models import Notice, Story
-from scheduling import sweep, tasks
-from scheduling.ledger import database_now
+from scheduling import tasks
 from scheduling.models import Job, Kind, Status
+from scheduling.models.clock import database_now
+from scheduling.worker import reconciler
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.scheduling.rows import (
     due_stories,
@@ -37,7 +38,7 @@ class TestASweep:
     def test_does_what_is_overdue(self) -> None:
         due_stories(3)
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert (swept.drained, swept.adopted, swept.messages) == (3, 0, 0)
         assert Story.objects.published().count() == 3
@@ -45,21 +46,21 @@ class TestASweep:
     def test_finds_nothing_to_do_the_second_time(self) -> None:
         write_around_the_engine(status=Status.SCHEDULED, publish_at=FAR_OFF)
         due_stories(2, body="")
-        sweep.sweep()
+        reconciler.sweep()
         before = everything()
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert swept == (0, 0, 0)
         assert everything() == before
 
     def test_says_so_only_when_it_mended_something(self, caplog: pytest.LogCaptureFixture) -> None:
         StoryFactory(scheduled=True)
-        sweep.sweep()
+        reconciler.sweep()
         silent = not caplog.records
 
         OrmQ.objects.all().delete()
-        sweep.sweep()
+        reconciler.sweep()
 
         assert silent
         assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -78,7 +79,7 @@ class TestAnItemWithoutAJob:
     def test_gets_one_with_message_and_history(self) -> None:
         story = write_around_the_engine(status=Status.SCHEDULED, publish_at=FAR_OFF)
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert swept.adopted == 1
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
@@ -90,7 +91,7 @@ class TestAnItemWithoutAJob:
     def test_that_should_be_live_already_goes_live_in_the_same_sweep(self) -> None:
         story = write_around_the_engine(status=Status.SCHEDULED, publish_at=LONG_AGO)
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert (swept.adopted, swept.drained) == (1, 1)
         assert row(story).is_published
@@ -106,7 +107,7 @@ class TestAnItemWithoutAJob:
     def test_for_its_end_gets_that(self, fields: dict[str, Any]) -> None:
         story = write_around_the_engine(unpublish_at=FAR_OFF, **fields)
 
-        sweep.sweep()
+        reconciler.sweep()
 
         assert open_jobs(story)[Kind.UNPUBLISH] == FAR_OFF
 
@@ -123,7 +124,7 @@ class TestAnItemWithoutAJob:
     def test_that_asks_for_none_gets_none(self, fields: dict[str, Any]) -> None:
         write_around_the_engine(**fields)
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert swept.adopted == 0
         assert not Job.objects.exists()
@@ -131,7 +132,7 @@ class TestAnItemWithoutAJob:
     def test_because_taking_it_down_has_failed_gets_none(self) -> None:
         job = failed_end()
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert swept.adopted == 0
         assert list(Job.objects.all()) == [job]
@@ -140,7 +141,7 @@ class TestAnItemWithoutAJob:
         failed_end()
         Notice.objects.update(unpublish_at=FAR_OFF)
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert swept.adopted == 1
         assert Job.objects.open().get().run_at == FAR_OFF
@@ -151,29 +152,29 @@ class TestAnItemWithoutAJob:
         )
         write_around_the_engine(status=Status.SCHEDULED, publish_at=FAR_OFF)
 
-        assert sweep.sweep().adopted == 3
+        assert reconciler.sweep().adopted == 3
 
     def test_gets_one_in_batches_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sweep, "BATCH", 3)
+        monkeypatch.setattr(reconciler, "BATCH", 3)
         Story.objects.bulk_create(
             StoryFactory.build_batch(7, status=Status.SCHEDULED, publish_at=FAR_OFF)
         )
 
-        assert sweep.sweep().adopted == 7
+        assert reconciler.sweep().adopted == 7
         assert Job.objects.open().count() == 7
 
     @pytest.mark.timeout(20)
     def test_gets_one_though_a_batch_before_it_has_jobs_that_run_later(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sweep, "BATCH", 2)
+        monkeypatch.setattr(reconciler, "BATCH", 2)
         due_stories(5)
         Job.objects.update(next_attempt_at=FAR_OFF)
         story = write_around_the_engine(
             status=Status.SCHEDULED, publish_at=database_now() - timedelta(seconds=1)
         )
 
-        adopted = sweep.adopt(Story, Kind.PUBLISH, database_now() + HOUR)
+        adopted = reconciler.adopt(Story, Kind.PUBLISH, database_now() + HOUR)
 
         assert adopted == 1
         assert open_jobs(story) == {Kind.PUBLISH: story.publish_at}
@@ -190,7 +191,7 @@ class TestAJobWithoutAMessage:
     def test_gets_one_for_its_time(self, everything_: bool) -> None:
         OrmQ.objects.all().delete()
 
-        swept = sweep.sweep(everything=everything_)
+        swept = reconciler.sweep(everything=everything_)
 
         assert swept.messages == OrmQ.objects.count() == 4
         for job in Job.objects.all():
@@ -200,7 +201,7 @@ class TestAJobWithoutAMessage:
         lost = Job.objects.order_by("-run_at")[0]
         OrmQ.objects.filter(pk=lost.message_id).delete()
 
-        swept = sweep.sweep(everything=False)
+        swept = reconciler.sweep(everything=False)
 
         assert swept.messages == 1
         assert wakes_at(lost) == lost.run_at
@@ -211,35 +212,35 @@ class TestAJobWithoutAMessage:
         Job.objects.filter(pk=retrying.pk).update(next_attempt_at=soon)
         OrmQ.objects.all().delete()
 
-        sweep.sweep(everything=False)
+        reconciler.sweep(everything=False)
 
         assert wakes_at(retrying) == soon
 
     def test_gets_one_though_an_old_message_of_it_is_about(self) -> None:
         Job.objects.update(message_id=None)
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert swept.messages == 4
         assert OrmQ.objects.count() == 8
 
     def test_gets_one_in_batches_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sweep, "BATCH", 2)
+        monkeypatch.setattr(reconciler, "BATCH", 2)
         OrmQ.objects.all().delete()
 
-        assert sweep.sweep().messages == 4
+        assert reconciler.sweep().messages == 4
         assert len(set(Job.objects.values_list("message_id", flat=True))) == 4
 
     def test_gets_one_after_the_whole_queue_was_emptied(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("TRUNCATE django_q_ormq RESTART IDENTITY")
 
-        swept = sweep.sweep()
+        swept = reconciler.sweep()
 
         assert swept.messages == 4
 
     def test_gets_none_when_it_is_finished(self) -> None:
         Story.objects.all().delete()
 
-        assert sweep.sweep().messages == 0
+        assert reconciler.sweep().messages == 0
         assert not OrmQ.objects.exists()

@@ -9,11 +9,13 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ
 
-from armo.people.models import Preferences
+from armo.accounts.models import Preferences
 from content.models import Story
-from scheduling import attempts, ledger, operations, sweep, tasks, telling
-from scheduling.models import Job, JobEvent, State
+from scheduling import operations, tasks
+from scheduling.models import Job, JobEvent, State, clock
+from scheduling.models.job import NOTIFIED_WITHIN
 from scheduling.operations import NotPublishable
+from scheduling.worker import failure_mail, job_runner, reconciler
 from tests.conftest import InBackground
 from tests.factories import LONG_AGO, StoryFactory, UserFactory
 from tests.scheduling.rows import failed_publish, last_event, row
@@ -34,7 +36,7 @@ def fail_as(by: Any, **fields: Any) -> Job:
     job = Job.objects.of(story).get()
     Job.objects.filter(pk=job.pk).update(scheduled_by=by)
     with pytest.raises(NotPublishable):
-        attempts.run_alone(job.pk)
+        job_runner.run_alone(job.pk)
     job.refresh_from_db()
     return job
 
@@ -83,7 +85,7 @@ class TestTheMail:
         assert f"({LONG_AGO:%Y-%m-%dT%H:%M:%SZ})" in sent.body
         assert "KST" in sent.body
         assert "It cannot go live as it is. Its body is empty." in sent.body
-        assert "scheduling.operations.NotPublishable" in sent.body
+        assert "scheduling.operations.rules.NotPublishable" in sent.body
         assert f"https://news.example.org/admin/scheduling/job/{job.pk}/change/\n" in sent.body
         assert f"manage.py rerun {job.pk}" in sent.body
 
@@ -140,7 +142,7 @@ class TestTheMail:
         operations.rerun(job=job, by=None)
         Story.objects.update(body="")
         with pytest.raises(NotPublishable):
-            attempts.run_alone(job.pk)
+            job_runner.run_alone(job.pk)
 
         tasks.tell_failures()
 
@@ -195,7 +197,7 @@ class TestThePeople:
         detail = last_event(job).detail or {}
         assert detail["told"] == ["desk@example.org"]
         assert detail["mail_error"].startswith("BadHeaderError")
-        assert not telling.untold().exists()
+        assert not Job.objects.not_notified().exists()
 
     def test_do_not_include_who_has_left_or_has_no_address(self) -> None:
         fail_as(UserFactory(email="left@example.org", is_active=False))
@@ -223,7 +225,7 @@ class TestThePeople:
         [sent] = mail.outbox
         assert sent.subject.startswith("12 jobs have failed")
         assert all(f"manage.py rerun {job.pk}\n" in sent.body for job in jobs)
-        assert not telling.untold().exists()
+        assert not Job.objects.not_notified().exists()
 
 
 class TestAMailThatCannotBeSent:
@@ -243,20 +245,20 @@ class TestAMailThatCannotBeSent:
         assert (job.state, job.told_at, row(item).version) == (State.FAILED, None, before)
         detail = last_event(job).detail or {}
         assert detail["mail_error"] == "ConnectionRefusedError: no mail server here"
-        assert detail["error"] == "scheduling.operations.NotPublishable"
+        assert detail["error"] == "scheduling.operations.rules.NotPublishable"
 
     def test_is_tried_again_by_the_sweep(self, settings: Any) -> None:
         fail_as(None)
         tasks.tell_failures()
         OrmQ.objects.all().delete()  # its message is used up
 
-        sweep.sweep()
-        sweep.sweep()
+        reconciler.sweep()
+        reconciler.sweep()
 
         assert OrmQ.objects.get().key == "mail"  # one, however often it sweeps
         settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
         assert tasks.tell_failures() == 1
-        assert not telling.untold().exists()
+        assert not Job.objects.not_notified().exists()
 
     def test_has_an_unreachable_server_waited_for_once(self) -> None:
         for name in ("kim", "lee", "park"):
@@ -282,10 +284,10 @@ class TestAMailThatCannotBeSent:
     def test_is_given_up_after_a_day(self) -> None:
         job = fail_as(None)
         OrmQ.objects.all().delete()
-        long_ago = ledger.database_now() - 2 * telling.TRIED_FOR
+        long_ago = clock.database_now() - 2 * NOTIFIED_WITHIN
         Job.objects.filter(pk=job.pk).update(finished_at=long_ago, run_at=long_ago)
 
-        sweep.sweep()
+        reconciler.sweep()
 
         assert not OrmQ.objects.exists()
 
@@ -303,7 +305,7 @@ class TestAMailThatHangs:
         assert tasks.tell_failures() == 1
 
         assert [sent.to for sent in mail.outbox] == [["kim@example.org"]]
-        assert telling.untold().count() == 1
+        assert Job.objects.not_notified().count() == 1
 
     def test_comes_after_the_others_the_next_time(self) -> None:
         fail_as(UserFactory(email="no-one@example.org"))
@@ -320,12 +322,12 @@ class TestAMailThatHangs:
         for name in ("kim", "lee"):
             fail_as(UserFactory(email=f"{name}@example.org"))
         OrmQ.objects.all().delete()  # the messages of the failures are used up
-        clock = chain([0.0, 0.0], repeat(telling.TELLING_SECONDS + 1))
-        monkeypatch.setattr(telling, "monotonic", lambda: next(clock))
+        clock = chain([0.0, 0.0], repeat(failure_mail.TELLING_SECONDS + 1))
+        monkeypatch.setattr(failure_mail, "monotonic", lambda: next(clock))
 
         assert tasks.tell_failures() == 1
 
-        assert telling.untold().count() == 1
+        assert Job.objects.not_notified().count() == 1
         assert OrmQ.objects.get().key == "mail"
 
 
@@ -342,10 +344,10 @@ class TestTwoWhoTell:
         settings.QUEUE_LISTEN = has_sessions  # a proxy that pools transactions leaves none
         failed_publish()
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [telling.TELLING_LOCK])
+            cursor.execute("SELECT pg_advisory_lock(%s)", [failure_mail.TELLING_LOCK])
         waiting = in_background(tasks.tell_failures)
         wait_until_blocked()
-        Job.objects.update(told_at=ledger.database_now())  # as the first does
+        Job.objects.update(told_at=clock.database_now())  # as the first does
         other.close()
 
         assert waiting.result(20) == 0

@@ -11,8 +11,8 @@ from django.utils import translation
 import armo
 import content
 import scheduling
-from armo.errors import DomainError
-from scheduling.items import ItemNotFound
+from scheduling.errors import DomainError
+from scheduling.models.references import ItemNotFound
 
 
 def all_errors() -> list[type[DomainError]]:

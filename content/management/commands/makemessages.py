@@ -12,7 +12,7 @@ from django.core.management.commands import makemessages
 import armo
 import content
 import scheduling
-from armo.errors import DomainError
+from scheduling.errors import DomainError
 
 
 class Command(makemessages.Command):

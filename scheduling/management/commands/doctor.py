@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from scheduling.diagnosis import examine
 from scheduling.management import base
+from scheduling.queries.health import examine
 
 
 class Command(base.ArmoCommand):

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from scheduling.explain import explain
 from scheduling.management import base
+from scheduling.queries.explain import explain
 
 
 class Command(base.ArmoCommand):

@@ -6,9 +6,8 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError, CommandParser
 
-from scheduling import items
 from scheduling.management import base
-from scheduling.models import Job, JobQuerySet, State
+from scheduling.models import Job, JobQuerySet, State, references
 
 MAX_LIMIT = 1_000_000
 
@@ -62,11 +61,11 @@ class Command(base.ArmoCommand):
 
     def of_item(self, jobs: JobQuerySet, name: str) -> JobQuerySet:
         """Keep the jobs of one item, which may have been deleted since."""
-        model, pk = items.parse_item(name)
+        model, pk = references.parse_item(name)
         content_type = ContentType.objects.get_for_model(model)
         found = jobs.filter(content_type=content_type, object_id=pk)
         if not found.exists() and not model._base_manager.filter(pk=pk).exists():
-            raise items.not_found(name)
+            raise references.not_found(name)
         return found
 
     def describe(self, job: Job) -> dict[str, Any]:

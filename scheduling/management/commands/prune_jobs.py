@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
-from scheduling import pruning
 from scheduling.management import base
+from scheduling.operations import prune as pruning
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 # Nobody shall delete what they are just looking at.

@@ -5,9 +5,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from scheduling import attempts, ledger, pausing
-from scheduling.forecast import forecast
 from scheduling.management import base
+from scheduling.models import clock
+from scheduling.operations import pause as pausing
+from scheduling.queries.dry_run import forecast
+from scheduling.worker import job_runner
 
 
 class Command(base.ArmoCommand):
@@ -41,7 +43,7 @@ class Command(base.ArmoCommand):
 
     def show(self, options: dict[str, Any]) -> int:
         """Print what would happen; return how many jobs would fail."""
-        until = ledger.database_now() if options["at"] is None else base.moment(options["at"])
+        until = clock.database_now() if options["at"] is None else base.moment(options["at"])
         rows: list[dict[str, Any]] = [
             {
                 "job": seen.job.pk,
@@ -70,7 +72,7 @@ class Command(base.ArmoCommand):
 
     def do(self, options: dict[str, Any]) -> int:
         """Do what is due; return how many jobs failed."""
-        outcome = attempts.run_everything_due()
+        outcome = job_runner.run_everything_due()
         if options["json"]:
             self.print_json(outcome._asdict())
         else:

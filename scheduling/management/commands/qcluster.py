@@ -4,14 +4,11 @@ import os
 import sys
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from scheduling import (
-    cluster,
-    tasks,  # noqa: F401 (read before the fork: a new worker has its first task at once)
-)
+from scheduling import conf
 from scheduling.management import base
+from scheduling.worker import supervisor
 
 
 class Command(base.OneLineCommand):
@@ -33,14 +30,14 @@ class Command(base.OneLineCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start the lanes, wait for their end, leave with the exit code."""
-        lanes = [settings.PUBLISH_LANE, *settings.Q_CLUSTER["ALT_CLUSTERS"]]
+        lanes = conf.lanes()
         one = options["cluster_name"] or os.environ.get("Q_CLUSTER_NAME")
         if one and one not in lanes:
             raise CommandError(
                 f"There is no lane {one}. There are: {', '.join(lanes)}.",
                 returncode=base.WRONG_USAGE,
             )
-        cluster.name_connections()
-        supervisor = cluster.Supervisor([one] if one else lanes)
-        if code := supervisor.run(once=options["run_once"]):
+        supervisor.name_connections()
+        running = supervisor.Supervisor([one] if one else lanes)
+        if code := running.run(once=options["run_once"]):
             sys.exit(code)

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from scheduling.items import MAX_DIGITS
 from scheduling.management import base
 from scheduling.models import Job
-from scheduling.reruns import (
+from scheduling.models.references import MAX_DIGITS
+from scheduling.operations.rerun_many import (
     ALREADY,
     FAILED,
     OUTCOMES,

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from scheduling import pausing
 from scheduling.management import base
+from scheduling.operations import pause as pausing
 
 
 class Command(base.ArmoCommand):

@@ -1,0 +1,36 @@
+"""The tokens of programs, for whoever looks after the site: to see, and to revoke."""
+
+# mypy: disallow-subclassing-any=false
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from knox.models import AuthToken
+
+from armo.common.theme import ModelAdmin
+
+admin.site.unregister(AuthToken)
+
+
+@admin.register(AuthToken)
+class TokenAdmin(ModelAdmin):
+    """Tokens are made by logging in: made here, nobody would ever see them."""
+
+    list_display = ("first_characters", "user", "created", "expiry")
+    list_display_links = None
+    list_select_related = ("user",)
+    search_fields = ("user__username", "token_key")
+    ordering = ("-created",)
+
+    @admin.display(description=_("first characters"))
+    def first_characters(self, token: AuthToken) -> str:
+        """Return by what its owner tells it from others."""
+        return f"{token.token_key}…"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AuthToken | None = None) -> bool:
+        """Nobody."""
+        return False

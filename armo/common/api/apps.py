@@ -1,0 +1,23 @@
+"""The API's machinery as a Django application."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ApiConfig(AppConfig):
+    """Errors, pages, versions, tokens; knows no content."""
+
+    name = "armo.common.api"
+
+
+class TokensConfig(AppConfig):
+    """The package that keeps tokens, by a name that people understand."""
+
+    name = "knox"
+    verbose_name = _("Access for programs")
+
+    def ready(self) -> None:
+        """Call its rows what they are: the package itself does in English only."""
+        names = self.get_model("AuthToken")._meta
+        names.verbose_name = _("access token")
+        names.verbose_name_plural = _("access tokens")

@@ -1,0 +1,62 @@
+"""What the API says of itself: its OpenAPI document, its pages, and its problems."""
+
+from functools import cache
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from armo.common.api.problems import CODES
+from armo.common.api.views import ApiView
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document; to put it together takes a second, so once a process."""
+    generator: Any = SchemaGenerator
+    found: dict[str, Any] = generator().get_schema(request=None, public=True)
+    return found
+
+
+class SchemaView(SpectacularAPIView):
+    """The document, as YAML or JSON."""
+
+    renderer_classes = [OpenApiYamlRenderer, OpenApiJsonRenderer, JSONRenderer]  # noqa: RUF012 (as its base has it)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Return it."""
+        return Response(document())
+
+
+class DocsView(SpectacularSwaggerView):
+    """The document, as pages."""
+
+    def options(  # type: ignore[override]  # a Response would be made into a page
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Say, in the header `Allow`, what can be done here; that has no page."""
+        return HttpResponse(status=204)
+
+
+@extend_schema(exclude=True)
+class ProblemsView(ApiView):
+    """What every code means."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    def get(self, request: Request) -> Response:
+        """List every code, its status and what it means."""
+        rows = [
+            {"code": code, "status": int(status), "title": str(title)}
+            for code, (status, title) in CODES.items()
+        ]
+        return Response({"problems": rows})

@@ -1,0 +1,124 @@
+"""
+Repeated requests: a POST with an `Idempotency-Key` is done once, however often it comes.
+
+A program that lost the answer cannot know whether its request was done. With a key it sends the
+same again: the answer of the first time comes back, with `Idempotency-Replayed: true`. The key and
+what the request does are one transaction, so neither is there without the other; a repetition that
+comes meanwhile waits for the first at the key's row. Only the answer of a server's own failure is
+not kept: then nothing was done, and the repetition is a first.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from armo.common.api.models import KeptAnswer
+
+KEPT_FOR = timedelta(hours=24)
+FORGOTTEN_AT_ONCE = 100
+KEY = re.compile("[!-~]{1,255}")
+KEPT_HEADERS = ("Cache-Control", "ETag", "Last-Modified", "Location")
+
+Handler = Callable[..., Response]
+
+
+class IdempotencyKeyReused(APIException):
+    """Another request came with the same Idempotency-Key before."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_detail = _("Another request came with the same Idempotency-Key before.")
+    default_code = "idempotency_key_reused"
+
+
+def answer_once(
+    request: Request, handle: Callable[[], Response], on_error: Callable[[Exception], Response]
+) -> Response:
+    """
+    Return the answer to a request that may be a repetition.
+
+    :param handle: does what is asked for.
+    :param on_error: makes the answer of what that raises.
+    :raises ValidationError: the key is no key.
+    :raises IdempotencyKeyReused:
+    """
+    key = request.headers["Idempotency-Key"]
+    if not KEY.fullmatch(key):
+        message = _("An Idempotency-Key has 1 to 255 printable ASCII characters, no blanks.")
+        raise ValidationError({"Idempotency-Key": [message]})
+    fingerprint = _fingerprint(request)
+    user = request.user
+    assert user.is_authenticated  # the rights were asked for before
+    with transaction.atomic():
+        forget_old()
+        mine = _claim(user, key, fingerprint)
+        if mine is None:
+            return _replay(user, key, fingerprint)
+        try:
+            with transaction.atomic():
+                response = handle()
+        except Exception as error:  # noqa: BLE001 (whatever it is, it has an answer)
+            response = on_error(error)
+        if response.status_code >= 500:
+            # Nothing of it was done, and the next time is the first.
+            mine.delete()
+            return response
+        _keep(mine, response)
+    return response
+
+
+def forget_old() -> None:
+    """Delete some of the answers that were kept long enough; waits for nobody."""
+    old = KeptAnswer.objects.filter(created_at__lt=Now() - KEPT_FOR).order_by("created_at")
+    chosen = old.select_for_update(skip_locked=True).values("pk")[:FORGOTTEN_AT_ONCE]
+    KeptAnswer.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))).delete()
+
+
+def _claim(user: AbstractBaseUser, key: str, fingerprint: str) -> KeptAnswer | None:
+    """Take the key, waiting for whoever has it just now; None when it was used before."""
+    KeptAnswer.objects.filter(user_id=user.pk, key=key, created_at__lt=Now() - KEPT_FOR).delete()
+    row = KeptAnswer(user_id=user.pk, key=key, fingerprint=fingerprint)
+    [row] = KeptAnswer.objects.bulk_create([row], ignore_conflicts=True)
+    # With `ignore_conflicts` Django cannot say whether it was stored.
+    return KeptAnswer.objects.filter(user_id=user.pk, key=key, status=None).first()
+
+
+def _replay(user: AbstractBaseUser, key: str, fingerprint: str) -> Response:
+    kept = KeptAnswer.objects.get(user_id=user.pk, key=key)
+    if kept.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+    data = json.loads(kept.body) if kept.body else None
+    headers = {**kept.headers, "Idempotency-Replayed": "true"}
+    content_type = headers.pop("Content-Type", None)
+    return Response(data, status=kept.status, headers=headers, content_type=content_type)
+
+
+def _keep(row: KeptAnswer, response: Response) -> None:
+    row.status = response.status_code
+    row.headers = {name: response[name] for name in KEPT_HEADERS if name in response}
+    if response.content_type:
+        row.headers["Content-Type"] = response.content_type
+    row.body = "" if response.data is None else JSONRenderer().render(response.data).decode()
+    row.save()
+
+
+def _fingerprint(request: Request) -> str:
+    """Return what tells two requests apart; two ways to write the same JSON are the same."""
+    body = json.dumps(_plain(request.data), sort_keys=True)
+    return sha256(f"{request.get_full_path()}\n{body}".encode()).hexdigest()
+
+
+def _plain(data: Any) -> Any:
+    return dict(data) if isinstance(data, Mapping) else data

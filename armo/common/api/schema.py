@@ -1,0 +1,298 @@
+"""
+The OpenAPI document: what every operation shares is written here, once.
+
+Views describe their requests and answers; this adds the errors, the headers of versions and of
+repeated requests, and, to writes, what a client may send with them.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+
+from armo.common.api.problems import CODES, MEDIA_TYPE
+
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
+DESCRIPTION = """\
+Write content, say when it goes live, read it.
+
+* **Who.** `POST auth/login/` gives a token; send it as `Authorization: Bearer <token>`. Without
+  one, only what is published can be read.
+* **Times** carry an offset in requests (`2026-03-01T09:00:00+09:00`) and are UTC with microseconds
+  in answers.
+* **Errors** are `application/problem+json` (RFC 9457); compare their `code`.
+* **Versions.** Every item and job answers with an `ETag`. Send it as `If-Match` with a write, and
+  nobody's change is lost: 412 says that there was one.
+* **Repetition.** A POST with an `Idempotency-Key` is done once, however often it is sent within a
+  day.
+* **Texts** come in English and Korean, by `Accept-Language`.
+"""
+
+
+class ArmoSchema(AutoSchema):
+    """Describes a view's operation with everything that the base of all views adds."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """Return the description of one operation."""
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        parameters = operation.setdefault("parameters", [])
+        parameters += self._headers(operation)
+        for status in sorted(self._statuses(operation)):
+            ref = {"$ref": f"#/components/responses/{component_name(status)}"}
+            operation["responses"].setdefault(str(status), ref)
+        for status, response in operation["responses"].items():
+            headers = {} if "$ref" in response else self._answer_headers(int(status))
+            if headers:
+                response.setdefault("headers", {}).update(headers)
+        if self._is_readable() and self.method == "GET":
+            operation["responses"]["304"] = {
+                "description": "What you have is still right.",
+                "headers": self._answer_headers(200),
+            }
+        for parameter in parameters:
+            if (parameter["in"], parameter["name"]) == ("path", "id"):
+                # The router knows only that it is made of digits.
+                parameter["schema"] = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
+        filters = getattr(getattr(self.view, "filterset_class", None), "base_filters", {})
+        queries = [it for it in parameters if it["in"] == "query"]
+        for parameter in queries:
+            if parameter["schema"].get("type") == "string":
+                # A parameter without a value is one that was forgotten.
+                parameter["schema"].setdefault("minLength", 1)
+            options = getattr(filters.get(parameter["name"]), "extra", {})
+            if "max_length" in options:
+                parameter["schema"]["maxLength"] = options["max_length"]
+            if "help_text" in options:
+                parameter["description"] = options["help_text"]
+        if queries:
+            operation["responses"]["414"] = {
+                "description": "The address is too long; the web server's own answer."
+            }
+        operation["responses"] = dict(sorted(operation["responses"].items()))
+        return operation
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Return who may ask: without a login too, where a view lets everybody read."""
+        found: list[dict[str, Any]] = super().get_auth()
+        if self.method == "GET" and getattr(self.view, "is_public_to_read", False):
+            found.append({})
+        return found
+
+    def _is_versioned(self) -> bool:
+        """Whether it is about one row that has a version."""
+        return self._is_readable() and bool(getattr(self.view, "detail", False))
+
+    def _is_readable(self) -> bool:
+        return bool(getattr(self.view, "is_versioned", False))
+
+    def _headers(self, operation: dict[str, Any]) -> list[dict[str, Any]]:
+        found = []
+        if self.method == "POST" and getattr(self.view, "is_repeatable", False):
+            found.append(
+                _header(
+                    "Idempotency-Key",
+                    "A name of this request: sent again, it is not done again.",
+                    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                )
+            )
+        if self.method != "GET" and self._is_versioned():
+            found.append(
+                _header(
+                    "If-Match",
+                    "The ETag of the version that you know: 412 when there is another by now.",
+                    {"type": "string", "examples": ['"0f3a1c"', "*"]},
+                )
+            )
+        if self.method == "GET" and self._is_readable():
+            found.append(
+                _header(
+                    "If-None-Match",
+                    "The ETag of what you have: 304 when it is still right.",
+                    {"type": "string"},
+                )
+            )
+        return found
+
+    def _statuses(self, operation: dict[str, Any]) -> set[int]:
+        has_body = "requestBody" in operation
+        is_write = self.method != "GET"
+        has_path = "{" in self.path
+        statuses = {401, 406, 429, 500, 503}
+        if has_body or any(it["in"] in ("query", "header") for it in operation["parameters"]):
+            statuses.add(400)
+        if has_body:
+            statuses |= {413, 415}
+        if is_write or not self._is_public(operation):
+            statuses.add(403)
+        if has_path:
+            statuses.add(404)
+        if self.method == "POST" and getattr(self.view, "is_repeatable", False):
+            statuses.add(409)
+        if is_write and self._is_readable():
+            statuses |= {404, 409}
+        if is_write and self._is_versioned():
+            statuses.add(412)
+        return statuses - set(getattr(self.view, "never_answers", ()))
+
+    def _is_public(self, operation: dict[str, Any]) -> bool:
+        return {} in operation.get("security", ())
+
+    def _answer_headers(self, status: int) -> dict[str, Any]:
+        if status in (200, 201) and self._is_readable():
+            headers = {"ETag": _answer_header("The version of this answer.")}
+            if self._is_versioned() and self.method == "GET":
+                headers["Last-Modified"] = _answer_header("When that was made.")
+            if status == HTTPStatus.CREATED:
+                headers["Location"] = _answer_header("Where it is from now on.", "uri")
+            return headers
+        return {}
+
+
+def component_name(status: int) -> str:
+    """Return what the document calls the answers with an error's status."""
+    return "".join(word.capitalize() for word in HTTPStatus(status).phrase.split())
+
+
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+def _answer_header(description: str, text_format: str = "") -> dict[str, Any]:
+    schema = {"type": "string", **({"format": text_format} if text_format else {})}
+    return {"description": description, "schema": schema}
+
+
+def problem_response(status: int) -> dict[str, Any]:
+    """Return the description of all answers with an error's status."""
+    codes = [code for code, (of, _) in CODES.items() if of == status]
+    named = " or ".join(f"`{code}`" for code in codes)
+    examples = {code: _example(code) for code in codes}
+    return {
+        "description": f"{HTTPStatus(status).phrase}: `code` is {named}.",
+        "headers": ERROR_HEADERS.get(status, {}),
+        "content": {MEDIA_TYPE: {"schema": PROBLEM, "examples": examples}},
+    }
+
+
+def _example(code: str) -> dict[str, Any]:
+    status, title = CODES[code]
+    value = {
+        "type": f"/api/v1/problems/#{code}",
+        "title": str(title),
+        "status": int(status),
+        "detail": str(title),
+        "code": code,
+        **EXAMPLES.get(code, {}),
+    }
+    return {"value": value}
+
+
+ERROR_HEADERS = {
+    401: {"WWW-Authenticate": _answer_header("How to say who you are.")},
+    412: {"ETag": _answer_header("The version as it is now.")},
+    429: {"Retry-After": _answer_header("Seconds to wait.")},
+    503: {"Retry-After": _answer_header("Seconds to wait.")},
+}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "validation_error": {
+        "detail": "publish_at: It has no offset: write 2026-03-01T09:00:00+09:00, or Z for UTC.",
+        "errors": [
+            {
+                "field": "publish_at",
+                "code": "no_offset",
+                "detail": "It has no offset: write 2026-03-01T09:00:00+09:00, or Z for UTC.",
+            }
+        ],
+    },
+    "not_publishable": {
+        "detail": "It cannot go live as it is. Its body is empty.",
+        "problems": ["Its body is empty."],
+    },
+    "version_conflict": {"current_etag": '"2f1e0d9c8b7a"', "current_version": 7},
+    "throttled": {"retry_after_seconds": 12},
+}
+
+TEXT = {"type": "string"}
+
+
+def describe_problems(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """Add the description of a problem, and of the whole."""
+    result["info"]["description"] = DESCRIPTION
+    result["components"]["schemas"]["Problem"] = {
+        "type": "object",
+        "description": "An error as RFC 9457 has it.",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": {**TEXT, "format": "uri-reference", "description": "Where it is explained."},
+            "title": {**TEXT, "description": "What kind of error, in the reader's language."},
+            "status": {"type": "integer"},
+            "detail": {**TEXT, "description": "What is wrong this time."},
+            "code": {**TEXT, "enum": sorted(CODES), "description": "What programs compare."},
+            "errors": {
+                "type": "array",
+                "description": "Of a `validation_error`: each field that is wrong.",
+                "items": {
+                    "type": "object",
+                    "required": ["field", "code", "detail"],
+                    "properties": {"field": TEXT, "code": TEXT, "detail": TEXT},
+                },
+            },
+            "problems": {
+                "type": "array",
+                "description": "Of `not_publishable`: what is missing, a sentence each.",
+                "items": TEXT,
+            },
+            "refusals": {
+                "type": "array",
+                "description": "Of a bulk request: each item that is in the way, and why.",
+                "items": {
+                    "type": "object",
+                    "required": ["id", "code", "detail"],
+                    "properties": {
+                        "id": {"type": "integer"},
+                        "code": TEXT,
+                        "detail": TEXT,
+                        "problems": {"type": "array", "items": TEXT},
+                    },
+                },
+            },
+            "current_etag": {**TEXT, "description": "Of `version_conflict`."},
+            "current_version": {
+                "type": ["integer", "null"],
+                "description": "The same as a number.",
+            },
+            "retry_after_seconds": {"type": "integer", "description": "Of `throttled`."},
+        },
+    }
+    for name, schema in result["components"]["schemas"].items():
+        if name.endswith("InputRequest"):
+            # What a client misspells is refused, not dropped.
+            schema["additionalProperties"] = False
+    result["components"]["responses"] = {
+        component_name(status): problem_response(status)
+        for status in sorted({int(status) for status, _ in CODES.values()})
+    }
+    result["components"]["schemas"] = dict(sorted(result["components"]["schemas"].items()))
+    return result
+
+
+class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Describes it."""
+
+    target_class = "armo.common.api.authentication.BearerToken"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the description."""
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of `auth/login/`.",
+        }

@@ -1,0 +1,141 @@
+"""The routes by which programs get tokens, and give them back."""
+
+from typing import Any
+
+from django.contrib.auth import authenticate, logout
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from knox.models import AuthToken
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed, NotFound
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from armo.common.api.authentication import CHALLENGE
+from armo.common.api.fields import MomentField, StrictInput, TextField
+from armo.common.api.throttles import LoginThrottle
+from armo.common.api.views import ApiView
+
+
+class LoginInput(StrictInput):
+    """Who logs in."""
+
+    username = TextField(max_length=254)
+    password = TextField(max_length=1000)
+
+
+class TokenOutput(serializers.Serializer[Any]):
+    """A new token. It is told once: only its hash is kept."""
+
+    token = serializers.CharField()
+    expires_at = MomentField(allow_null=True)
+    username = serializers.CharField()
+
+
+class TokenRow(serializers.Serializer[AuthToken]):
+    """A token that is in use, by its first characters."""
+
+    key = serializers.CharField(source="token_key", help_text="Its first 15 characters.")
+    created_at = MomentField(source="created")
+    expires_at = MomentField(source="expiry", allow_null=True)
+    is_this_one = serializers.SerializerMethodField(help_text="Whether this request came with it.")
+
+    def get_is_this_one(self, token: AuthToken) -> bool:
+        """Whether this request came with it."""
+        return bool(token == self.context["request"].auth)
+
+
+@extend_schema(tags=["auth"])
+class LoginView(ApiView):
+    """Get a token for a user name and a password; each login gives another."""
+
+    permission_classes = (AllowAny,)
+    throttle_classes = (LoginThrottle,)
+    # A cookie from elsewhere is no reason to ask for a CSRF token here.
+    authentication_classes = ()
+    is_repeatable = False  # a kept answer would keep the token
+
+    @extend_schema(
+        operation_id="login",
+        request=LoginInput,
+        responses={200: TokenOutput},
+        examples=[
+            OpenApiExample(
+                "the demo's editor",
+                value={"username": "editor", "password": "editor"},
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Log in."""
+        wish = self.parsed(LoginInput)
+        user = authenticate(request._request, **wish)
+        if user is None:
+            raise AuthenticationFailed(_("The user name or the password is wrong."))
+        token, secret = AuthToken.objects.create(user=user)
+        answer = {"token": secret, "expires_at": token.expiry, "username": user.get_username()}
+        return Response(TokenOutput(answer).data)
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """Return what an answer 401 asks for."""
+        return CHALLENGE
+
+
+@extend_schema(tags=["auth"])
+class LogoutView(ApiView):
+    """Give back the token that the request comes with, or end the session."""
+
+    permission_classes = (IsAuthenticated,)
+    is_repeatable = False  # there is nobody any more to repeat it
+
+    @extend_schema(operation_id="logout", request=None, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Log out."""
+        if isinstance(request.auth, AuthToken):
+            request.auth.delete()
+        else:
+            logout(request._request)
+        return Response(status=204)
+
+
+@extend_schema(tags=["auth"])
+class TokensView(ApiView):
+    """The tokens that one has."""
+
+    permission_classes = (IsAuthenticated,)
+
+    @extend_schema(operation_id="tokens_list", responses={200: TokenRow(many=True)})
+    def get(self, request: Request) -> Response:
+        """List one's own tokens, the newest first."""
+        # What is over is deleted only when somebody comes with a token of the same person.
+        in_use = Q(expiry=None) | Q(expiry__gt=Now())
+        tokens = AuthToken.objects.filter(in_use, user=request.user).order_by("-created")
+        return Response(TokenRow(tokens, many=True, context={"request": request}).data)
+
+    @extend_schema(operation_id="tokens_revoke_all", responses={204: None})
+    def delete(self, request: Request) -> Response:
+        """Revoke all of one's own tokens, also the one this request comes with."""
+        AuthToken.objects.filter(user=request.user).delete()
+        return Response(status=204)
+
+
+@extend_schema(tags=["auth"])
+class TokenView(ApiView):
+    """One of one's own tokens."""
+
+    permission_classes = (IsAuthenticated,)
+
+    @extend_schema(operation_id="tokens_revoke", responses={204: None})
+    def delete(self, request: Request, key: str) -> Response:
+        """Revoke it."""
+        # No key has other characters, and some PostgreSQL cannot be asked for.
+        if not key.isalnum():
+            raise NotFound
+        count, _rows = AuthToken.objects.filter(user=request.user, token_key=key).delete()
+        if not count:
+            raise NotFound
+        return Response(status=204)

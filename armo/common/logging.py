@@ -1,0 +1,71 @@
+"""How log lines look: for a terminal, or one JSON object a line for a collector."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TextIO
+
+# The publish log says so of a record that another of the same batch follows at once.
+MORE = "more_follow"
+# What every LogRecord carries; whatever else it has was given as `extra`.
+STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "taskName", MORE)
+}
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to standard error, those of one batch together."""
+
+    def __init__(self) -> None:
+        # Python's own is written through at the end of every line.
+        stream = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        super().__init__(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, and send it on its way unless more follow."""
+        try:
+            self.stream.write(self.format(record) + self.terminator)
+            if not getattr(record, MORE, False):
+                self.stream.flush()
+        except Exception:  # noqa: BLE001 (as every handler: a line that cannot be written harms none)
+            self.handleError(record)
+
+
+def record_time(record: logging.LogRecord) -> str:
+    """Return when the record was made, in UTC to the millisecond."""
+    return _iso(int(record.created * 1000) / 1000)
+
+
+@lru_cache(maxsize=128)
+def _iso(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, tz=UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Time, level, logger and message; the facts of `extra` are already in the message."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Return the time in UTC, whatever the zone of the machine."""
+        return record_time(record)
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and every fact given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        line: dict[str, Any] = {
+            "time": record_time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in STANDARD_FIELDS}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)

@@ -1,0 +1,1 @@
+"""Who may see and do what: rights, preview links, the groups of a new site."""

@@ -1,0 +1,190 @@
+"""The buttons of an item and of a job: what a person fills in, and the one operation it calls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from scheduling import operations
+from scheduling.admin.display import Text
+from scheduling.admin.forms import EndForm, ReasonForm, StartForm
+from scheduling.errors import DomainError
+from scheduling.models import ALLOWED, Job, Kind, Schedulable, State, Status
+
+
+@dataclass(frozen=True)
+class Action:
+    """A button on a page: what a person fills in, and the one operation it calls."""
+
+    name: str
+    label: Text
+    done: Text
+    right: str
+    operation: Callable[..., Job]
+    form: type[ReasonForm]
+    # Looks at the row only: an item, or a job. A button that is not offered may still be posted, by
+    # a page that is old: the operation then refuses.
+    is_offered: Callable[[Any], bool]
+    # What is said where a worker has still to do it.
+    later: Text = ""
+
+    def says(self, job: Job) -> Text:
+        """Return what is said once it is done."""
+        return self.later if self.later and job.is_open else self.done
+
+
+def _may_become(status: Status) -> Callable[[Schedulable], bool]:
+    return lambda item: status in ALLOWED[Status(item.status)] and not item.publish_problems()
+
+
+def _is(*statuses: Status) -> Callable[[Schedulable], bool]:
+    return lambda item: item.status in statuses
+
+
+ACTIONS = (
+    Action(
+        name="schedule",
+        label=_("Schedule"),
+        done=_("It is scheduled."),
+        right="schedule",
+        operation=operations.schedule,
+        form=StartForm,
+        is_offered=_may_become(Status.SCHEDULED),
+    ),
+    Action(
+        name="move",
+        label=_("Move"),
+        done=_("It has another time."),
+        right="schedule",
+        operation=operations.schedule,
+        form=StartForm,
+        is_offered=_is(Status.SCHEDULED),
+    ),
+    Action(
+        name="publish",
+        label=_("Publish now"),
+        done=_("It is live."),
+        right="publish",
+        operation=operations.publish_now,
+        form=ReasonForm,
+        is_offered=_may_become(Status.PUBLISHED),
+        later=_("A worker makes its checks, and it goes live."),
+    ),
+    Action(
+        name="end",
+        label=_("Set the end"),
+        done=_("It has an end."),
+        right="schedule",
+        operation=partial(operations.schedule, kind=Kind.UNPUBLISH),
+        form=EndForm,
+        is_offered=_is(Status.PUBLISHED),
+    ),
+    Action(
+        name="cancel-end",
+        label=_("Cancel the end"),
+        done=_("It has no end any more."),
+        right="schedule",
+        operation=partial(operations.unschedule, kind=Kind.UNPUBLISH),
+        form=ReasonForm,
+        is_offered=lambda item: item.is_published and item.unpublish_at is not None,
+    ),
+    Action(
+        name="cancel",
+        label=_("Cancel the schedule"),
+        done=_("It is not scheduled any more."),
+        right="schedule",
+        operation=operations.unschedule,
+        form=ReasonForm,
+        is_offered=_is(Status.SCHEDULED, Status.FAILED),
+    ),
+    Action(
+        name="unpublish",
+        label=_("Take down now"),
+        done=_("It is not live any more."),
+        right="publish",
+        operation=operations.unpublish_now,
+        form=ReasonForm,
+        is_offered=_is(Status.PUBLISHED),
+    ),
+)
+
+
+JOB_ACTIONS = (
+    Action(
+        name="cancel",
+        label=_("Cancel the job"),
+        done=_("The job is cancelled."),
+        right="schedule",
+        operation=operations.cancel,
+        form=ReasonForm,
+        is_offered=lambda job: job.is_open,
+    ),
+    Action(
+        name="rerun",
+        label=_("Run again"),
+        done=_("The job runs again."),
+        right="rerun",
+        operation=operations.rerun,
+        form=ReasonForm,
+        is_offered=lambda job: job.state == State.FAILED,
+    ),
+)
+
+TITLES_SHOWN = 5
+
+
+def posted(
+    view: Callable[..., HttpResponse], back: Callable[..., str]
+) -> Callable[..., HttpResponse]:
+    """
+    Return a view that takes a button's POST, and sends on whoever opens its address.
+
+    That is who was signed out when he pressed it: signing in leads him there.
+
+    :param back: makes the address of the page that has the button, of the row's number.
+    """
+
+    def view_or_back(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return redirect(back(**{name: kwargs[name] for name in ("pk",) if name in kwargs}))
+        return require_POST(view)(request, **kwargs)
+
+    return view_or_back
+
+
+def carry_out(
+    request: HttpRequest, form: ReasonForm, action: Action, operation: Callable[..., Job]
+) -> bool:
+    """
+    Call an operation with what was filled in, and tell the person that it is done.
+
+    :returns: whether it is; if not, the form says why.
+    """
+    if not form.is_valid():
+        return False
+    try:
+        job = operation(by=request.user, **form.wish())
+    except DomainError as refusal:
+        form.add_error(None, str(refusal))
+        return False
+    messages.success(request, str(action.says(job)))
+    return True
+
+
+def tell(request: HttpRequest, label: Text, done: str, refused: dict[str, list[str]]) -> None:
+    """Tell for how many something was done, and of which it was refused, and why."""
+    if done:
+        messages.success(request, f"{label}: {done}")
+    for reason, titles in refused.items():
+        shown = ", ".join(f"“{title}”" for title in titles[:TITLES_SHOWN])
+        more = len(titles) - TITLES_SHOWN
+        if more > 0:
+            shown += ngettext(" and %(count)d more", " and %(count)d more", more) % {"count": more}
+        messages.error(request, f"{label}: {shown}: {reason}")

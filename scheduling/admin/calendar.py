@@ -1,0 +1,584 @@
+"""The calendar: what is to come, what went live and what failed, day by day; and moving it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Count, F, Model, Q, QuerySet, Window
+from django.db.models.functions import RowNumber, TruncDate
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_noop, pgettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST, require_safe
+
+from armo.accounts import zones
+from scheduling import operations
+from scheduling.access.permissions import (
+    User,
+    has_right,
+    has_right_to,
+    has_right_to_jobs_of,
+    sees_all,
+    visible_jobs,
+)
+from scheduling.admin.filters import start_of_week
+from scheduling.admin.local_time import LocalText, LocalTimeField, LocalTimeInput, choices
+from scheduling.errors import DomainError
+from scheduling.models import (
+    OPEN_STATES,
+    Job,
+    JobEvent,
+    Kind,
+    Schedulable,
+    State,
+    clock,
+    schedulable_models,
+)
+from scheduling.operations import store
+
+# What a cell of a month has room for, and what a page.
+MOST_A_DAY = 8
+MOST_ENTRIES = 2000
+
+# Beyond these a week, or a time zone, may leave the calendar.
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9000, 1, 1)
+
+ONE_DAY = timedelta(days=1)
+
+
+class MovedMeanwhile(DomainError):
+    """It has been moved meanwhile."""
+
+    code = "version_conflict"
+
+
+# Who sees what
+
+
+def may_open(user: User) -> bool:
+    """Return whether there may be anything in the calendar that the person may see."""
+    types: list[type[Model]] = [Job, *schedulable_models()]
+    return any(has_right(user, "view", model) for model in types)
+
+
+def jobs_seen_by(user: User) -> QuerySet[Job]:
+    """Query the jobs of every type that the person sees all of, and those of his own items."""
+    jobs: QuerySet[Job] = visible_jobs(user, Job.objects.all())
+    for model in schedulable_models():
+        if has_right(user, "view", model) and not sees_all(user, model):
+            jobs |= Job.objects.filter(_of_own_items(model, user))
+    return jobs.exclude(state=State.CANCELLED)
+
+
+def _of_own_items(model: type[Schedulable], user: User) -> Q:
+    if model.OWNER is None:
+        return Q(pk__in=[])
+    own = model._base_manager.filter(**{model.OWNER: user.pk})
+    type_ = ContentType.objects.get_for_model(model)
+    return Q(content_type=type_, object_id__in=own.values("pk"))
+
+
+# Which of it
+
+
+class FilterForm(forms.Form):
+    """What the calendar is narrowed to. A value that is not among the choices narrows nothing."""
+
+    type = forms.ChoiceField(label=_("type"), required=False)
+    kind = forms.ChoiceField(label=_("kind"), required=False)
+    status = forms.ChoiceField(label=_("state"), required=False)
+    author = forms.ChoiceField(label=_("author"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        types = [
+            (str(model._meta.model_name), capfirst(str(model._meta.verbose_name)))
+            for model in schedulable_models()
+        ]
+        choices: dict[str, list[Any]] = {
+            "type": types,
+            "kind": Kind.choices,
+            "status": [
+                ("scheduled", gettext("Still to run")),
+                (State.SUCCEEDED.value, State.SUCCEEDED.label),
+                (State.FAILED.value, State.FAILED.label),
+            ],
+            "author": [("me", gettext("me"))],
+        }
+        for name, values in choices.items():
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [("", gettext("all")), *values]
+            field.label = capfirst(str(field.label))
+
+    def chosen(self) -> dict[str, str]:
+        """Return what is chosen, as it stands in an address."""
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}
+
+    def narrow(self, jobs: QuerySet[Job], user: User) -> QuerySet[Job]:
+        """Keep the jobs that are asked for."""
+        chosen = self.chosen()
+        models = schedulable_models()
+        if name := chosen.get("type"):
+            wanted = [model for model in models if model._meta.model_name == name]
+            types = ContentType.objects.get_for_models(*wanted).values()
+            jobs = jobs.filter(content_type__in=[each.pk for each in types])
+        if kind := chosen.get("kind"):
+            jobs = jobs.filter(kind=kind)
+        if status := chosen.get("status"):
+            jobs = jobs.filter(state__in=OPEN_STATES if status == "scheduled" else [status])
+        if "author" in chosen:
+            own = Q(pk__in=[])
+            for model in models:
+                own |= _of_own_items(model, user)
+            jobs = jobs.filter(own)
+        return jobs
+
+
+# Which days
+
+
+@dataclass(frozen=True)
+class Period:
+    """The days that a page shows, and where its arrows lead."""
+
+    view: str
+    day: date
+    first: date
+    last: date
+    previous: date
+    next: date
+    title: str
+
+    @property
+    def days(self) -> list[date]:
+        """Return all its days."""
+        return [self.first + n * ONE_DAY for n in range((self.last - self.first).days + 1)]
+
+
+def month_of(day: date) -> Period:
+    """Return the month of a day, in whole weeks."""
+    first = day.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return Period(
+        view="month",
+        day=day,
+        first=start_of_week(first),
+        last=start_of_week(following - ONE_DAY) + timedelta(days=6),
+        previous=(first - ONE_DAY).replace(day=1),
+        next=following,
+        title=date_format(first, "YEAR_MONTH_FORMAT"),
+    )
+
+
+def week_of(day: date) -> Period:
+    """Return the week of a day, from Monday."""
+    first = start_of_week(day)
+    last = first + timedelta(days=6)
+    return Period(
+        view="week",
+        day=day,
+        first=first,
+        last=last,
+        previous=day - timedelta(days=7),
+        next=day + timedelta(days=7),
+        title=f"{date_format(first, 'DATE_FORMAT')} – {date_format(last, 'DATE_FORMAT')}",
+    )
+
+
+def day_of(day: date) -> Period:
+    """Return one day."""
+    return Period(
+        view="day",
+        day=day,
+        first=day,
+        last=day,
+        previous=day - ONE_DAY,
+        next=day + ONE_DAY,
+        title=f"{date_format(day, 'DATE_FORMAT')} ({date_format(day, 'D')})",
+    )
+
+
+PERIODS = {"month": month_of, "week": week_of, "day": day_of}
+
+
+def _start_of(day: date) -> datetime:
+    # Where the clocks skip midnight this is the moment of the change, as it should be.
+    return datetime.combine(day, time.min, tzinfo=timezone.get_current_timezone())
+
+
+def _read_day(text: str, today: date) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return today
+    return day if FIRST_DAY <= day <= LAST_DAY else today
+
+
+def shown_day(day: date) -> str:
+    """Return a day with its weekday, as `Fri 27 Nov`."""
+    return date_format(day, pgettext("format of a day", "D j M"))
+
+
+def shown_moment(at: datetime) -> str:
+    """Return a time with its day, in the current time zone."""
+    local = timezone.localtime(at)
+    return f"{shown_day(local.date())}, {_shown_clock(local)}"
+
+
+def _shown_clock(local: datetime) -> str:
+    start = _start_of(local.date())
+    following = _start_of(local.date() + ONE_DAY)
+    # On the day of a change, one time of the clock may be two moments.
+    is_changing = start.utcoffset() != following.utcoffset()
+    return f"{local:%H:%M} {local:%Z}" if is_changing else f"{local:%H:%M}"
+
+
+# Entries
+
+
+class Entry(NamedTuple):
+    """One job as the calendar shows it."""
+
+    job: int
+    day: date
+    time: str
+    # To the microsecond: of the person's clock, and of UTC.
+    local: str
+    run_at: str
+    title: str
+    type: str
+    kind: str
+    kind_label: str
+    state: str
+    state_label: str
+    url: str
+    is_movable: bool
+
+
+FIELDS = ("pk", "kind", "state", "content_type_id", "object_id", "item_title", "run_at")
+
+
+class Row(NamedTuple):
+    """What an entry is made of."""
+
+    pk: int
+    kind: str
+    state: str
+    content_type_id: int
+    object_id: int
+    item_title: str
+    run_at: datetime
+
+
+class _Type(NamedTuple):
+    """What the entries of one type of content have in common."""
+
+    name: str
+    label: str
+    # The address of an item's page, on both sides of its number.
+    head: str
+    tail: str
+    is_movable: bool
+
+
+class Writer:
+    """Makes entries for one person. What they have in common is looked up once, not for each."""
+
+    def __init__(self, user: User) -> None:
+        types = ContentType.objects.get_for_models(*schedulable_models())
+        self.types = {type_.pk: _type(user, model) for model, type_ in types.items()}
+        self.gone = _type(user, None)
+        # A label is translated each time that it is asked for.
+        self.kinds = {kind.value: str(kind.label) for kind in Kind}
+        self.states = {state.value: str(state.label) for state in State}
+        self.zone = timezone.get_current_timezone()
+
+    def entry(self, row: Row) -> Entry:
+        """Return the entry of a job."""
+        type_ = self.types.get(row.content_type_id, self.gone)
+        local = row.run_at.astimezone(self.zone)
+        # A job whose type is gone has a page of its own only.
+        number = row.pk if type_ is self.gone or not type_.label else row.object_id
+        return Entry(
+            job=row.pk,
+            day=local.date(),
+            time=_shown_clock(local),
+            local=local.replace(tzinfo=None).isoformat(timespec="microseconds"),
+            run_at=row.run_at.astimezone(UTC).isoformat(timespec="microseconds"),
+            title=row.item_title or f"{type_.name}:{row.object_id}",
+            type=type_.label,
+            kind=row.kind,
+            kind_label=self.kinds[row.kind],
+            state=row.state,
+            state_label=self.states[row.state],
+            url=f"{type_.head}{number}{type_.tail}",
+            is_movable=type_.is_movable and row.state in OPEN_STATES,
+        )
+
+
+def _type(user: User, model: type[Model] | None) -> _Type:
+    shown = model if model is not None and admin.site.is_registered(model) else None
+    opts = (shown or Job)._meta
+    address = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[0])
+    head, _zero, tail = address.rpartition("/0/")
+    return _Type(
+        name="" if model is None else str(model._meta.model_name),
+        label="" if shown is None else capfirst(str(opts.verbose_name)),
+        head=f"{head}/",
+        tail=f"/{tail}",
+        is_movable=has_right_to_jobs_of(user, "schedule", model),
+    )
+
+
+# The page
+
+
+class Day(NamedTuple):
+    """A day of the page."""
+
+    day: date
+    label: str
+    url: str
+    entries: list[Entry]
+    # What is not shown for want of room.
+    more: str
+    is_today: bool
+    is_outside: bool
+
+
+@require_safe
+def calendar(request: HttpRequest) -> HttpResponse:
+    """Show what is to come, what went live and what failed, by month, week or day."""
+    user = request.user
+    if not may_open(user):
+        raise PermissionDenied
+    today = timezone.localdate(clock.database_now())
+    view = request.GET.get("view", "")
+    make_period = PERIODS.get(view, week_of)
+    period = make_period(_read_day(request.GET.get("date", ""), today))
+    form = FilterForm(request.GET)
+    jobs = form.narrow(jobs_seen_by(user), user).filter(
+        run_at__gte=_start_of(period.first), run_at__lt=_start_of(period.last + ONE_DAY)
+    )
+    rows, totals = _first_of_each_day(jobs) if period.view == "month" else _all_of(jobs)
+    chosen = form.chosen()
+
+    def link(view: str, day: date) -> str:
+        return "?" + urlencode({"view": view, "date": day.isoformat(), **chosen})
+
+    writer = Writer(user)
+    entries: dict[date, list[Entry]] = defaultdict(list)
+    for row in rows[:MOST_ENTRIES]:
+        entry = writer.entry(row)
+        entries[entry.day].append(entry)
+    days = [
+        Day(
+            day=day,
+            label=shown_day(day),
+            url=link("day", day),
+            entries=entries[day],
+            more=_more(totals.get(day, 0) - len(entries[day])),
+            is_today=day == today,
+            is_outside=period.view == "month" and day.month != period.day.month,
+        )
+        for day in period.days
+    ]
+    context = {
+        **admin.site.each_context(request),
+        "title": gettext("Calendar"),
+        "period": period,
+        "days": days,
+        "states": [(state, state.label) for state in State if state != State.CANCELLED],
+        "weekdays": [date_format(day, "D") for day in period.days[:7]],
+        "form": form,
+        "is_narrowed": bool(chosen),
+        "views": [
+            (name, label, link(name, period.day))
+            for name, label in (
+                ("month", pgettext("view of the calendar", "Month")),
+                ("week", pgettext("view of the calendar", "Week")),
+                ("day", pgettext("view of the calendar", "Day")),
+            )
+        ],
+        "previous_url": link(period.view, period.previous),
+        "next_url": link(period.view, period.next),
+        "today_url": link(period.view, today),
+        "all_url": "?" + urlencode({"view": period.view, "date": period.day.isoformat()}),
+        "is_empty": not rows,
+        "most": MOST_ENTRIES if len(rows) > MOST_ENTRIES else 0,
+        "may_move": any(entry.is_movable for of_day in entries.values() for entry in of_day),
+        "script": {
+            "url": reverse("admin-calendar-move"),
+            "room": MOST_A_DAY,
+            "failed": gettext("The server did not answer. Nothing is known to have moved."),
+            "signedOut": gettext("You may have been signed out. Load the page again."),
+        },
+    }
+    return TemplateResponse(request, "scheduling/calendar.html", context)
+
+
+def _all_of(jobs: QuerySet[Job]) -> tuple[Sequence[Row], dict[date, int]]:
+    found = jobs.order_by("run_at", "pk").values_list(*FIELDS)[: MOST_ENTRIES + 1]
+    return [Row(*values) for values in found], {}
+
+
+def _first_of_each_day(jobs: QuerySet[Job]) -> tuple[Sequence[Row], dict[date, int]]:
+    """Query the first few jobs of each day, and how many each has."""
+    day = TruncDate("run_at", tzinfo=timezone.get_current_timezone())
+    in_order = (F("run_at").asc(), F("pk").asc())
+    found = (
+        jobs.annotate(
+            place=Window(RowNumber(), partition_by=day, order_by=in_order),
+            total=Window(Count("pk"), partition_by=day),
+            day=day,
+        )
+        .filter(place__lte=MOST_A_DAY)
+        .order_by("run_at", "pk")
+        .values_list(*FIELDS, "day", "total")
+    )
+    rows: list[Row] = []
+    totals: dict[date, int] = {}
+    for *values, of_day, total in found:
+        rows.append(Row(*values))
+        totals[of_day] = total
+    return rows, totals
+
+
+def _more(count: int) -> str:
+    return gettext("%(count)d more") % {"count": count} if count > 0 else ""
+
+
+# Moving
+
+
+class MoveForm(forms.Form):
+    """Which job is moved, where to, and from where as the page knew it."""
+
+    job = forms.IntegerField(min_value=1, max_value=2**63 - 1)
+    to = LocalTimeField()
+    expected = forms.DateTimeField()
+
+
+@require_POST
+def move(request: HttpRequest) -> JsonResponse:
+    """
+    Give a job another time; say where it is then, also when it was refused.
+
+    Times are those of the zone that the page shows, whatever the person has chosen since.
+    """
+    zone = zones.find(request.POST.get("to_zone", "")) or timezone.get_current_timezone()
+    with timezone.override(zone):
+        return _answer_move(request)
+
+
+def _answer_move(request: HttpRequest) -> JsonResponse:
+    user = request.user
+    assert user.is_authenticated  # the admin lets nobody else in
+    form = MoveForm(request.POST)
+    form.is_valid()
+    pk = form.cleaned_data.get("job")
+    job = None if pk is None else jobs_seen_by(user).filter(pk=pk).first()
+    if job is None:
+        return _refused(gettext("There is no such job."), status=404)
+    if not has_right_to(user, "schedule", job):
+        return _refused(gettext("You have no right to do this."), status=403)
+    if not form.is_valid():
+        errors = [error for errors in form.errors.as_data().values() for error in errors]
+        is_malformed = any(error.code in ("required", "invalid") for error in errors)
+        text = " ".join(message for error in errors for message in error.messages)
+        which = _which(request)
+        status = 400 if is_malformed else 422 if which else 409
+        return _refused(text, status=status, job=job, user=user, which=which)
+    was = job.run_at
+    try:
+        _move(job, form.cleaned_data["to"], form.cleaned_data["expected"], user)
+    except DomainError as refusal:
+        return _refused(str(refusal), status=409, job=job, user=user)
+    job.refresh_from_db()
+    text = gettext("“%(title)s” moved to %(time)s.") % {
+        "title": job.item_title or job.item_label,
+        "time": shown_moment(job.run_at),
+    }
+    was_at = was.astimezone(UTC).isoformat(timespec="microseconds")
+    return JsonResponse({"text": text, "was": was_at, "entry": _entry(job, user)})
+
+
+@transaction.atomic
+def _move(job: Job, to: datetime, expected: datetime, user: AbstractBaseUser) -> None:
+    # Under the lock of its item nobody else moves the job between the look and the move.
+    item = job.find_item()
+    if item is not None:
+        store.lock_item(item)
+    job.refresh_from_db(fields=["run_at", "state"])
+    if job.run_at != expected:
+        raise MovedMeanwhile(_moved_by(job))
+    # Kept as it is here: a history is translated for whoever reads it.
+    operations.move(job=job, run_at=to, by=user, reason=gettext_noop("Moved in the calendar."))
+
+
+def _moved_by(job: Job) -> str:
+    moved = job.events.filter(what=JobEvent.What.MOVED).select_related("by").order_by("-pk").first()
+    who = moved.by if moved is not None and moved.by is not None else gettext("the publisher")
+    return gettext("It has been moved meanwhile to %(time)s by %(who)s.") % {
+        "time": shown_moment(job.run_at),
+        "who": who,
+    }
+
+
+def _which(request: HttpRequest) -> str:
+    """Return the question which moment is meant of a time that comes twice, or nothing."""
+    typed: LocalText | None = LocalTimeInput().value_from_datadict(request.POST, {}, "to")
+    context = {"name": "to", "choices": choices(typed)}
+    return render_to_string("scheduling/which.html", context).strip()
+
+
+def _refused(
+    text: str,
+    *,
+    status: int,
+    job: Job | None = None,
+    user: User | None = None,
+    which: str = "",
+) -> JsonResponse:
+    answer: dict[str, Any] = {"text": text, "which": which}
+    if job is not None and user is not None:
+        job.refresh_from_db()
+        answer["text"] = f"“{job.item_title or job.item_label}”: {text}"
+        answer["entry"] = _entry(job, user)
+    return JsonResponse(answer, status=status)
+
+
+def _entry(job: Job, user: User) -> dict[str, Any]:
+    """Return where the job is in the calendar now; no HTML when it is not in it any more."""
+    row = Row(*(getattr(job, name) for name in FIELDS))
+    entry = Writer(user).entry(row)
+    html = render_to_string("scheduling/calendar_entries.html", {"entries": [entry]})
+    return {
+        "job": job.pk,
+        "day": entry.day.isoformat(),
+        "run_at": entry.run_at,
+        "html": "" if job.state == State.CANCELLED else html,
+    }
+
+
+urls = [
+    path("", admin.site.admin_view(calendar), name="admin-calendar"),
+    path("move/", admin.site.admin_view(move), name="admin-calendar-move"),
+]

@@ -1,0 +1,35 @@
+"""How the publisher is, as a person reads it."""
+
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+
+from scheduling.admin.display import duration
+from scheduling.queries.health import STILL_AFTER_SECONDS, Publisher
+
+
+def health_lines(state: Publisher) -> tuple[bool, list[str]]:
+    """Return whether the publisher publishes, and a sentence for each thing that is to be said."""
+    lines = []
+    beat = state.seconds_since_beat
+    if state.paused:
+        lines.append(
+            _("Nothing will go out: publishing is paused. %(why)s") % {"why": state.paused.reason}
+        )
+    if not state.connections:
+        lines.append(_("Nothing will go out: no worker is connected. Start manage.py qcluster."))
+    elif beat is None:
+        lines.append(_("A worker is connected, but nothing has been finished yet."))
+    elif beat > STILL_AFTER_SECONDS:
+        text = _("The queue has stopped moving: no worker has finished anything for %(time)s.")
+        lines.append(text % {"time": _seconds(beat)})
+    if state.overdue_seconds is not None:
+        text = _("The oldest overdue job has been due for %(time)s.")
+        lines.append(text % {"time": _seconds(state.overdue_seconds)})
+    if lines:
+        return False, lines
+    return True, [_("Worker connected, oldest overdue 0 s.")]
+
+
+def _seconds(number: float) -> str:
+    return duration(timedelta(seconds=number))

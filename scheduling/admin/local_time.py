@@ -1,0 +1,169 @@
+"""A local time as a person types it, and what it can mean on the days the clocks change."""
+
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+
+from armo.accounts import zones
+
+FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+
+class LocalText(str):
+    """A local time as it was typed: beside the name of which zone, and which of two is meant."""
+
+    __slots__ = ("which", "zone")
+    which: str
+    zone: str
+
+
+def zone_typed_in(typed: Any) -> tzinfo:
+    """
+    Return the time zone that a local time was typed in.
+
+    It is the one that its page showed beside it, also when the person has chosen another since, on
+    another page.
+    """
+    return zones.find(getattr(typed, "zone", "")) or timezone.get_current_timezone()
+
+
+def offset_name(at: datetime) -> str:
+    """Return how far a time's clock is from UTC, as `UTC+09:00`."""
+    return f"UTC{at.isoformat()[-6:]}"
+
+
+def meanings(local: datetime, zone: tzinfo) -> list[datetime]:
+    """
+    Return the moments at which the clocks of a zone show a local time.
+
+    One, as a rule; two where they are set back over it; none where they are set forward over it.
+
+    :param local: naive.
+    """
+    moments = [local.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
+    if moments[0].utcoffset() == moments[1].utcoffset():
+        return moments[:1]
+    shown = [at.astimezone(UTC).astimezone(zone).replace(tzinfo=None) for at in moments]
+    return moments if shown[0] == local else []
+
+
+class LocalTimeInput(forms.DateTimeInput):
+    """A browser's own clock-and-calendar; asks which is meant of a time that comes twice."""
+
+    template_name = "scheduling/local_time_input.html"
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"type": "datetime-local", "step": "any"}, format=FORMAT)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """Return what was typed, with which is meant."""
+        value = data.get(name)
+        if value is None:
+            return None
+        text = LocalText(value)
+        text.which = data.get(f"{name}_which", "")
+        text.zone = data.get(f"{name}_zone", "")
+        return text
+
+    def format_value(self, value: Any) -> str | None:
+        """Return a time as the clocks of the current time zone show it."""
+        if isinstance(value, datetime):
+            return f"{timezone.localtime(value):{FORMAT}}"
+        return value and str(value)
+
+    def _zone(self, value: Any) -> str:
+        # As typed it is shown again as it was, with the zone that it was typed in.
+        typed_in = getattr(value, "zone", "")
+        return typed_in if zones.find(typed_in) else timezone.get_current_timezone_name()
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """Add the choice, where there is one, and the name of the zone."""
+        context = super().get_context(name, value, attrs)
+        context["widget"]["zone"] = self._zone(value)
+        context["widget"]["choices"] = choices(value)
+        return context
+
+
+def choices(value: Any) -> list[dict[str, Any]]:
+    """Return what can be meant by a local time, where that is more than one moment."""
+    zone = zone_typed_in(value)
+    if isinstance(value, datetime):
+        local: datetime | None = value.astimezone(zone)
+        assert local is not None
+        which, local = str(local.fold), local.replace(tzinfo=None, fold=0)
+    else:
+        which, local = getattr(value, "which", ""), _parse(str(value or ""))
+    moments = meanings(local, zone) if local is not None else []
+    if len(moments) < 2:
+        return []
+    return [
+        {"value": str(fold), "offset": offset_name(at), "is_chosen": which == str(fold)}
+        for fold, at in enumerate(moments)
+    ]
+
+
+def _parse(text: str) -> datetime | None:
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return None
+    return None if found is None or timezone.is_aware(found) else found
+
+
+RANGE: list[Any] = [
+    MinValueValidator(datetime(10, 1, 1, tzinfo=UTC)),
+    MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC)),
+]
+
+
+class LocalTimeField(forms.DateTimeField):
+    """
+    A time of the current time zone, as a browser's own clock-and-calendar gives it.
+
+    Refused: a local time that the clocks skip. One that they show twice is asked about.
+    """
+
+    widget = LocalTimeInput
+    # The first and the last years of the calendar cannot be shown in every time zone.
+    default_validators = RANGE
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the time as the input takes it: aware, so that it knows which is meant."""
+        return value
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return the aware time."""
+        try:
+            with timezone.override(zone_typed_in(value)):
+                return super().to_python(value)
+        except ValidationError as error:
+            if error.code != "ambiguous_timezone" or error.params is None:
+                raise
+            return self._choose(error.params["datetime"], value, error)
+
+    def _choose(self, local: datetime, typed: Any, error: ValidationError) -> datetime:
+        shown = {"time": f"{local:%Y-%m-%d %H:%M}"}
+        zone, which = zone_typed_in(typed), getattr(typed, "which", "")
+        moments = meanings(local, zone)
+        if not moments:
+            after = local.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+            shown["after"] = f"{after:%H:%M}"
+            raise ValidationError(
+                _("The clocks skip %(time)s that night. The same moment is %(after)s."),
+                code="skipped",
+                params=shown,
+            ) from error
+        if which not in ("0", "1"):
+            raise ValidationError(
+                _("The clocks show %(time)s twice that night. Say which one is meant."),
+                code="twice",
+                params=shown,
+            ) from error
+        # In UTC: within the repeated hour no time equals the same moment in another zone (PEP 495).
+        return moments[int(which)].astimezone(UTC)

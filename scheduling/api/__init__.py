@@ -1,0 +1,1 @@
+"""The REST API of items of every type, and of jobs."""

@@ -1,0 +1,615 @@
+"""The API of items of every type, and of jobs."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, ClassVar
+
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import IntegrityError, models, transaction
+from django.db.models import Max, Q, QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+
+from armo.common.api import versions
+from armo.common.api.throttles import BulkThrottle
+from armo.common.api.views import ApiViewSet
+from scheduling import operations
+from scheduling.access.permissions import (
+    NotAllowed,
+    has_right,
+    has_right_to,
+    has_right_to_jobs_of,
+    has_right_to_some_jobs,
+    may_change,
+    may_delete,
+    sees_all,
+    visible_jobs,
+    visible_to,
+)
+from scheduling.api.filters import ItemFilters, JobFilters, of_item
+from scheduling.api.serializers import (
+    EXAMPLE_TIME,
+    BulkScheduleInput,
+    BulkScheduleOutput,
+    EventOutput,
+    ItemInput,
+    JobDetail,
+    JobInput,
+    JobOutput,
+    MoveInput,
+    ReasonInput,
+    RerunInput,
+    RerunOutput,
+    ScheduleInput,
+    UnscheduleInput,
+    content_of,
+)
+from scheduling.models import Job, JobEvent, Kind, Schedulable, Status
+from scheduling.models.references import ItemNotFound, find_model
+from scheduling.operations import store
+from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
+from scheduling.queries.cache_lifetime import Freshness
+
+METHODS = ("get", "head", "options", "post", "patch", "delete")
+# Every number of that many digits is a bigint.
+PK = "[0-9]{1,18}"
+RERUN_AT_ONCE = 1000
+EVENTS_SHOWN = 1000
+
+LATER = OpenApiExample("later", value={"publish_at": EXAMPLE_TIME}, request_only=True)
+
+
+class ItemRights(BasePermission):
+    """Which right each route asks for; what one may see at all is the view's queryset."""
+
+    # By the view's action: one of these.
+    NEEDED: ClassVar[dict[str, tuple[str, ...]]] = {
+        "create": ("add",),
+        "partial_update": ("change", "schedule"),
+        "destroy": ("delete",),
+        "schedule": ("schedule",),
+        "unschedule": ("schedule",),
+        "bulk_schedule": ("schedule",),
+        "publish": ("publish",),
+        "unpublish": ("publish",),
+    }
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Return whether the person may do this to any item of the type."""
+        if not isinstance(view, SchedulableViewSet) or view.action in ("list", "retrieve"):
+            return True
+        rights = self.NEEDED.get(view.action or "", ())
+        return not rights or any(has_right(request.user, it, view.model) for it in rights)
+
+
+class SchedulableViewSet(ApiViewSet):
+    """
+    The API of one type of content.
+
+    A type says what it takes and gives (`input_class`, `output_class`, `row_class` of lists), what
+    it can be filtered by, and, where saving its fields is not all there is to do, how to `write`.
+    """
+
+    model: type[Schedulable]
+    input_class: type[ItemInput]
+    output_class: type[BaseSerializer[Any]]
+    row_class: type[BaseSerializer[Any]]
+    filterset_class: type[ItemFilters] = ItemFilters
+    permission_classes = (ItemRights,)
+    http_method_names = METHODS
+    lookup_value_regex = PK
+    orderings = ("id", "publish_at", "published_at")
+    is_versioned = True
+    is_public_to_read = True
+
+    # What a type may change
+
+    def rows(self) -> QuerySet[Any]:
+        """Return all items, with what an answer shows of other tables."""
+        return self.model._default_manager.all()
+
+    def parts(self, item: Schedulable) -> tuple[object, ...]:
+        """Return what an answer shows and the item's version does not cover."""
+        # Whose it is changes without it when that user is deleted.
+        return (getattr(item, f"{self.model.OWNER}_id"),) if self.model.OWNER else ()
+
+    def write(self, item: Schedulable, fields: dict[str, Any]) -> None:
+        """Save what was sent of the content."""
+        for name, value in fields.items():
+            setattr(item, name, value)
+        item.save()
+
+    # Reading
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return what the person may see; anything else does not exist for him."""
+        return visible_to(self.request.user, self.rows())
+
+    def default_ordering(self) -> str:
+        """Return the newest first: by when they went live, where all of them have."""
+        asked = self.request.query_params
+        was_live = asked.get("status") == Status.PUBLISHED or asked.keys() & {
+            "published_after",
+            "published_before",
+        }
+        return "-published_at" if was_live or self._is_public() else "-id"
+
+    def groups_of_rows(self, ordering: str) -> Sequence[Q]:
+        """Return the statuses, unless it is one already, or the order is that of all rows."""
+        is_one = self._is_public() or "status" in self.request.query_params
+        if is_one or (ordering == "id" and sees_all(self.request.user, self.model)):
+            return ()
+        return [Q(status=status) for status in Status]
+
+    def may_be_empty(self, ordering: str) -> bool:
+        """Return whether rows may lack the time: what is live has gone live."""
+        are_live = self._is_public() or self.request.query_params.get("status") == Status.PUBLISHED
+        return not (ordering == "published_at" and are_live)
+
+    def list(self, request: Request) -> Response:
+        """List what one may see, page by page; without a login, what is published."""
+        self._keep_fresh()
+        found = self.filter_queryset(self.get_queryset())
+        page = self.paginate_queryset(found)
+        data = self.row_class(page, many=True, context=self.get_serializer_context()).data
+        assert self.paginator is not None
+        return self.unless_known(self.paginator.get_paginated_response(data))
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Read an item; 304 to whoever has this version of it."""
+        self._keep_fresh(int(pk))
+        item = self.get_queryset().filter(pk=pk).first()
+        if item is None:
+            raise ItemNotFound
+        modified_at = self._modified_at(item)
+        known = versions.not_modified(request, self.etag(item), modified_at)
+        if known:
+            return known
+        return versions.stamp(
+            Response(self._described(item)), etag=self.etag(item), modified_at=modified_at
+        )
+
+    # Writing
+
+    def create(self, request: Request) -> Response:
+        """Write an item, and schedule it when that is asked for."""
+        values = self.parsed(self.input_class)
+        self._require_schedule_right(values, Status.DRAFT)
+        with transaction.atomic():
+            item = self.model()
+            if self.model.OWNER:
+                setattr(item, self.model.OWNER, request.user)
+            self._write(item, content_of(values))
+            self._note(item, ADDITION, [{"added": {}}])
+            self._follow(item, values)
+            item = self._read(item.pk)
+        where = reverse(f"{self.basename}-detail", args=[item.pk], request=request)
+        response = Response(self._described(item), status=201, headers={"Location": where})
+        return versions.stamp(response, etag=self.etag(item))
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change what was sent of an item, and its schedule when that is asked for."""
+        values = self.parsed(self.input_class, partial=True)
+        with transaction.atomic():
+            item = self._locked()
+            fields = content_of(values)
+            if fields and not may_change(request.user, item):
+                raise NotAllowed
+            self._require_schedule_right(values, item.status)
+            if fields:
+                self._write(item, fields)
+                self._note(item, CHANGE, [{"changed": {"fields": sorted(fields)}}])
+            self._follow(item, values)
+            item = self._read(item.pk)
+        return versions.stamp(Response(self._described(item)), etag=self.etag(item))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete an item; what was scheduled for it is cancelled."""
+        with transaction.atomic():
+            item = self._locked()
+            if not may_delete(request.user, item):
+                raise NotAllowed
+            item.delete()
+        return Response(status=204)
+
+    @extend_schema(request=ScheduleInput, responses={200: JobOutput}, examples=[LATER])
+    @action(detail=True, methods=["post"])
+    def schedule(self, request: Request, pk: str) -> Response:
+        """Have an item go live at a moment; move it when it is scheduled already."""
+        wish = self.parsed(ScheduleInput)
+        return self._operate(operations.schedule, run_at=wish.pop("publish_at"), **wish)
+
+    @extend_schema(request=UnscheduleInput, responses={200: JobOutput})
+    @action(detail=True, methods=["post"])
+    def unschedule(self, request: Request, pk: str) -> Response:
+        """Cancel what is scheduled for an item."""
+        return self._operate(operations.unschedule, **self.parsed(UnscheduleInput))
+
+    @extend_schema(request=ReasonInput, responses={200: JobOutput})
+    @action(detail=True, methods=["post"])
+    def publish(self, request: Request, pk: str) -> Response:
+        """Publish an item at once, whatever is scheduled for it."""
+        return self._operate(operations.publish_now, **self.parsed(ReasonInput))
+
+    @extend_schema(request=ReasonInput, responses={200: JobOutput})
+    @action(detail=True, methods=["post"])
+    def unpublish(self, request: Request, pk: str) -> Response:
+        """Take a live item down at once."""
+        return self._operate(operations.unpublish_now, **self.parsed(ReasonInput))
+
+    @extend_schema(
+        request=BulkScheduleInput,
+        responses={200: BulkScheduleOutput},
+        examples=[
+            OpenApiExample(
+                "three", value={"ids": [1, 2, 3], "publish_at": EXAMPLE_TIME}, request_only=True
+            )
+        ],
+    )
+    @action(
+        detail=False, methods=["post"], url_path="bulk/schedule", throttle_classes=[BulkThrottle]
+    )
+    def bulk_schedule(self, request: Request) -> Response:
+        """Have up to 10,000 items go live at one moment: all of them, or none."""
+        wish = self.parsed(BulkScheduleInput)
+        ids, at = dict.fromkeys(wish["ids"]), wish["publish_at"]
+        with transaction.atomic():
+            items = visible_to(request.user, self.model._default_manager.filter(pk__in=ids))
+            # Texts stay where they are: ten thousand bodies are for nobody to read here.
+            found = {item.pk: item for item in items.defer(*_long_fields(self.model))}
+            missing = {_nameless(self.model, pk): ItemNotFound() for pk in ids if pk not in found}
+            try:
+                jobs = operations.schedule_many(
+                    items=found.values(), run_at=at, by=self.by, reason=wish["reason"]
+                )
+            except operations.SomeRefused as refused:
+                raise operations.SomeRefused({**missing, **refused.refusals}) from refused
+            if missing:
+                raise operations.SomeRefused(missing)
+            rows = [{"id": pk, "job": job} for pk, job in jobs.values_list("object_id", "pk")]
+        return Response(BulkScheduleOutput({"publish_at": at, "scheduled": rows}).data)
+
+    # Steps
+
+    def etag(self, item: Schedulable) -> str:
+        """Return the tag of an item's present version."""
+        return versions.tag(item.pk, item.version, *self.parts(item))
+
+    def _keep_fresh(self, pk: int | None = None) -> None:
+        """Query how long others may keep the answer; comes before its rows are read."""
+        if self._is_public():
+            item = None if pk is None else _nameless(self.model, pk)
+            self.max_age = Freshness.ask(self.model, item).max_age
+
+    def _is_public(self) -> bool:
+        return not self.request.user.is_authenticated
+
+    def _described(self, item: Schedulable) -> Any:
+        return self.output_class(item, context=self.get_serializer_context()).data
+
+    def _read(self, pk: int) -> Any:
+        return self.rows().get(pk=pk)
+
+    def _modified_at(self, item: Any) -> datetime:
+        """Query when the item last changed: an operation changes it without saving it."""
+        content_type = ContentType.objects.get_for_model(self.model)
+        events = JobEvent.objects.filter(
+            job__content_type=content_type, job__object_id=item.pk
+        ).aggregate(at=Max("at"))
+        times: list[datetime | None]
+        times = [getattr(item, "updated_at", None), item.published_at, events["at"]]
+        return max(at for at in times if at is not None)
+
+    def _locked(self) -> Any:
+        """
+        Return the item under its lock, which has the version that the client knows.
+
+        :raises VersionConflict:
+        """
+        rows = self.get_queryset().select_for_update(of=("self",))
+        item = rows.filter(pk=self.kwargs["pk"]).first()
+        if item is None:
+            raise ItemNotFound
+        versions.require_match(self.request, self.etag(item), version=item.version)
+        return item
+
+    def _require_schedule_right(self, values: dict[str, Any], status: str) -> None:
+        """Ask for the right to change when it goes live; a draft may say that it is one."""
+        asks = {name for name in ItemInput.ENGINE if name in values} - {"reason"}
+        if asks == {"status"} and values["status"] == status == Status.DRAFT:
+            return
+        if asks and not has_right(self.request.user, "schedule", self.model):
+            raise NotAllowed
+
+    def _write(self, item: Schedulable, fields: dict[str, Any]) -> None:
+        try:
+            with transaction.atomic():
+                self.write(item, fields)
+        except IntegrityError as error:
+            raise _field_error(error, self.model) from error
+
+    def _note(self, item: Schedulable, flag: int, message: Any) -> None:
+        """Write into the admin's history who did it: an editor who did so too is told."""
+        assert self.request.user.pk is not None  # nobody else writes
+        LogEntry.objects.log_actions(
+            user_id=self.request.user.pk,
+            queryset=[item],
+            action_flag=flag,
+            change_message=message,
+            single_object=True,
+        )
+
+    def _follow(self, item: Schedulable, values: dict[str, Any]) -> None:
+        """Do what was asked about status and times of a locked item."""
+        by, reason = self.by, values.get("reason", "")
+        status = values.get("status")
+        if status == Status.DRAFT:
+            if item.status != Status.DRAFT:
+                operations.unschedule(item=item, by=by, reason=reason)
+        elif status or "publish_at" in values:
+            self._follow_start(item, values, by=by, reason=reason)
+        elif "unpublish_at" in values:
+            end = values["unpublish_at"]
+            if end is not None:
+                operations.schedule(
+                    item=item, run_at=end, kind=Kind.UNPUBLISH, by=by, reason=reason
+                )
+            elif item.unpublish_at is not None:
+                operations.unschedule(item=item, kind=Kind.UNPUBLISH, by=by, reason=reason)
+
+    def _follow_start(
+        self, item: Schedulable, values: dict[str, Any], *, by: Any, reason: str
+    ) -> None:
+        is_scheduled = item.status == Status.SCHEDULED
+        if values.get("status") is None and not is_scheduled:
+            raise operations.InvalidTransition(
+                _("It is %(status)s: send status “scheduled” with its time.")
+                % {"status": Status(item.status).label}
+            )
+        at = values.get("publish_at") or (item.publish_at if is_scheduled else None)
+        if at is None:
+            raise ValidationError({"publish_at": [_("It is needed for status “scheduled”.")]})
+        end = values.get("unpublish_at", operations.KEEP)
+        if is_scheduled and at == item.publish_at and end in (operations.KEEP, item.unpublish_at):
+            return
+        operations.schedule(item=item, run_at=at, unpublish_at=end, by=by, reason=reason)
+
+    def _operate(self, operation: Callable[..., Job], **wish: Any) -> Response:
+        with transaction.atomic():
+            job = operation(item=self._locked(), by=self.by, **wish)
+            return described(job)
+
+
+def described(job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a job as an answer, with its version."""
+    response = Response(JobOutput(job).data, status=status, headers=headers)
+    return versions.stamp(response, etag=job_etag(job))
+
+
+def job_etag(job: Job) -> str:
+    """Query the tag of a job's present version: each change is an event, or an attempt."""
+    last = JobEvent.objects.filter(job=job).aggregate(pk=Max("pk"))["pk"]
+    return versions.tag(job.pk, last, job.state, job.attempts, job.next_attempt_at)
+
+
+def _nameless(model: Any, pk: int) -> Schedulable:
+    """Stand in for an item that does not exist, or not for who asks."""
+    item: Schedulable = model(pk=pk)
+    return item
+
+
+def _long_fields(model: type[Schedulable]) -> list[str]:
+    long = (models.TextField, models.JSONField)
+    return [field.name for field in model._meta.concrete_fields if isinstance(field, long)]
+
+
+def _field_error(error: IntegrityError, model: type[Schedulable]) -> Exception:
+    """Return which field the database refuses, of what it refuses as not being the only one."""
+    name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    for constraint in model._meta.constraints:
+        if constraint.name == name and isinstance(constraint, models.UniqueConstraint):
+            text = _("There is another with this already.")
+            return ValidationError({field: [text] for field in constraint.fields}, code="unique")
+    return error
+
+
+class JobRights(BasePermission):
+    """Who may see jobs sees all of the types that he sees; the rest is asked job by job."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Return whether the person may do this to any job."""
+        user = request.user
+        if not user.is_authenticated or not isinstance(view, JobViewSet):
+            return False
+        if view.action == "create":
+            return has_right_to_some_jobs(user, "schedule")
+        if not has_right(user, "view", Job):
+            return False
+        right = view.NEEDED.get(view.action or "")
+        return right is None or has_right_to_some_jobs(user, right)
+
+    def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
+        """Return whether the person may do this to this job."""
+        assert isinstance(view, JobViewSet)
+        right = view.NEEDED.get(view.action or "")
+        return right is None or has_right_to(request.user, right, obj)
+
+
+class JobViewSet(ApiViewSet):
+    """The API of the ledger."""
+
+    NEEDED: ClassVar = {
+        "move": "schedule",
+        "cancel": "schedule",
+        "rerun": "rerun",
+        "rerun_many": "rerun",
+    }
+    permission_classes = (IsAuthenticated, JobRights)
+    filterset_class = JobFilters
+    http_method_names = METHODS
+    lookup_value_regex = PK
+    orderings = ("id", "run_at")
+    is_versioned = True
+
+    def get_queryset(self) -> QuerySet[Job]:
+        """Return the jobs of the types that the person sees."""
+        return visible_jobs(self.request.user, Job.objects.select_related("scheduled_by"))
+
+    def default_ordering(self) -> str:
+        """Return the newest first; of what is overdue, the oldest."""
+        return "run_at" if self.request.query_params.get("overdue") == "true" else "-id"
+
+    @extend_schema(responses={200: JobOutput(many=True)})
+    def list(self, request: Request) -> Response:
+        """List jobs, page by page: the newest first, of what is overdue the oldest."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        assert self.paginator is not None
+        data = JobOutput(page or [], many=True).data  # type: ignore[arg-type]  # many of them
+        return self.unless_known(self.paginator.get_paginated_response(data))
+
+    @extend_schema(responses={200: JobDetail})
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Read a job with its history."""
+        job = self.get_object()
+        etag = job_etag(job)
+        newest = job.events.select_related("by").order_by("-pk")[:EVENTS_SHOWN]
+        events = list(reversed(newest))
+        modified_at = events[-1].at if events else job.created_at
+        known = versions.not_modified(request, etag, modified_at)
+        if known:
+            return known
+        data = {**JobOutput(job).data, "events": [EventOutput(it).data for it in events]}
+        return versions.stamp(Response(data), etag=etag, modified_at=modified_at)
+
+    @extend_schema(
+        request=JobInput,
+        responses={201: JobOutput},
+        examples=[
+            OpenApiExample(
+                "take down",
+                value={"model": "notice", "id": 7, "kind": "unpublish", "run_at": EXAMPLE_TIME},
+                request_only=True,
+            )
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Have an item of any type published or taken down at a moment; or move that."""
+        wish = self.parsed(JobInput)
+        model = find_model(wish["model"])
+        if not has_right_to_jobs_of(request.user, "schedule", model):
+            raise NotAllowed
+        item = visible_to(request.user, model._default_manager.filter(pk=wish["id"])).first()
+        if item is None:
+            raise ItemNotFound
+        job = operations.schedule(
+            item=item,
+            run_at=wish["run_at"],
+            kind=Kind(wish["kind"]),
+            by=self.by,
+            reason=wish["reason"],
+        )
+        where = reverse("job-detail", args=[job.pk], request=request)
+        return described(job, status=201, headers={"Location": where})
+
+    @extend_schema(request=MoveInput, responses={200: JobOutput})
+    @action(detail=True, methods=["post"])
+    def move(self, request: Request, pk: str) -> Response:
+        """Give an open job another time."""
+        return self._operate(operations.move, **self.parsed(MoveInput))
+
+    @extend_schema(request=ReasonInput, responses={200: JobOutput})
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Cancel an open job."""
+        return self._operate(operations.cancel, **self.parsed(ReasonInput))
+
+    @extend_schema(request=ReasonInput, responses={200: JobOutput})
+    @action(detail=True, methods=["post"])
+    def rerun(self, request: Request, pk: str) -> Response:
+        """Run a failed job again: the same job, due at once, its history kept."""
+        return self._operate(operations.rerun, **self.parsed(ReasonInput))
+
+    @extend_schema(
+        operation_id="jobs_rerun_many",
+        request=RerunInput,
+        responses={200: RerunOutput},
+        examples=[
+            OpenApiExample(
+                "see first", value={"kind": "publish", "dry_run": True}, request_only=True
+            )
+        ],
+    )
+    @action(
+        detail=False,
+        methods=["post"],
+        url_path="rerun",
+        url_name="rerun-many",
+        throttle_classes=[BulkThrottle],
+    )
+    def rerun_many(self, request: Request) -> Response:
+        """Run failed jobs again, each by itself; say what became of each."""
+        wish = self.parsed(RerunInput)
+        wish = {**wish.pop("filter", {}), **wish}
+        jobs = self._asked_for(wish)
+        if "ids" in wish:
+            seen = set(jobs.filter(pk__in=wish["ids"]).values_list("pk", flat=True))
+            ids = [pk for pk in dict.fromkeys(wish["ids"]) if pk in seen]
+        else:
+            # One more than is done now, to know whether there are.
+            ids = list(islice(failed_ids(jobs), RERUN_AT_ONCE + 1))
+        how = {"by": self.by, "reason": wish["reason"], "dry_run": wish["dry_run"]}
+        answers = [rerun_one(pk, **how) for pk in ids[:RERUN_AT_ONCE]]
+        data = {
+            "dry_run": wish["dry_run"],
+            "has_more": len(ids) > RERUN_AT_ONCE,
+            "summary": summary(answers),
+            "jobs": [answer._asdict() for answer in answers],
+        }
+        return Response(RerunOutput(data).data)
+
+    def _asked_for(self, wish: dict[str, Any]) -> Any:
+        """Return the jobs that the filters keep, of those that the person may run again."""
+        jobs = visible_jobs(self.request.user, Job.objects.all())
+        if not has_right(self.request.user, "rerun", Job):
+            types = ContentType.objects.all()
+            mine = [
+                each.pk
+                for each in types
+                if has_right_to_jobs_of(self.request.user, "rerun", each.model_class())
+            ]
+            jobs = jobs.filter(content_type__in=mine)
+        if "item" in wish:
+            jobs = of_item(jobs, wish["item"])
+        lookups = {
+            "kind": "kind",
+            "run_at_after": "run_at__gte",
+            "run_at_before": "run_at__lt",
+            "since": "finished_at__gte",
+        }
+        return jobs.filter(**{lookups[name]: wish[name] for name in lookups if name in wish})
+
+    def _operate(self, operation: Callable[..., Job], **wish: Any) -> Response:
+        with transaction.atomic():
+            job = self.get_object()
+            if "If-Match" in self.request.headers:
+                _lock(job)
+                versions.require_match(self.request, job_etag(job), version=None)
+            return described(operation(job=job, by=self.by, **wish))
+
+
+def _lock(job: Job) -> None:
+    """Lock a job and read it anew; its item first, as operations do."""
+    item = job.find_item()
+    if item is not None:
+        store.lock_item(item)
+    job.refresh_from_db(from_queryset=Job.objects.select_for_update(of=("self",)))

@@ -1,0 +1,1 @@
+"""The private calendar feed, and the links that open it."""

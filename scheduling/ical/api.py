@@ -1,0 +1,69 @@
+"""The route by which a person gets the private address of his calendar, and takes it back."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from armo.common.api.fields import MomentField
+from armo.common.api.views import ApiView
+from scheduling.ical.feed import calendar_url
+from scheduling.ical.tokens import find_link, make_calendar_link, revoke_calendar_link
+
+
+class CalendarOutput(serializers.Serializer[Any]):
+    """Whether one has a calendar link. Its address is kept as a digest only."""
+
+    has_link = serializers.BooleanField()
+    created_at = MomentField(allow_null=True)
+    last_read_at = MomentField(
+        allow_null=True, help_text="When a program last read it, to the hour."
+    )
+
+
+class NewCalendarOutput(serializers.Serializer[Any]):
+    """A new calendar link. It is told once: whoever has it reads the calendar."""
+
+    url = serializers.URLField()
+
+
+@extend_schema(tags=["calendar"])
+class CalendarView(ApiView):
+    """One's own calendar link."""
+
+    permission_classes = (IsAuthenticated,)
+    is_repeatable = False  # a kept answer would keep the secret
+
+    @property
+    def user(self) -> User:
+        """Return whose it is."""
+        user = self.request.user
+        assert user.is_authenticated
+        return user
+
+    @extend_schema(operation_id="calendar_retrieve", responses={200: CalendarOutput})
+    def get(self, request: Request) -> Response:
+        """Say whether there is one, and whether it is in use."""
+        link = find_link(self.user)
+        data = {
+            "has_link": link is not None,
+            "created_at": link and link.created_at,
+            "last_read_at": link and link.last_read_at,
+        }
+        return Response(CalendarOutput(data).data)
+
+    @extend_schema(operation_id="calendar_create", request=None, responses={201: NewCalendarOutput})
+    def post(self, request: Request) -> Response:
+        """Make one; the one before, if any, opens nothing any more."""
+        url = calendar_url(make_calendar_link(self.user))
+        return Response(NewCalendarOutput({"url": url}).data, status=201)
+
+    @extend_schema(operation_id="calendar_destroy", responses={204: None})
+    def delete(self, request: Request) -> Response:
+        """Take it away."""
+        revoke_calendar_link(self.user)
+        return Response(status=204)

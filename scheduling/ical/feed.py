@@ -1,0 +1,249 @@
+"""What is still to come, as a private iCalendar feed that calendar programs subscribe to."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Count, Field, JSONField, Max, Model, Q, QuerySet, TextField
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import NoReverseMatch, reverse
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+from icalendar import Calendar, Event, vDuration
+
+from scheduling import conf
+from scheduling.access.permissions import has_right, sees_all
+from scheduling.ical.tokens import find_calendar_user, note_reading
+from scheduling.models import (
+    IsOneOf,
+    Job,
+    JobEvent,
+    JobQuerySet,
+    Kind,
+    Schedulable,
+    Status,
+    schedulable_models,
+)
+from scheduling.operations import store
+
+MOST_EVENTS = 1000
+REFRESH_EVERY = timedelta(minutes=15)
+
+# A job is an instant, and RFC 5545, 3.6.1, has a word for it: an event without an end. But Exchange
+# fails to import one that has neither DTEND nor DURATION ([MS-STANXICAL] on 3.6.1), iCloud refuses
+# it (https://github.com/pimutils/vdirsyncer/issues/1200), and others show a line too thin to see,
+# an hour, or a day. No length at all is not allowed either: DTEND must be later than DTSTART
+# (3.8.2.2), a DURATION positive (3.8.2.5). So it lasts a moment that can be seen and clicked, as
+# DTEND, which more programs read than DURATION; TRANSP says that it takes up nobody's time.
+SHOWN_LENGTH = timedelta(minutes=5)
+
+# What a line of iCalendar cannot hold (RFC 5545, 3.1: CONTROL, all but the tab).
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+# Whose jobs
+
+
+def jobs_seen_by(user: User) -> JobQuerySet:
+    """
+    Query what is still open and this person may see, the nearest first.
+
+    Who may see jobs sees those of every type whose items he sees all of; of any other type that he
+    may see, those of his own items.
+    """
+    models = [model for model in schedulable_models() if has_right(user, "view", model)]
+    whole = [model for model in models if has_right(user, "view", Job) and sees_all(user, model)]
+    nearest = Job.objects.open().order_by("run_at", "pk")
+    seen = Q(content_type__in=[*map(_type_id, whole)])
+    for model in models:
+        if model in whole:
+            continue
+        ids = list(items_with_open_jobs(model, user))
+        if ids:
+            seen |= Q(IsOneOf("object_id", ids), content_type=_type_id(model))
+    return nearest.filter(seen)
+
+
+def items_with_open_jobs(model: type[Schedulable], user: User) -> QuerySet[Any, int]:
+    """
+    Query the person's own items of a type that may have an open job.
+
+    Asked for apart, so that these are looked up among the jobs: in one query PostgreSQL may walk
+    all that is open, the nearest first, and look up of each whose it is.
+    """
+    if model.OWNER is None:
+        return model._base_manager.none().values_list("pk", flat=True)
+    may_have = Q(status=Status.SCHEDULED) | Q(unpublish_at__isnull=False)
+    return model._base_manager.filter(may_have, **{model.OWNER: user}).values_list("pk", flat=True)
+
+
+def _type_id(model: type[Model]) -> int:
+    return ContentType.objects.get_for_model(model).pk
+
+
+# What is said of them
+
+
+class History(NamedTuple):
+    """What a calendar says of a job's past."""
+
+    moved: int
+    changed_at: datetime
+
+
+def histories(jobs: Sequence[Job]) -> dict[int, History]:
+    """Query how often each job was moved, and when something last happened to it."""
+    events = JobEvent.objects.filter(IsOneOf("job_id", [job.pk for job in jobs]))
+    found = events.values_list("job_id").annotate(
+        moved=Count("pk", filter=Q(what=JobEvent.What.MOVED)), changed_at=Max("at")
+    )
+    return {job_id: History(*past) for job_id, *past in found}
+
+
+def titles(jobs: Sequence[Job]) -> dict[tuple[int, int], str]:
+    """
+    Query what the jobs' items are called now, one query a type.
+
+    A job keeps the title of the day it was scheduled.
+    """
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for job in jobs:
+        wanted[job.content_type_id].append(job.object_id)
+    found = {}
+    for model in schedulable_models():
+        type_id = _type_id(model)
+        if type_id in wanted:
+            items = model._base_manager.defer(*_long_fields(model))
+            for item in items.filter(pk__in=wanted[type_id]):
+                found[type_id, item.pk] = store.title_of(item)
+    return found
+
+
+def _long_fields(model: type[Model]) -> list[str]:
+    fields: list[Field] = list(model._meta.concrete_fields)
+    return [field.name for field in fields if isinstance(field, TextField | JSONField)]
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that iCalendar can hold."""
+    return _CONTROL.sub("", " ".join(text.split()))
+
+
+def lines(text: str) -> str:
+    """Return a text whose lines iCalendar can hold."""
+    return "\n".join(_CONTROL.sub("", line) for line in text.splitlines())
+
+
+# How they are written
+
+
+def write_calendar(jobs: Sequence[Job]) -> bytes:
+    """Return the calendar of these jobs; of more than fit, the first."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//Armo//Armo//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", "PUBLISH")
+    calendar.add("x-wr-calname", "Armo")
+    # Two names for one wish: the standard's (RFC 7986) and, for Outlook, Microsoft's.
+    calendar.add("refresh-interval", REFRESH_EVERY, parameters={"VALUE": "DURATION"})
+    calendar.add("x-published-ttl", vDuration(REFRESH_EVERY))
+    if len(jobs) > MOST_EVENTS:
+        jobs = jobs[:MOST_EVENTS]
+        text = gettext("There is more than this: only the nearest %(count)d are shown.")
+        calendar.add("x-wr-caldesc", text % {"count": MOST_EVENTS})
+    called, pasts = titles(jobs), histories(jobs)
+    for job in jobs:
+        title = called.get((job.content_type_id, job.object_id)) or job.item_title or job.item_label
+        past = pasts.get(job.pk) or History(0, job.created_at)
+        calendar.add_component(_event(job, title, past))
+    content: bytes = calendar.to_ical()
+    return content
+
+
+def _event(job: Job, title: str, past: History) -> Event:
+    event = Event()
+    event.add("uid", f"armo-job-{job.pk}@{urlsplit(conf.SITE_URL).hostname}")
+    # With METHOD it says when this text was made (RFC 5545, 3.8.7.2). Not at each fetch anew: what
+    # has not changed is the same text, and need not be sent again.
+    event.add("dtstamp", _second(past.changed_at))
+    event.add("last-modified", _second(past.changed_at))
+    event.add("dtstart", _second(job.run_at))
+    event.add("dtend", _second(job.run_at) + SHOWN_LENGTH)
+    event.add("sequence", past.moved)
+    event.add("summary", _summary(job) % {"title": one_line(title)})
+    event.add("description", _description(job))
+    with suppress(NoReverseMatch):  # the type has no admin, or is gone
+        event.add("url", _admin_url(job))
+    event.add("status", "CONFIRMED")
+    event.add("transp", "TRANSPARENT")
+    return event
+
+
+def _second(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(microsecond=0)
+
+
+def _summary(job: Job) -> str:
+    if job.kind == Kind.PUBLISH:
+        return gettext("Publish: %(title)s")
+    return gettext("Take down: %(title)s")
+
+
+def _description(job: Job) -> str:
+    said = [(gettext("state"), job.get_state_display())]
+    if job.reason:
+        # The publisher's own reasons are translated.
+        said.append((gettext("reason"), gettext(job.reason)))
+    return "\n".join(f"{capfirst(name)}: {lines(text)}" for name, text in said)
+
+
+def _admin_url(job: Job) -> str:
+    type_ = ContentType.objects.get_for_id(job.content_type_id)
+    name = f"admin:{type_.app_label}_{type_.model}_change"
+    return conf.SITE_URL + reverse(name, args=[job.object_id])
+
+
+# The door
+
+
+@csrf_exempt  # its refusal would be logged, with the path; and there is nothing to forge
+def feed(request: HttpRequest, secret: str = "", mistyped: str = "") -> HttpResponseBase:
+    """Show the calendar that the secret opens; without a good one, that there is no such page."""
+    # Django logs the path of whatever it refuses, or fails on: here the path is a password.
+    request.path = request.path_info = "/feeds/schedule/"
+    return _feed(request, secret)
+
+
+@require_safe
+def _feed(request: HttpRequest, secret: str) -> HttpResponseBase:
+    user = find_calendar_user(secret)
+    if user is None:
+        raise Http404
+    note_reading(user)
+    content = write_calendar(list(jobs_seen_by(user)[: MOST_EVENTS + 1]))
+    etag = quote_etag(sha256(content).hexdigest()[:32])
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        # The address is not to be passed on by a link that is followed, or found by a search.
+        "Referrer-Policy": "no-referrer",
+        "X-Robots-Tag": "noindex",
+    }
+    response = HttpResponse(content, content_type="text/calendar; charset=utf-8", headers=headers)
+    return get_conditional_response(request, etag, None, response) or response
+
+
+def calendar_url(secret: str) -> str:
+    """Return the address to subscribe to."""
+    return conf.SITE_URL + reverse("schedule-calendar", kwargs={"secret": secret})

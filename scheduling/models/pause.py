@@ -1,0 +1,80 @@
+"""That publishing is paused, and the history of pauses."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from scheduling.models.expressions import ClockTimestamp
+
+# Pausing
+
+
+class Pause(models.Model):
+    """That publishing is paused: while there is this row, no job is run."""
+
+    # One row at most.
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    paused_at = models.DateTimeField(_("paused at"), db_default=ClockTimestamp())
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("paused by"),
+        help_text=_("Empty: a command."),
+    )
+    reason = models.TextField(_("reason"), blank=True)
+
+    class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.CheckConstraint(name="pause_is_the_only_one", condition=Q(pk=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"pause since {self.paused_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+class PauseEvent(models.Model):
+    """One line of the history of pauses: what, when, who, and why."""
+
+    class What(models.TextChoices):
+        """What happened to publishing."""
+
+        PAUSED = "paused", pgettext_lazy("pause", "paused")
+        RESUMED = "resumed", pgettext_lazy("pause", "resumed")
+
+    what = models.CharField(_("what"), max_length=7, choices=What)
+    at = models.DateTimeField(_("when"), db_default=ClockTimestamp())
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("who"),
+        help_text=_("Empty: a command."),
+    )
+    reason = models.TextField(_("why"), blank=True)
+
+    class Meta:
+        verbose_name = _("event of a pause")
+        verbose_name_plural = _("events of pauses")
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="pauseevent_known_what", condition=Q(what__in=("paused", "resumed"))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.at:%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -1,0 +1,103 @@
+"""Items by name: `story:42`, or `content.story:42` where two applications have a `story`."""
+
+from django.utils.text import Truncator
+
+from scheduling.errors import DomainError
+from scheduling.models.item import Schedulable, schedulable_models
+
+# Every number of that many digits is a bigint, which PostgreSQL compares ids with.
+MAX_DIGITS = 18
+
+
+class UnknownModel(DomainError):
+    """There is no such type of content."""
+
+    code = "unknown_model"
+
+
+class ItemNotFound(DomainError):
+    """There is no such item."""
+
+    code = "not_found"
+
+
+class MalformedItem(DomainError):
+    """An item is named as type and number, such as story:42."""
+
+    code = "validation_error"
+
+
+def names_of_types() -> list[str]:
+    """Return what the types of content are called: `story`, and `content.story`."""
+    models = schedulable_models()
+    return sorted(it for m in models for it in (str(m._meta.model_name), m._meta.label_lower))
+
+
+def item_pattern() -> str:
+    """Return the regular expression, of JSON Schema, that names of items match."""
+    types = "|".join(names_of_types()).replace(".", "[.]")
+    return f"^({types}):[0-9]{{1,{MAX_DIGITS}}}$"
+
+
+def find_model(name: str) -> type[Schedulable]:
+    """
+    Return the type of content called `story` or `content.story`.
+
+    :raises UnknownModel: also when two applications have one of that name.
+    """
+    name = name.lower()
+    found = [
+        model
+        for model in schedulable_models()
+        if name in (model._meta.model_name, model._meta.label_lower)
+    ]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(sorted(model._meta.label_lower for model in schedulable_models()))
+    raise UnknownModel(f"{UnknownModel.default_message()} ({_one_line(name)}; {known})")
+
+
+def parse_item(name: str) -> tuple[type[Schedulable], int]:
+    """
+    Return the type and the number that `story:42`, or `content.story:42`, names.
+
+    :raises MalformedItem: it is no type and number.
+    :raises UnknownModel:
+    """
+    model_name, separator, number = name.partition(":")
+    if not (separator and model_name and number.isascii() and number.isdigit()):
+        raise MalformedItem(f"{MalformedItem.default_message()} ({_one_line(name)})")
+    model = find_model(model_name)
+    if len(number) > MAX_DIGITS:
+        raise not_found(name)
+    return model, int(number)
+
+
+def find_item(name: str) -> Schedulable:
+    """
+    Return the item called `story:42` or `content.story:42`.
+
+    :raises ItemNotFound:
+
+    and what `parse_item` raises.
+    """
+    model, pk = parse_item(name)
+    item = model._base_manager.filter(pk=pk).first()
+    if item is None:
+        raise not_found(name)
+    return item
+
+
+def not_found(name: str) -> ItemNotFound:
+    """Return the refusal of an item that does not exist."""
+    return ItemNotFound(f"{ItemNotFound.default_message()} ({_one_line(name)})")
+
+
+def whole_numbers(*texts: str) -> list[int]:
+    """Return the whole numbers among some texts that a database can hold as ids."""
+    return [int(t) for t in texts if t.isascii() and t.isdigit() and len(t) <= MAX_DIGITS]
+
+
+def _one_line(name: str) -> str:
+    """Return what was typed, short and on one line."""
+    return Truncator(" ".join(name.split())).chars(60)

@@ -1,0 +1,62 @@
+"""
+The operations: one unit of work each, the only writers of an item's status.
+
+Every entry point comes through here: the API, the admin, the commands. An operation is one
+transaction: lock, check, change, record. Locks are taken item first, then its jobs; the workers
+lock a job first but never wait for an item, so the two cannot block each other for good
+(docs/adr/0003).
+"""
+
+from scheduling.operations.item import (
+    KEEP,
+    cancel,
+    check_publish_now,
+    check_rerun,
+    check_schedule,
+    check_unpublish_now,
+    check_unschedule,
+    forget,
+    move,
+    publish_now,
+    reconcile,
+    rerun,
+    schedule,
+    unpublish_now,
+    unschedule,
+)
+from scheduling.operations.rules import (
+    EndNotAfterStart,
+    InvalidTransition,
+    ItemHasMovedOn,
+    JobNotFound,
+    NotInFuture,
+    NotPublishable,
+    SomeRefused,
+)
+from scheduling.operations.schedule_many import schedule_many
+
+__all__ = [
+    "KEEP",
+    "EndNotAfterStart",
+    "InvalidTransition",
+    "ItemHasMovedOn",
+    "JobNotFound",
+    "NotInFuture",
+    "NotPublishable",
+    "SomeRefused",
+    "cancel",
+    "check_publish_now",
+    "check_rerun",
+    "check_schedule",
+    "check_unpublish_now",
+    "check_unschedule",
+    "forget",
+    "move",
+    "publish_now",
+    "reconcile",
+    "rerun",
+    "schedule",
+    "schedule_many",
+    "unpublish_now",
+    "unschedule",
+]

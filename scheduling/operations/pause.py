@@ -1,0 +1,131 @@
+"""
+Publishing paused, and resumed: for the whole site, at once, with a reason.
+
+While there is a row in `scheduling_pause` no job is begun: the drain claims none, an attempt puts
+its message back, and the broker leaves the messages of jobs where they are. Everything else in the
+queue goes on. What had begun before is finished, and what a person does by hand is done.
+"""
+
+import logging
+from functools import partial
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import IntegrityError, connection, transaction
+from django.utils.translation import gettext
+
+from scheduling import conf
+from scheduling.errors import DomainError
+from scheduling.models import Pause, PauseEvent
+from scheduling.models.publish_log import to_the_millisecond
+from scheduling.queue.messages import CHANNEL
+
+logger = logging.getLogger(__name__)
+
+What = PauseEvent.What
+
+
+class AlreadyPaused(DomainError):
+    """Publishing is paused already."""
+
+    code = "already_paused"
+
+
+class NotPaused(DomainError):
+    """Publishing is not paused."""
+
+    code = "not_paused"
+
+
+class PublishingPaused(DomainError):
+    """Publishing is paused."""
+
+    code = "publishing_paused"
+
+    def __init__(self, pause: Pause) -> None:
+        self.pause = pause
+        super().__init__(
+            gettext("%(sentence)s Resume it first.") % {"sentence": translated_sentence(pause)}
+        )
+
+
+@transaction.atomic
+def pause(*, by: AbstractBaseUser | None, reason: str = "") -> Pause:
+    """
+    Have no job begun from now on, until `resume`; what has begun is finished.
+
+    :param by: who asked for it; None is a command.
+    :raises AlreadyPaused: it goes on as it is, with the reason it has.
+    """
+    new = Pause(by_id=by.pk if by else None, reason=reason)
+    try:
+        with transaction.atomic():
+            # Whoever comes second waits here for the first.
+            new.save(force_insert=True)
+    except IntegrityError as error:
+        raise AlreadyPaused from error
+    event = PauseEvent(what=What.PAUSED, at=new.paused_at, by_id=new.by_id, reason=reason)
+    event.save(force_insert=True)
+    _announce("Publishing is paused by %s: %s", event, by)
+    return new
+
+
+@transaction.atomic
+def resume(*, by: AbstractBaseUser | None, reason: str = "") -> None:
+    """
+    Have jobs run again: what was held at once, the oldest first.
+
+    :param by: who asked for it; None is a command.
+    :raises NotPaused:
+    """
+    held = Pause.objects.select_for_update().first()
+    if held is None:
+        raise NotPaused
+    held.delete()
+    event = PauseEvent(what=What.RESUMED, by_id=by.pk if by else None, reason=reason)
+    event.save(force_insert=True)
+    # Each broker asks at once for what it has left lying.
+    lanes = conf.lanes()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_notify(%s, lane) FROM unnest(%s::text[]) AS lane", [CHANNEL, lanes]
+        )
+    _announce("Publishing is resumed by %s: %s", event, by)
+
+
+def current() -> Pause | None:
+    """Query the pause there is; None while publishing goes on."""
+    return Pause.objects.first()
+
+
+def require_running() -> None:
+    """
+    Query whether publishing goes on.
+
+    :raises PublishingPaused: it does not.
+    """
+    if held := current():
+        raise PublishingPaused(held)
+
+
+def sentence(pause: Pause) -> str:
+    """Return since when publishing is paused, and why, in one line; it names nobody."""
+    return _sentence("Publishing is paused since %(at)s: %(reason)s", pause)
+
+
+def translated_sentence(pause: Pause) -> str:
+    """Return the same in the active language."""
+    return _sentence(gettext("Publishing is paused since %(at)s: %(reason)s"), pause)
+
+
+def _sentence(text: str, pause: Pause) -> str:
+    reason = " ".join(pause.reason.split()).rstrip(".")
+    filled = text % {"at": to_the_millisecond(pause.paused_at), "reason": reason}
+    return f"{filled.rstrip(': ')}."
+
+
+def _announce(line: str, event: PauseEvent, by: AbstractBaseUser | None) -> None:
+    """Log the line once it is true."""
+    who = by.get_username() if by else "a command"
+    reason = " ".join(event.reason.split()) or "no reason given"
+    facts = {"what": str(event.what), "at": event.at, "by": who, "reason": event.reason}
+    transaction.on_commit(partial(logger.warning, line, who, reason, extra=facts))

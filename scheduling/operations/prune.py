@@ -1,0 +1,129 @@
+"""
+Old history is deleted: jobs that are over with their events, django-q2's tasks, dead heartbeats.
+
+A batch is a transaction of its own and passes over what others hold. It locks only rows that are
+over: what is open or due goes its way meanwhile.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django_q.models import Task
+
+from scheduling.models import (
+    Heartbeat,
+    Job,
+    JobEvent,
+    JobQuerySet,
+    Kind,
+    State,
+    Status,
+    clock,
+    schedulable_models,
+)
+
+BATCH = 1000
+# A running cluster beats every few seconds.
+HEARTBEAT_KEPT = timedelta(days=1)
+
+
+class Pruned(NamedTuple):
+    """How many rows of each table."""
+
+    jobs: int = 0
+    events: int = 0
+    tasks: int = 0
+    heartbeats: int = 0
+
+
+def count(older_than: timedelta) -> Pruned:
+    """Count what `prune` would delete just now."""
+    now = clock.database_now()
+    jobs = prunable_jobs(now - older_than)
+    return Pruned(
+        jobs=jobs.count(),
+        events=JobEvent.objects.filter(job__in=jobs).count(),
+        tasks=_tasks(now - older_than).count(),
+        heartbeats=_heartbeats(now).count(),
+    )
+
+
+def prune(older_than: timedelta) -> Iterator[Pruned]:
+    """
+    Delete what has been over for longer than that, by the database's clock.
+
+    A failed job that can still be run again is kept: it alone carries what was asked for.
+
+    :returns: what each batch has deleted, once it is committed.
+    """
+    now = clock.database_now()
+    yield from _in_batches(prunable_jobs(now - older_than), "finished_at", _delete_jobs)
+    yield from _in_batches(_tasks(now - older_than), "stopped", _delete_tasks)
+    heartbeats, _ = _heartbeats(now).delete()
+    yield Pruned(heartbeats=heartbeats)
+
+
+def prunable_jobs(before: datetime) -> JobQuerySet:
+    """Return the jobs that were over before that time and that nobody can want any more."""
+    return Job.objects.filter(~_can_be_rerun(), finished_at__lt=before)
+
+
+def _can_be_rerun() -> Q:
+    """Return the condition of a failed job whose item still asks for just this; see `rerun`."""
+    wanted = Q()
+    for model in schedulable_models():
+        items = model._base_manager.filter(pk=OuterRef("object_id"))
+        publish = items.filter(status=Status.FAILED, publish_at=OuterRef("run_at"))
+        end = items.filter(status=Status.PUBLISHED, unpublish_at=OuterRef("run_at"))
+        wanted |= Q(content_type=ContentType.objects.get_for_model(model)) & (
+            (Q(kind=Kind.PUBLISH) & Exists(publish)) | (Q(kind=Kind.UNPUBLISH) & Exists(end))
+        )
+    return Q(state=State.FAILED) & wanted
+
+
+def _tasks(before: datetime) -> QuerySet[Any]:
+    return Task.objects.filter(stopped__lt=before)  # type: ignore[no-any-return]  # it knows no types
+
+
+def _heartbeats(now: datetime) -> QuerySet[Heartbeat]:
+    return Heartbeat.objects.filter(beat_at__lt=now - HEARTBEAT_KEPT)
+
+
+def _in_batches(
+    rows: QuerySet[Any], ended: str, delete: Callable[[list[Any]], Pruned]
+) -> Iterator[Pruned]:
+    """
+    Lock and delete rows, a batch a transaction, the oldest first.
+
+    :param ended: the field that says when a row was over.
+    """
+    rows = rows.order_by(ended, "pk").values_list(ended, "pk")
+    rest = rows
+    while True:
+        with transaction.atomic():
+            batch = list(rest.select_for_update(skip_locked=True)[:BATCH])
+            pruned = delete([pk for _, pk in batch])
+        yield pruned
+        if len(batch) < BATCH:
+            return
+        # What is older was deleted, or is in other hands; the index need not be walked again.
+        rest = rows.filter(**{f"{ended}__gte": batch[-1][0]})
+
+
+def _delete_jobs(ids: list[int]) -> Pruned:
+    events = _delete("scheduling_jobevent", "job_id", ids)
+    return Pruned(jobs=_delete("scheduling_job", "id", ids), events=events)
+
+
+def _delete_tasks(ids: list[str]) -> Pruned:
+    return Pruned(tasks=_delete("django_q_task", "id", ids))
+
+
+def _delete(table: str, column: str, values: list[Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {table} WHERE {column} = ANY(%s)", [values])  # noqa: S608 (fixed names)
+        return int(cursor.rowcount)

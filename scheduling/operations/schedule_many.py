@@ -1,0 +1,208 @@
+"""Scheduling many items for one moment: all of them, or none."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import F
+
+from scheduling.errors import DomainError
+from scheduling.models import (
+    IsOneOf,
+    Job,
+    JobQuerySet,
+    Kind,
+    Schedulable,
+    Status,
+    clock,
+)
+from scheduling.models.references import ItemNotFound
+from scheduling.models.sql import along_the_index, pipeline, send
+from scheduling.operations import store
+from scheduling.operations.rules import (
+    ItemRow,
+    SomeRefused,
+    kept_end,
+    require_end_after,
+    require_future,
+    require_publishable,
+    require_transition,
+)
+
+# How many items one statement changes.
+BATCH = 1000
+
+
+@transaction.atomic
+def schedule_many(
+    *,
+    items: Iterable[Schedulable],
+    run_at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str = "",
+) -> JobQuerySet:
+    """
+    Have many items published at one moment, all or none; move those that are scheduled already.
+
+    Set-based: half a dozen statements for each thousand. Each item keeps the end it has.
+
+    :param items: of any types; one that comes twice counts once.
+    :param run_at: aware; must lie after the database's clock.
+    :returns: the jobs, one an item; they are read when they are looked at.
+    :raises NotInFuture:
+    :raises SomeRefused: it says of each item that `schedule` would refuse why.
+    """
+    require_future(run_at, clock.database_now())
+    by_model: dict[type[Schedulable], dict[int, Schedulable]] = defaultdict(dict)
+    for item in items:
+        by_model[type(item)][item.pk] = item
+    # In one order, so that two of these that overlap do not block each other for good.
+    batches = [
+        _Batch(model, {pk: by_model[model][pk] for pk in ids[start : start + BATCH]}, run_at)
+        for model in sorted(by_model, key=lambda model: model._meta.label)
+        for ids in [sorted(by_model[model])]
+        for start in range(0, len(ids), BATCH)
+    ]
+    refusals: dict[Schedulable, DomainError] = {}
+    # Known from here on: one that has to be made would be made in the pipeline, where another
+    # process that makes the same would end it.
+    ContentType.objects.get_for_models(*by_model)
+    with along_the_index(), pipeline():
+        for batch in batches:
+            batch.ask_for_items()
+        for batch in batches:
+            batch.ask_for_jobs()
+        for batch in batches:
+            batch.read_items()
+            refusals |= batch.refusals()
+        for batch in batches:
+            batch.read_jobs()
+    if refusals:
+        raise SomeRefused(refusals)
+    # Whoever held them may have taken his time.
+    now = clock.database_now()
+    require_future(run_at, now)
+    new = iter(store.give_ids(wish for batch in batches for wish in batch.missing()))
+    for batch in batches:
+        batch.new = list(islice(new, len(batch.without)))
+    # A batch's messages take Python as long to make as PostgreSQL to store, so it makes the next
+    # while PostgreSQL stores the last.
+    with pipeline():
+        for batch in batches:
+            batch.write(at=now, by=by, reason=reason)
+    for batch in batches:
+        batch.write_ends(at=now, by=by, reason=reason)
+    for batch in batches:
+        batch.take_over()
+    jobs = [job_id for batch in batches for job_id in batch.job_ids]
+    return Job.objects.filter(IsOneOf("pk", jobs)).order_by("pk")
+
+
+class _Batch:
+    """Items of one type on their way through `schedule_many`; the steps come in this order."""
+
+    def __init__(
+        self, model: type[Schedulable], items: dict[int, Schedulable], run_at: datetime
+    ) -> None:
+        self.model, self.items, self.run_at = model, items, run_at
+        self.here = model._base_manager.filter(IsOneOf("pk", items))
+        # By the item: how it is, the end it keeps, the job that ends it.
+        self.rows: dict[int, ItemRow] = {}
+        self.ends: dict[int, datetime | None] = {}
+        self.end_jobs: dict[int, store.OpenJob] = {}
+        # The jobs that publish them, and the items that have none yet.
+        self.publishes: dict[int, store.OpenJob] = {}
+        self.without: list[Schedulable] = []
+        self.new: list[store.NewJob] = []
+
+    # Answers are read when all is asked: PostgreSQL looks for the next while Python reads the last.
+
+    def ask_for_items(self) -> None:
+        """Lock them and ask how they are, and which may not go live as they are."""
+        rows = self.here.select_for_update().order_by("pk").values_list("pk", *ItemRow._fields)
+        self.items_answer = send(rows)
+        condition = self.model.publishable_condition()
+        unready = self.here.exclude(condition).values_list("pk")
+        self.unready_answer = send(unready) if condition else None
+
+    def ask_for_jobs(self) -> None:
+        """Lock their open jobs."""
+        self.jobs_answer = send(store.open_jobs_of_many(self.model, self.items))
+
+    def read_items(self) -> None:
+        """Take in how they are."""
+        with self.items_answer as rows:
+            for pk, *values in rows.fetchall():
+                self.rows[pk] = row = ItemRow(*values)
+                self.ends[pk] = kept_end(row)
+
+    def refusals(self) -> dict[Schedulable, DomainError]:
+        """Return why `schedule` would refuse items, of those that it would."""
+        unready: set[int] = set()
+        if self.unready_answer:
+            with self.unready_answer as rows:
+                unready = {pk for [pk] in rows.fetchall()}
+        refusals: dict[Schedulable, DomainError] = {}
+        for pk, item in self.items.items():
+            try:
+                if pk not in self.rows:
+                    raise ItemNotFound
+                require_transition(self.rows[pk], Status.SCHEDULED)
+                if pk in unready:
+                    require_publishable(self.model._base_manager.get(pk=pk))
+                require_end_after(self.run_at, self.ends[pk])
+            except DomainError as refusal:
+                refusals[item] = refusal
+        return refusals
+
+    def read_jobs(self) -> None:
+        """Take in which jobs there are."""
+        with self.jobs_answer as rows:
+            for job in store.read_open_jobs(rows, self.model):
+                found = self.publishes if job.kind == Kind.PUBLISH else self.end_jobs
+                found[job.object_id] = job
+        self.without = [item for pk, item in self.items.items() if pk not in self.publishes]
+
+    def missing(self) -> Iterator[tuple[Schedulable, Kind, datetime]]:
+        """Return what jobs there have to be and are not."""
+        return ((item, Kind.PUBLISH, self.run_at) for item in self.without)
+
+    @property
+    def job_ids(self) -> list[int]:
+        """Return the jobs that publish them."""
+        return [*(job.pk for job in self.publishes.values()), *(job.pk for job in self.new)]
+
+    def write(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+        """Change the items and their jobs; waits for no answer."""
+        if any(row.unpublish_at != self.ends[pk] for pk, row in self.rows.items()):
+            self.here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
+        self.here.update(status=Status.SCHEDULED, publish_at=self.run_at, version=F("version") + 1)
+        moved = [job for job in self.publishes.values() if job.run_at != self.run_at]
+        if moved:
+            store.move_jobs(moved, run_at=self.run_at, at=at, by=by, reason=reason)
+        if self.new:
+            store.store_jobs(self.new, at=at, by=by, reason=reason)
+
+    def write_ends(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+        """Bring in line the jobs that end them: few, an end that stays has its job already."""
+        for pk, item in self.items.items():
+            end, wanted = self.end_jobs.get(pk), self.ends[pk]
+            if wanted != (end.run_at if end else None):
+                jobs = {end.kind: Job.objects.get(pk=end.pk)} if end else {}
+                locked = store.Locked(item, item, jobs, at)
+                store.set_job_or_none(locked, Kind.UNPUBLISH, wanted, at=at, by=by, reason=reason)
+
+    def take_over(self) -> None:
+        """Have the items in hand follow."""
+        for pk, row in self.rows.items():
+            self.items[pk].take_over(
+                status=Status.SCHEDULED,
+                publish_at=self.run_at,
+                unpublish_at=self.ends[pk],
+                published_at=row.published_at,
+                version=row.version + 1,
+            )

@@ -1,0 +1,547 @@
+"""
+The rows behind every operation: an item's status and times, a job, its message, its history.
+
+Each function is a step inside the caller's transaction; none checks whether the step is wise.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
+
+from scheduling.models import (
+    OPEN_STATES,
+    IsOneOf,
+    Job,
+    JobEvent,
+    Kind,
+    Schedulable,
+    State,
+    Status,
+    lane_of,
+)
+from scheduling.models.publish_log import BY_HAND, Change, announce
+from scheduling.models.references import ItemNotFound
+from scheduling.models.sql import prepared_cursor
+from scheduling.queue import messages
+from scheduling.queue.messages import NEXT_MESSAGE, NOTIFY, PUT
+
+What = JobEvent.What
+
+Row = TypeVar("Row", Job, Schedulable)
+
+# The clock comes after the locks: whoever held them may have taken his time, and changed something.
+OPEN_JOBS = """
+    WITH open AS MATERIALIZED (
+        SELECT {columns} FROM scheduling_job
+        WHERE content_type_id = %s AND object_id = %s AND state IN ('waiting', 'retrying')
+        ORDER BY id
+        FOR UPDATE
+    ), moment AS MATERIALIZED (
+        SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM open) AS after_all_locks
+    )
+    SELECT moment.at, open.* FROM moment LEFT JOIN open ON true
+"""
+
+NEXT_IDS = """
+    SELECT nextval((SELECT pg_get_serial_sequence('scheduling_job', 'id')::regclass))
+    FROM generate_series(1, %s)
+"""
+
+# One statement for however many: `bulk_create` spends ten times as long on spelling out its values
+# as PostgreSQL on storing them. The message names the job and the job its message: each has its id
+# before it is stored, and nothing is written twice.
+INSERT_JOBS = f"""
+    WITH wanted AS MATERIALIZED (
+        SELECT *, {NEXT_MESSAGE} AS message
+        FROM json_to_recordset(%(wanted)s)
+             AS (job bigint, kind text, type int, object bigint, title text, at timestamptz,
+                 key text, payload text)
+    ), {PUT}, opened AS (
+        INSERT INTO scheduling_job
+            (id, kind, state, content_type_id, object_id, item_title, run_at, next_attempt_at,
+             attempts, reason, scheduled_by_id, message_id, created_at)
+        SELECT job, kind, 'waiting', type, object, title, at, at,
+               0, %(reason)s::text, %(by)s, message, %(now)s
+        FROM wanted
+    ), recorded AS (
+        INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason)
+        SELECT job, 'scheduled', %(now)s, %(by)s, at, %(reason)s::text FROM wanted
+    )
+    SELECT message, (SELECT count(*) FROM notified) FROM wanted
+"""  # noqa: S608 (put together from constants)
+
+MOVE_JOBS = f"""
+    WITH wanted AS MATERIALIZED (
+        SELECT *, {NEXT_MESSAGE} AS message
+        FROM json_to_recordset(%(wanted)s)
+             AS (job bigint, was timestamptz, old bigint, at timestamptz, key text, payload text)
+    ), {PUT}, taken_back AS (
+        DELETE FROM django_q_ormq WHERE id = ANY(ARRAY(SELECT old FROM wanted))
+    ), moved AS (
+        UPDATE scheduling_job AS job
+        SET run_at = w.at, next_attempt_at = w.at, state = 'waiting', attempts = 0,
+            attempt_begun_at = NULL, message_id = w.message
+        FROM wanted AS w
+        WHERE job.id = w.job
+    ), recorded AS (
+        INSERT INTO scheduling_jobevent (job_id, what, at, by_id, old_run_at, new_run_at, reason)
+        SELECT job, 'moved', %(now)s, %(by)s, was, at, %(reason)s::text FROM wanted
+    )
+    SELECT message, (SELECT count(*) FROM notified) FROM wanted
+"""  # noqa: S608 (put together from constants)
+
+
+class _Reader(Generic[Row]):
+    """
+    Makes objects of a model's rows, as the ORM would.
+
+    To put a statement together, and a plan of how to read the answer, costs the ORM more than such
+    a small statement costs the database: an operation took three times as long as its statements,
+    and so takes less than twice as long.
+    """
+
+    def __init__(self, model: type[Row]) -> None:
+        self.model: type[Row] = model
+        fields = model._meta.concrete_fields
+        self.names = [field.attname for field in fields]
+        self.converters = [
+            (place, convert, field.cached_col)
+            for place, field in enumerate(fields)
+            for convert in field.get_db_converters(connection)
+        ]
+
+    def read(self, values: Sequence[Any]) -> Row:
+        """Return the object of a row with all its columns, in their order."""
+        values = list(values)
+        for place, convert, expression in self.converters:
+            values[place] = convert(values[place], expression, connection)
+        row: Row = self.model.from_db(connection.alias, self.names, values)
+        return row
+
+
+@cache
+def _item_reader(model: type[Schedulable]) -> tuple[str, _Reader[Schedulable]]:
+    # With its parents in tables of their own, or a manager of its own, only the ORM knows how.
+    statement, [_] = model._base_manager.filter(pk=0).select_for_update().query.sql_with_params()
+    return statement, _Reader(model)
+
+
+@cache
+def _open_jobs_reader() -> tuple[str, _Reader[Job]]:
+    columns = ", ".join(str(field.column) for field in Job._meta.concrete_fields)
+    return OPEN_JOBS.format(columns=columns), _Reader(Job)
+
+
+def lock_item(item: Schedulable) -> Schedulable | None:
+    """Lock the item's row and return it as it is now; None when it is gone."""
+    statement, reader = _item_reader(type(item))
+    with prepared_cursor() as cursor:
+        cursor.execute(statement, [item.pk])
+        values = cursor.fetchone()
+    return reader.read(values) if values else None
+
+
+def lock_open_jobs(item: Schedulable) -> tuple[dict[str, Job], datetime]:
+    """Lock the item's open jobs; return them by kind, and the database's clock after that."""
+    statement, reader = _open_jobs_reader()
+    with prepared_cursor() as cursor:
+        cursor.execute(statement, [ContentType.objects.get_for_model(item).pk, item.pk])
+        rows = cursor.fetchall()
+    jobs = [reader.read(values) for _, *values in rows if values[0] is not None]
+    return {job.kind: job for job in jobs}, rows[0][0]
+
+
+def write_item(row: Schedulable, **fields: Any) -> None:
+    """Write status and times of a locked row, and nothing else of it."""
+    quote = connection.ops.quote_name
+    # With its parents in tables of their own, a type's status is in that of the first of them.
+    meta = row._meta.get_field("status").model._meta
+    changes = "".join(f", {quote(name)} = %s" for name in fields)
+    statement = (
+        f"UPDATE {quote(meta.db_table)} SET version = version + 1{changes}"  # noqa: S608 (names)
+        f" WHERE {quote(str(meta.pk.column))} = %s"
+    )
+    values = [value.value if isinstance(value, Status) else value for value in fields.values()]
+    with prepared_cursor() as cursor:
+        cursor.execute(statement, [*values, row.pk])
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.version += 1
+
+
+def new_event(
+    *, job: Job, what: JobEvent.What, at: datetime, by: AbstractBaseUser | None, **fields: Any
+) -> JobEvent:
+    """Return a line of the job's history, not saved yet."""
+    return JobEvent(job=job, what=what, at=at, by_id=by.pk if by else None, **fields)
+
+
+def new_job(
+    *,
+    item: Schedulable,
+    kind: Kind,
+    run_at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+    **fields: Any,
+) -> Job:
+    """Return a job of the item, not saved yet."""
+    return Job(
+        content_type=ContentType.objects.get_for_model(item),
+        object_id=item.pk,
+        item_title=title_of(item),
+        kind=kind,
+        run_at=run_at,
+        next_attempt_at=run_at,
+        scheduled_by_id=by.pk if by else None,
+        reason=reason,
+        **fields,
+    )
+
+
+def last_job(*, item: Schedulable, kind: Kind) -> Job | None:
+    """Query the newest job of that kind, open or finished."""
+    return Job.objects.of(item).filter(kind=kind).order_by("-pk").first()
+
+
+class NewJob(NamedTuple):
+    """A job that is not stored yet."""
+
+    pk: int
+    item: Schedulable
+    kind: Kind
+    run_at: datetime
+
+
+class OpenJob(NamedTuple):
+    """What one has to know of a job to move it; a whole job takes ten times as long to make."""
+
+    pk: int
+    kind: str
+    object_id: int
+    run_at: datetime
+    message_id: int | None
+    lane: str
+
+
+def open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> QuerySet[Any, Any]:
+    """Return the query that locks the open jobs of items of a type; it wants `along_the_index`."""
+    jobs = Job.objects.open().filter(
+        IsOneOf("object_id", ids), content_type=ContentType.objects.get_for_model(model)
+    )
+    locked = jobs.select_for_update().order_by("object_id", "kind")
+    return locked.values_list("pk", "kind", "object_id", "run_at", "message_id")
+
+
+def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[OpenJob]:
+    """Return what that query has found."""
+    lanes: dict[str, str] = {kind: lane_of(model, kind) for kind in Kind}
+    for pk, kind, object_id, run_at, message_id in cursor.fetchall():
+        yield OpenJob(pk, kind, object_id, run_at, message_id, lanes[kind])
+
+
+def open_jobs(
+    wanted: Iterable[tuple[Schedulable, Kind, datetime]],
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> list[int]:
+    """
+    Save a new job for each item, kind and time, with its message and its first event.
+
+    :param at: now, by the database's clock.
+    :returns: the ids of the jobs, in that order.
+    :raises django.db.IntegrityError: one of the items has an open job of that kind already.
+    """
+    jobs = give_ids(wanted)
+    store_jobs(jobs, at=at, by=by, reason=reason)
+    return [job.pk for job in jobs]
+
+
+def open_job(
+    item: Schedulable,
+    kind: Kind,
+    run_at: datetime,
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> Job:
+    """Do the same for one; return the job."""
+    new = give_ids([(item, kind, run_at)])
+    [message_id] = _read(store_jobs(new, at=at, by=by, reason=reason))
+    job = new_job(
+        item=item,
+        kind=kind,
+        run_at=run_at,
+        by=by,
+        reason=reason,
+        pk=new[0].pk,
+        message_id=message_id,
+        created_at=at,
+    )
+    job._state.adding, job._state.db = False, connection.alias
+    return job
+
+
+def give_ids(wanted: Iterable[tuple[Schedulable, Kind, datetime]]) -> list[NewJob]:
+    """Return new jobs, not saved yet."""
+    wanted = list(wanted)
+    with prepared_cursor() as cursor:
+        cursor.execute(NEXT_IDS, [len(wanted)])
+        ids = cursor.fetchall()
+    return [NewJob(pk, *each) for [pk], each in zip(ids, wanted, strict=True)]
+
+
+def store_jobs(
+    jobs: Sequence[NewJob], *, at: datetime, by: AbstractBaseUser | None, reason: str
+) -> CursorWrapper:
+    """Save new jobs with their messages and first events; see `open_jobs`."""
+    models = {type(item) for _, item, *_ in jobs}
+    type_ids = {model: ContentType.objects.get_for_model(model).pk for model in models}
+    lanes = {(model, kind): lane_of(model, kind) for model in models for kind in Kind}
+    rows: Iterator[dict[str, object]] = (
+        {
+            "kind": str(kind),
+            "type": type_ids[type(item)],
+            "object": item.pk,
+            "title": title_of(item),
+        }
+        for _, item, kind, _ in jobs
+    )
+    wakes = (messages.Wake(pk, run_at, lanes[type(item), kind]) for pk, item, kind, run_at in jobs)
+    return _store(INSERT_JOBS, rows, wakes, at=at, by=by, reason=reason)
+
+
+def _store(
+    statement: str,
+    jobs: Iterable[dict[str, object]],
+    wakes: Iterable[messages.Wake],
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> CursorWrapper:
+    """Return a cursor whose rows are the ids of the messages; nothing here waits for them."""
+    new = messages.messages(wakes)
+    rows = [job | message.as_row() for job, message in zip(jobs, new, strict=True)]
+    # Users may have keys of any type, and NULL alone has none.
+    by_type = Job._meta.get_field("scheduled_by").rel_db_type(connection)
+    cursor = prepared_cursor()
+    cursor.execute(
+        statement.replace("%(by)s", f"%(by)s::{by_type}"),
+        {
+            "wanted": json.dumps(rows),
+            "by": by.pk if by else None,
+            "now": at,
+            "reason": reason,
+            **NOTIFY,
+        },
+    )
+    return cursor
+
+
+def _read(cursor: CursorWrapper) -> list[int]:
+    with cursor:
+        return [message_id for message_id, _ in cursor.fetchall()]
+
+
+def title_of(item: Schedulable) -> str:
+    """Return what a job calls its item, which it may outlive."""
+    return str(item)[:255]
+
+
+def rename_jobs(item: Schedulable) -> None:
+    """
+    Have what is still to run, or to be dealt with, call its item what it is called now.
+
+    What is done keeps the name of its day.
+    """
+    title = title_of(item)
+    jobs = Job.objects.of(item).filter(state__in=(*OPEN_STATES, State.FAILED))
+    jobs.exclude(item_title=title).update(item_title=title)
+
+
+def move_jobs(
+    jobs: Sequence[Job | OpenJob],
+    *,
+    run_at: datetime,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> CursorWrapper:
+    """
+    Give open jobs another time, and new messages in place of the old.
+
+    A new start: the attempts at the old time do not count against the new one.
+    """
+    rows: Iterator[dict[str, object]] = (
+        {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
+    )
+    wakes = (messages.Wake(job.pk, run_at, job.lane) for job in jobs)
+    return _store(MOVE_JOBS, rows, wakes, at=at, by=by, reason=reason)
+
+
+def move_job(
+    job: Job, *, run_at: datetime, at: datetime, by: AbstractBaseUser | None, reason: str
+) -> None:
+    """Do the same with one, and have it in hand follow."""
+    [job.message_id] = _read(move_jobs([job], run_at=run_at, at=at, by=by, reason=reason))
+    job.run_at = job.next_attempt_at = run_at
+    job.state, job.attempts, job.attempt_begun_at = State.WAITING, 0, None
+
+
+def wake(*, job: Job, at: datetime) -> None:
+    """
+    Have a worker take the job up at that time, and save the job.
+
+    The old message is replaced, never moved: a worker may hold it already, and will delete it when
+    it is done with it.
+    """
+    messages.take_back([job.message_id])
+    job.next_attempt_at, job.attempt_begun_at = at, None
+    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane)
+    job.save()
+
+
+def close_job(
+    *,
+    job: Job,
+    state: State,
+    what: JobEvent.What,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """End a job: its message goes, its last event says how."""
+    messages.take_back([job.message_id])
+    job.state, job.finished_at, job.message_id, job.attempt_begun_at = state, at, None, None
+    job.save()
+    new_event(job=job, what=what, at=at, by=by, reason=reason, detail=detail).save()
+
+
+def cancel_job(*, job: Job, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+    """End a job that nobody wants any more."""
+    close_job(job=job, state=State.CANCELLED, what=What.CANCELLED, at=at, by=by, reason=reason)
+
+
+@dataclass
+class Locked:
+    """An item under its lock."""
+
+    # What the caller holds, and the row as it is.
+    item: Schedulable
+    row: Schedulable
+    # Its open jobs by kind, locked too.
+    jobs: dict[str, Job]
+    # The database's clock when all that was locked.
+    now: datetime
+
+
+# Steps
+
+
+def lock(item: Schedulable) -> Locked:
+    """
+    Lock an item and its open jobs, and read them anew: what the caller holds may be old.
+
+    :raises ItemNotFound:
+    """
+    row = lock_item(item)
+    if row is None:
+        raise ItemNotFound
+    item.copy_engine_fields(row)
+    jobs, now = lock_open_jobs(item)
+    return Locked(item=item, row=row, jobs=jobs, now=now)
+
+
+def write(locked: Locked, **fields: object) -> None:
+    """Write status and times of a locked item, and nothing else of it."""
+    write_item(locked.row, **fields)
+    locked.item.copy_engine_fields(locked.row)
+
+
+def set_job_or_none(
+    locked: Locked,
+    kind: Kind,
+    run_at: datetime | None,
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> None:
+    """Have one open job of that kind at that time, or none when there is no time."""
+    if run_at is not None:
+        set_job(locked, kind, run_at, at=at, by=by, reason=reason)
+    elif kind in locked.jobs:
+        cancel_job(job=locked.jobs[kind], at=at, by=by, reason=reason)
+
+
+def set_job(
+    locked: Locked,
+    kind: Kind,
+    run_at: datetime,
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> Job:
+    """Have one open job of that kind at that time: open it, move it, or leave it as it is."""
+    job = locked.jobs.get(kind)
+    if job is None:
+        return open_job(locked.row, kind, run_at, at=at, by=by, reason=reason)
+    if job.run_at != run_at:
+        move_job(job, run_at=run_at, at=at, by=by, reason=reason)
+    return job
+
+
+def record_by_hand(
+    locked: Locked, kind: Kind, *, at: datetime, by: AbstractBaseUser | None, reason: str
+) -> Job:
+    """Record a change made at once, in place of what was scheduled."""
+    if kind in locked.jobs:
+        instead = reason or gettext_noop("Done by hand instead.")
+        cancel_job(job=locked.jobs[kind], at=at, by=by, reason=instead)
+    job = record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
+    announce(
+        BY_HAND,
+        [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)],
+    )
+    return job
+
+
+def record(
+    locked: Locked,
+    kind: Kind,
+    what: JobEvent.What,
+    *,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> Job:
+    """Save a job that was over when it began, with the one event of its history."""
+    job = new_job(
+        item=locked.row,
+        kind=kind,
+        run_at=at,
+        by=by,
+        reason=reason,
+        state=State(what.value),
+        created_at=at,
+        finished_at=at,
+    )
+    job.save()
+    new_event(job=job, what=what, at=at, by=by, reason=reason).save()
+    return job

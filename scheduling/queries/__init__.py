@@ -1,0 +1,1 @@
+"""What is, without changing it: for the dashboard, `doctor`, `explain` and monitors."""

@@ -1,0 +1,132 @@
+"""Why is an item (not) live: everything between the wish and the page, in that order."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django_q.models import OrmQ
+
+from scheduling import conf
+from scheduling.models import Job, JobEvent, Pause, Schedulable, Status, clock
+from scheduling.operations import pause as pausing
+from scheduling.queries import workers
+
+
+class Finding(NamedTuple):
+    """One thing looked at; `ok` is False when it keeps the item from what was asked."""
+
+    subject: str
+    text: str
+    ok: bool = True
+
+
+def explain(item: Schedulable) -> Iterator[Finding]:
+    """Look at the item, its jobs, their attempts and messages, and the worker."""
+    now = clock.database_now()
+    yield Finding("item", f"{item.label} “{item}” is {item.status}.", item.status != Status.FAILED)
+    yield from _times(item, now)
+    for problem in item.publish_problems():
+        yield Finding("item", f"It could not go live: {problem}", ok=False)
+    jobs = list(Job.objects.of(item).select_related("scheduled_by").order_by("-pk")[:5])
+    if not jobs:
+        yield Finding("job", _without_job(item), item.status != Status.SCHEDULED)
+    paused = pausing.current()
+    for job in jobs:
+        yield from _job(job, now, paused)
+    open_jobs = [job for job in jobs if job.is_open]
+    if paused:
+        is_held = any(job.next_attempt_at <= now for job in open_jobs)
+        yield Finding("pause", pausing.sentence(paused), ok=not is_held)
+    if open_jobs:
+        yield _worker()
+
+
+def _times(item: Schedulable, now: datetime) -> Iterator[Finding]:
+    for name in ("publish_at", "published_at", "unpublish_at"):
+        at = getattr(item, name)
+        if at is not None:
+            yield Finding("item", f"{name} is {_utc(at)}, {_distance(at, now)}.")
+
+
+def _without_job(item: Schedulable) -> str:
+    if item.status == Status.SCHEDULED:
+        return "It is scheduled but has no job; the next sweep gives it one."
+    if item.is_published:
+        return "None: it was saved as published, by an import or by hand."
+    return "None: nobody has scheduled it."
+
+
+def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
+    who = job.scheduled_by.get_username() if job.scheduled_by else "a command or an import"
+    text = f"{job.pk}: {job.kind} at {_utc(job.run_at)}, asked for by {who}, is {job.state}"
+    if job.lateness_ms is not None:
+        text += f", {job.lateness_ms:.1f} ms late"
+    late = job.is_open and (now - job.run_at).total_seconds() > conf.OVERDUE_AFTER
+    yield Finding("job", text + (", overdue." if late else "."), job.state != "failed" and not late)
+    for event in job.events.order_by("pk"):
+        yield Finding("attempts" if _is_attempt(event) else "history", _event(event))
+    if job.is_open:
+        if job.attempts:
+            yield Finding("attempts", f"{job.attempts} begun; next at {_utc(job.next_attempt_at)}.")
+        yield _message(job, now, paused)
+
+
+def _is_attempt(event: JobEvent) -> bool:
+    return event.what in (
+        JobEvent.What.ATTEMPT_FAILED,
+        JobEvent.What.FAILED,
+        JobEvent.What.SUCCEEDED,
+    )
+
+
+def _event(event: JobEvent) -> str:
+    text = f"{_utc(event.at)} {event.what}"
+    if event.by:
+        text += f" by {event.by.get_username()}"
+    if event.old_run_at:
+        text += f" from {_utc(event.old_run_at)}"
+    if event.new_run_at:
+        text += f" to {_utc(event.new_run_at)}"
+    return f"{text}: {event.reason}" if event.reason else f"{text}."
+
+
+def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
+    message = OrmQ.objects.filter(pk=job.message_id).first()
+    if message is None:
+        text = f"Job {job.pk} has none; the next sweep, within {conf.SWEEP_EVERY} s, puts one in."
+        return Finding("message", text, ok=False)
+    if message.lock > now and message.lock > job.next_attempt_at:
+        text = f"{message.pk} is in a worker's hands; handed out again at {_utc(message.lock)}."
+    elif message.lock > now:
+        text = f"{message.pk} wakes a worker of lane {message.key} at {_utc(message.lock)}."
+    elif paused:
+        text = f"{message.pk} is due since {_utc(message.lock)} and held by the pause."
+        return Finding("message", text, ok=False)
+    else:
+        text = f"{message.pk} is due since {_utc(message.lock)} and no worker has taken it yet."
+        return Finding("message", text, ok=False)
+    return Finding("message", text)
+
+
+def _worker() -> Finding:
+    connected = workers.count_worker_connections()
+    if not connected:
+        return Finding("worker", "None is connected. Start manage.py qcluster.", False)
+    return Finding("worker", f"Connected, with {connected} connections.")
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _distance(at: datetime, now: datetime) -> str:
+    seconds = (at - now).total_seconds()
+    words = _duration(abs(seconds))
+    return f"in {words}" if seconds > 0 else f"{words} ago"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,310 @@
+"""Is everything in place, and does the publisher publish: what `doctor` and monitors ask."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django_q.models import OrmQ
+
+from scheduling import conf
+from scheduling.models import (
+    OPEN_STATES,
+    WISHES,
+    Heartbeat,
+    Job,
+    Kind,
+    Pause,
+    State,
+    Status,
+    clock,
+    longest_attempt,
+    schedulable_models,
+)
+from scheduling.operations import pause as pausing
+from scheduling.queries import workers
+from scheduling.queue.broker import BEAT_SECONDS
+from scheduling.queue.payload import open_payload
+
+# A beat that has been missed, and is long overdue the next time, means that something hangs.
+STILL_AFTER_SECONDS = 3 * BEAT_SECONDS
+# A clock that is off by more is worth a word. Publishing goes by the database's alone.
+CLOCK_TOLERANCE_SECONDS = 1.0
+TELLING_TAKES = timedelta(minutes=5)
+# A monitor is answered by then, also where a migration holds a table for minutes.
+ANSWER_WITHIN_SECONDS = 4.0
+# Broken pairs are counted so far: more is no other news.
+MOST_COUNTED = 1000
+
+
+class Check(NamedTuple):
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    text: str
+    # The same for programs.
+    facts: Mapping[str, object] = {}
+
+
+def examine() -> Iterator[Check]:
+    """Look at everything in order, as far as the database can be reached."""
+    try:
+        yield from _examine()
+    except (DatabaseError, InterfaceError) as error:
+        yield Check("database", False, f"It went away meanwhile: {_first_line(error)}")
+
+
+def _examine() -> Iterator[Check]:
+    reached = database()
+    yield reached
+    if not reached.ok:
+        return
+    migrated = migrations()
+    yield migrated
+    if not migrated.ok:
+        return
+    steps: tuple[Callable[[], Iterator[Check]], ...] = (
+        _workers,
+        _pause,
+        _overdue,
+        _clocks,
+        _pairs,
+        _messages,
+        _failures,
+    )
+    for step in steps:
+        yield from step()
+
+
+# What monitors ask
+
+
+def database() -> Check:
+    """Try the database."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            [version] = cursor.fetchone()
+    except (DatabaseError, InterfaceError) as error:
+        return Check("database", False, f"It cannot be reached: {_first_line(error)}")
+    return Check("database", True, f"PostgreSQL {version}.", {"version": version})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def migrations() -> Check:
+    """Compare the migrations of the code with those of the database."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        first = plan[0][0]
+        text = f"{len(plan)} are not applied, the first of them {first}. Run manage.py migrate."
+        return Check("migrations", False, text, {"unapplied": len(plan)})
+    return Check("migrations", True, "All are applied.")
+
+
+class Publisher(NamedTuple):
+    """How the publisher is, in figures; None where there is nothing to measure."""
+
+    connections: int
+    seconds_since_beat: float | None
+    overdue_seconds: float | None
+    paused: Pause | None = None
+
+    def problems(self) -> list[str]:
+        """Return what keeps it from publishing, a sentence each."""
+        problems = []
+        beat = self.seconds_since_beat
+        if not self.connections:
+            problems.append("No worker is connected.")
+        elif beat is None:
+            problems.append("A worker is connected, but nothing has been finished yet.")
+        elif beat > STILL_AFTER_SECONDS:
+            problems.append(
+                f"The queue has stopped moving: workers are connected, but none has finished"
+                f" anything for {beat:.0f} s."
+            )
+        if self.overdue_seconds is not None:
+            oldest = "The oldest overdue job has been due for"
+            if self.paused:
+                oldest = f"{pausing.sentence(self.paused)} The oldest job it holds has been due for"
+            problems.append(f"{oldest} {self.overdue_seconds:.0f} s.")
+        return problems
+
+
+@contextmanager
+def _impatiently() -> Iterator[None]:
+    """Have a statement that waits for others raise `OperationalError`."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = %s", [int(1000 * ANSWER_WITHIN_SECONDS)])
+        yield
+
+
+@_impatiently()
+def publisher() -> Publisher:
+    """Query how the publisher is; cheap, whatever is scheduled."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8"
+            " FROM scheduling_heartbeat WHERE lane = %s",
+            [conf.PUBLISH_LANE],
+        )
+        [since_beat] = cursor.fetchone()
+    oldest = untouched_overdue().first()
+    late = None
+    if oldest is not None:
+        late = (clock.database_now() - oldest.next_attempt_at).total_seconds()
+    return Publisher(workers.count_worker_connections(), since_beat, late, pausing.current())
+
+
+def untouched_overdue() -> QuerySet[Job]:
+    """
+    Return jobs that should have been taken up more than OVERDUE_AFTER seconds ago.
+
+    One that waits for its next attempt, or is being tried just now, is not the publisher's fault.
+    """
+    now = clock.database_now()
+    since = now - timedelta(seconds=conf.OVERDUE_AFTER)
+    longest = max(timedelta(seconds=conf.OVERDUE_AFTER), longest_attempt())
+    is_tried = Q(attempt_begun_at__gte=now - longest)
+    untried = Q(attempt_begun_at=None) | ~is_tried
+    overdue = Job.objects.open().filter(untried, next_attempt_at__lt=since)
+    # In this order the index is read from its start, whatever PostgreSQL thinks of their number.
+    return overdue.order_by("next_attempt_at", "pk")
+
+
+# What only the doctor asks
+
+# What becomes of a broken pair.
+SWEPT = "Each sweep mends what is due within the hour, one an hour the rest."
+IDLE = "It will change nothing: what the item asks for counts."
+LOST = "It cannot be run again: schedule it anew."
+
+
+def _workers() -> Iterator[Check]:
+    # What is overdue is a line of its own.
+    state = publisher()._replace(overdue_seconds=None)
+    problems = state.problems()
+    text = f"Connected, with {state.connections} connections; the queue moves."
+    facts = {"connections": state.connections, "seconds_since_beat": state.seconds_since_beat}
+    yield Check("worker", not problems, " ".join(problems) or text, facts)
+    if not state.connections:
+        return
+    patience = {conf.SLOW_LANE: conf.HOOK_TIMEOUT + 30.0, conf.MAIL_LANE: 60.0}
+    for lane, seconds in patience.items():
+        newest = Heartbeat.objects.filter(lane=lane).order_by("-beat_at").first()
+        since = None
+        if newest is not None:
+            since = (clock.database_now() - newest.beat_at).total_seconds()
+        moves = since is not None and since < STILL_AFTER_SECONDS + seconds
+        text = "Its workers finish what they take up."
+        if not moves:
+            text = "No worker of this lane has finished anything lately. Start manage.py qcluster."
+        yield Check(f"lane {lane}", moves, text, {"seconds_since_beat": since})
+
+
+def _pause() -> Iterator[Check]:
+    paused = pausing.current()
+    # By itself it is no fault: somebody wants it. What is overdue because of it is told next.
+    text = f"{pausing.sentence(paused)} See manage.py resume." if paused else "It is not paused."
+    yield Check("publishing", True, text, {"paused_since": paused and paused.paused_at})
+
+
+def _overdue() -> Iterator[Check]:
+    number = untouched_overdue()[:MOST_COUNTED].count()
+    text = "None."
+    if number:
+        how = "held by the pause" if pausing.current() else "overdue"
+        text = f"{_at_most(number)} {how}. See manage.py jobs --overdue."
+    yield Check("overdue jobs", not number, text, {"count": number})
+
+
+def _clocks() -> Iterator[Check]:
+    ahead = (datetime.now(UTC) - clock.database_now()).total_seconds()
+    yield _clock("clock of this host", ahead)
+    fresh = clock.database_now() - timedelta(minutes=2)
+    of_hosts = Heartbeat.objects.filter(beat_at__gt=fresh).order_by("host", "-beat_at")
+    for beat in of_hosts.distinct("host"):
+        yield _clock(f"clock of {beat.host}", beat.clock_ahead_ms / 1000)
+
+
+def _clock(name: str, ahead: float) -> Check:
+    ok = abs(ahead) <= CLOCK_TOLERANCE_SECONDS
+    text = f"{abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} the database's."
+    if not ok:
+        text += " Publishing goes by the database's, but logs and forms of this host are off."
+    return Check(name, ok, text, {"ahead_seconds": ahead})
+
+
+def _pairs() -> Iterator[Check]:
+    for model in schedulable_models():
+        name = model._meta.model_name
+        of_model = Job.objects.filter(content_type=ContentType.objects.get_for_model(model))
+        for kind, (time, wished) in WISHES.items():
+            jobs = of_model.filter(kind=kind)
+            wishing = model._base_manager.filter(wished)
+            # An end that has failed for good has no open job, and is told of among the failures.
+            answer = jobs.filter(Q(state__in=OPEN_STATES) | Q(state=State.FAILED))
+            unheard = wishing.filter(
+                ~Exists(answer.filter(object_id=OuterRef("pk"), run_at=OuterRef(time)))
+            )
+            yield _pair(f"{name} to {kind} without a job", unheard, SWEPT)
+            # The end of a failed item waits for a rerun.
+            asking = model._base_manager.filter(wished | Q(status=Status.FAILED))
+            unasked = jobs.open().filter(
+                ~Exists(asking.filter(**{"pk": OuterRef("object_id"), time: OuterRef("run_at")}))
+            )
+            yield _pair(f"job to {kind} a {name} that does not ask for it", unasked, IDLE)
+        failed = of_model.filter(kind=Kind.PUBLISH, state=State.FAILED)
+        lost = model._base_manager.filter(status=Status.FAILED).filter(
+            ~Exists(failed.filter(object_id=OuterRef("pk"), run_at=OuterRef("publish_at")))
+        )
+        yield _pair(f"failed {name} without a failed job", lost, LOST)
+    silent = Job.objects.open().filter(~Exists(OrmQ.objects.filter(pk=OuterRef("message_id"))))
+    yield _pair("open job without a message", silent, SWEPT)
+
+
+def _pair(name: str, rows: QuerySet[Model], what_then: str) -> Check:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Just after many rows were written, PostgreSQL may compare each with each; see the sweep.
+        cursor.execute("SET LOCAL enable_nestloop = off")
+        number = rows.order_by()[:MOST_COUNTED].count()
+    text = f"{_at_most(number)}. {what_then}" if number else "None."
+    return Check(name, not number, text, {"count": number})
+
+
+def _messages() -> Iterator[Check]:
+    for lane in conf.lanes():
+        oldest = OrmQ.objects.filter(key=lane).order_by("lock", "pk").first()
+        if oldest is not None and open_payload(oldest.payload) is None:
+            text = (
+                f"The oldest of lane {lane}, {oldest.pk}, cannot be read: was SECRET_KEY changed?"
+                " Jobs run all the same; other tasks fail."
+            )
+            yield Check("messages", False, text, {"lane": lane, "id": oldest.pk})
+            return
+    yield Check("messages", True, "The oldest of each lane can be read.")
+
+
+def _failures() -> Iterator[Check]:
+    number = Job.objects.filter(state=State.FAILED)[:MOST_COUNTED].count()
+    text = f"{_at_most(number)}. See manage.py jobs --state failed." if number else "None."
+    yield Check("failed jobs", True, text, {"count": number})
+    late = clock.database_now() - TELLING_TAKES
+    untold = Job.objects.not_notified().filter(finished_at__lt=late)[:MOST_COUNTED].count()
+    text = "None."
+    if untold:
+        text = f"{_at_most(untold)} for minutes. Look at EMAIL_URL and the worker's log."
+    yield Check("failures nobody was told of", not untold, text, {"count": untold})
+
+
+def _at_most(number: int) -> str:
+    return f"{number} or more" if number == MOST_COUNTED else str(number)

@@ -1,0 +1,157 @@
+"""Messages that wake a worker: put in, taken back, buried."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from django.db import connection, connections, transaction
+from django_q.conf import Conf
+from django_q.models import OrmQ, Task
+
+from scheduling import conf
+from scheduling.queue.payload import Sealer, open_payload, seal
+
+CHANNEL = "armo_queue"
+RUN_JOB = "scheduling.tasks.run_job"
+# It asks the database again at least this often, also when nothing was notified.
+LONGEST_SLEEP_SECONDS = 10.0
+# A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
+# long after it put a message in, and the broker still hears of it or asks in time.
+NOTIFY_WITHIN_SECONDS = 2 * LONGEST_SLEEP_SECONDS
+
+# Part of each statement that puts messages in: those of its CTE `wanted`.
+PUT = """
+    message AS (
+        INSERT INTO django_q_ormq (id, key, payload, lock, armo_job)
+        SELECT message, key, payload, at, job FROM wanted
+        RETURNING key, lock
+    ), notified AS MATERIALIZED (
+        SELECT pg_notify(%(channel)s, key) FROM message GROUP BY key
+        HAVING min(lock) <= clock_timestamp() + make_interval(secs => %(notify_within)s)
+    )"""
+NOTIFY: dict[str, Any] = {"channel": CHANNEL, "notify_within": NOTIFY_WITHIN_SECONDS}
+NEXT_MESSAGE = "nextval((SELECT pg_get_serial_sequence('django_q_ormq', 'id')::regclass))"
+
+INSERT = f"""
+    WITH wanted AS MATERIALIZED (
+        SELECT {NEXT_MESSAGE} AS message, key, payload, coalesce(at, clock_timestamp()) AS at, job
+        FROM json_to_recordset(%(wanted)s)
+             AS (key text, payload text, at timestamptz, job bigint)
+    ), {PUT}
+    SELECT message, (SELECT count(*) FROM notified) FROM wanted ORDER BY message
+"""  # noqa: S608 (put together from constants)
+
+
+class Message(NamedTuple):
+    """What to put into the queue table: for which lane, what, and when it may be taken."""
+
+    lane: str
+    payload: str
+    at: datetime | None = None
+    job_id: int | None = None
+
+    def as_row(self) -> dict[str, object]:
+        """Return it as `PUT` wants it, in JSON: arrays of text cost psycopg ten times as much."""
+        at = self.at and self.at.isoformat()
+        return {"key": self.lane, "payload": self.payload, "at": at, "job": self.job_id}
+
+
+def insert_messages(messages: Iterable[Message]) -> list[int]:
+    """
+    Put messages into the queue table, in the caller's transaction.
+
+    A message without a time is due at once, by the database's clock.
+
+    :returns: the ids of the rows, in the order given.
+    """
+    rows = [message.as_row() for message in messages]
+    with connections[Conf.ORM].cursor() as cursor:
+        cursor.execute(INSERT, {"wanted": json.dumps(rows), **NOTIFY})
+        return [row[0] for row in cursor.fetchall()]
+
+
+class Wake(NamedTuple):
+    """A job, the lane that runs it, and when a worker should take it up."""
+
+    job_id: int
+    at: datetime
+    lane: str
+
+
+def put(*, job_id: int, at: datetime, lane: str) -> int:
+    """
+    Put a message in that wakes a worker for the job, in the caller's transaction.
+
+    :param at: aware; no worker takes the message before, by the database's clock.
+    :returns: the id of the row.
+    """
+    [message_id] = put_many([Wake(job_id, at, lane)])
+    return message_id
+
+
+def put_many(wanted: Sequence[Wake]) -> list[int]:
+    """Put in a message for each; return their ids in that order."""
+    return insert_messages(messages(wanted))
+
+
+def messages(wanted: Iterable[Wake]) -> Iterator[Message]:
+    """Return the message of each, for a statement that puts it in."""
+    sealers: dict[str, Sealer] = {}
+    for job_id, at, lane in wanted:
+        if lane not in sealers:
+            sealers[lane] = Sealer(RUN_JOB, lane=lane)
+        yield Message(lane, sealers[lane].seal(job_id, name=f"job {job_id}"), at, job_id)
+
+
+def put_telling() -> None:
+    """Put a message in that has people told of failures, in the caller's transaction."""
+    lane = conf.MAIL_LANE
+    payload = seal("scheduling.tasks.tell_failures", lane=lane, name="tell failures", save=False)
+    insert_messages([Message(lane=lane, payload=payload)])
+
+
+def take_back(message_ids: Iterable[int | None]) -> None:
+    """Delete messages, in the caller's transaction; those that are gone already are no error."""
+    ids = [message_id for message_id in message_ids if message_id is not None]
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM django_q_ormq WHERE id = ANY(%s)", [ids])
+
+
+@transaction.atomic
+def bury(message_id: int, why: str, *, at: datetime) -> None:
+    """
+    Take a message that can never be done out of the queue, into django-q2's failed tasks.
+
+    :param at: now, by the database's clock.
+    """
+    message = OrmQ.objects.select_for_update().filter(pk=message_id).first()
+    if message is None:
+        return
+    task = open_payload(message.payload) or {}
+    keep_failure(task, why, at=at, name=f"message {message_id}")
+    message.delete()
+
+
+def keep_failure(task: Mapping[str, object], why: str, *, at: datetime, name: str = "") -> None:
+    """
+    Put a run that came to no end of its own into django-q2's failed tasks, as its monitor would.
+
+    :param task: django-q2's task, as far as it is known.
+    """
+    Task.objects.update_or_create(
+        id=str(task.get("id") or uuid4().hex),
+        defaults={
+            "name": str(task.get("name") or name)[:100],
+            "func": str(task.get("func") or "unknown")[:256],
+            "args": task.get("args", ()),
+            "kwargs": task.get("kwargs", {}),
+            "group": str(task["group"])[:100] if task.get("group") else None,
+            "started": task.get("started") or at,
+            "stopped": at,
+            "result": why,
+            "success": False,
+        },
+    )

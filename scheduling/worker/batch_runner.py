@@ -1,0 +1,360 @@
+"""
+Everything that is due, set-based: one statement a batch, however many rows.
+
+The drain takes what it can change without asking the item anything: its type has no
+`before_publish`, a query says that it may go live, and nobody else holds its row. The rest it
+leaves for that job's own `run_job`, where an error is the item's own. It never waits for an item
+and never meets a job twice, so nothing that one item does can delay the others.
+
+Why one statement in SQL: an item that is due alone goes live in a single exchange with the server,
+its commit included; and of a burst, spelling rows out and reading them back took the ORM longer
+than the change took PostgreSQL (docs/adr/0010).
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import count
+from math import inf
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
+from psycopg.types.datetime import TimestamptzLoader
+
+from scheduling.models import Kind, Schedulable, Status, schedulable_models
+from scheduling.models.publish_log import WORKER, Change, announce
+from scheduling.models.sql import along_the_index
+from scheduling.worker import heartbeat
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+# Whoever stands ready keeps others waiting.
+LONGEST_WAIT_SECONDS = 0.1
+
+# "Due" is the database's clock at the moment of the claim; why in a subquery, see `ClockNow`.
+# `after` is where the last batch ended: what was passed over is not met again, what others hold is
+# theirs. So is a job whose attempt has begun: how that ended has to be found out, and noted, first.
+# While publishing is paused it finds nothing, but for the ends of named items: those belong to what
+# was done before them in the same transaction.
+CLAIM = """
+    SELECT id, content_type_id, object_id, run_at, next_attempt_at, message_id
+    FROM scheduling_job
+    WHERE state IN ('waiting', 'retrying')
+      AND kind = %(kind)s
+      AND next_attempt_at <= (SELECT clock_timestamp())
+      AND content_type_id = ANY(%(types)s)
+      AND attempt_begun_at IS NULL
+      AND (next_attempt_at, id) > (%(after_time)s, %(after_id)s)
+      AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
+      AND (%(items)s::bigint[] IS NULL OR object_id = ANY(%(items)s))
+      AND (%(items)s::bigint[] IS NOT NULL OR NOT EXISTS (SELECT FROM scheduling_pause))
+    ORDER BY next_attempt_at, id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+"""
+
+# Everything about a batch. The rows of each step are found through an array of ids, and looked up
+# in those before by hash (`IS TRUE` keeps PostgreSQL from making a join of it): a join, with
+# statistics that a burst has made wrong, may read whole tables, or compare each row with each.
+#
+# `moment` comes after every claim, so it is never before a job's time.
+DRAIN = """
+    WITH due AS MATERIALIZED ({claim}
+    ), moment AS MATERIALIZED (
+        SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM due) AS after_all_claims
+    ), {items}
+    , done AS MATERIALIZED ({done}
+    ), closed AS (
+        UPDATE scheduling_job
+        SET state = 'succeeded', finished_at = (SELECT at FROM moment), attempts = attempts + 1,
+            message_id = NULL
+        WHERE id = ANY(ARRAY(SELECT job FROM done))
+    ), recorded AS (
+        INSERT INTO scheduling_jobevent (job_id, what, at, reason)
+        SELECT job, 'succeeded', at, '' FROM done, moment
+    ), taken_back AS (
+        DELETE FROM django_q_ormq
+        WHERE id = ANY(ARRAY(
+            SELECT message_id FROM due WHERE (id IN (SELECT job FROM done)) IS TRUE))
+    )
+    SELECT id, content_type_id, object_id, run_at, next_attempt_at, at,
+        id IN (SELECT job FROM done)
+    FROM due CROSS JOIN moment
+"""
+
+# ... of which this is for each type of content. The lock is taken in a subquery of its own, one row
+# after the other, by the item's id.
+ITEMS = """free_{n} AS MATERIALIZED (
+        SELECT due.id AS job, item.id
+        FROM due CROSS JOIN moment CROSS JOIN LATERAL (
+            {free} FOR UPDATE OF {table} SKIP LOCKED
+        ) AS item (id)
+        WHERE due.content_type_id = %({n}_type)s
+    ), changed_{n} AS (
+        UPDATE {table} SET {change}
+        WHERE {key} = ANY(ARRAY(SELECT id FROM free_{n}))
+        RETURNING {key} AS id
+    )"""
+DONE = """
+        SELECT job FROM free_{n} WHERE (id IN (SELECT id FROM changed_{n})) IS TRUE"""
+
+# PostgreSQL does not know how few of the open jobs are due, and without an order to walk along
+# would rather read the whole table.
+ANY_ENDS = """
+    SELECT FROM scheduling_job
+    WHERE state IN ('waiting', 'retrying') AND kind = 'unpublish'
+      AND next_attempt_at <= (SELECT clock_timestamp())
+      AND NOT EXISTS (SELECT FROM scheduling_pause)
+    ORDER BY next_attempt_at, id
+    LIMIT 1
+"""
+
+NEXT = """
+    SELECT extract(epoch FROM next_attempt_at - clock_timestamp())::float8
+    FROM scheduling_job
+    WHERE state IN ('waiting', 'retrying')
+      AND next_attempt_at > (SELECT clock_timestamp() - make_interval(secs => %(past)s))
+    ORDER BY next_attempt_at, id
+    LIMIT 1
+"""
+
+
+class DueJob(NamedTuple):
+    """A job that was due, and what became of it."""
+
+    id: int
+    content_type_id: int
+    object_id: int
+    run_at: datetime
+    next_attempt_at: datetime
+    at: datetime
+    is_done: bool
+
+
+class Batch(NamedTuple):
+    """What one batch met, and how many jobs it has done, ends that followed among them."""
+
+    met: list[DueJob]
+    done: int
+
+
+class Scope(NamedTuple):
+    """Which jobs a statement takes: of a kind, and of items whose end has passed, or has not."""
+
+    kind: Kind
+    ended: bool = False
+
+
+class Prepared(NamedTuple):
+    """A statement, put together once a drain: that takes as long as to run it on one item."""
+
+    scope: Scope
+    statement: str
+    params: dict[str, Any]
+    # What each type is called, by its id.
+    names: dict[int, str]
+
+
+PUBLISH, PUBLISH_ENDED = Scope(Kind.PUBLISH), Scope(Kind.PUBLISH, ended=True)
+UNPUBLISH = Scope(Kind.UNPUBLISH)
+
+
+def drain(*, at: float | None = None) -> int:
+    """
+    Publish, and take down, everything that is due; nothing while publishing is paused.
+
+    Many may run at once; each works on rows that no other holds.
+
+    :param at: get ready, and begin at that moment by `time.monotonic()`, unless it is long from
+        now.
+    :returns: how many jobs succeeded.
+    :raises django.db.OperationalError: the database cannot be reached; what was committed stays.
+    """
+    with along_the_index():
+        done = sum(_each_batch(PUBLISH, at))
+        if _fetch(ANY_ENDS, {}):
+            # What was to be taken down by now too: readers never see it in between.
+            done += sum(_each_batch(PUBLISH_ENDED)) + sum(_each_batch(UNPUBLISH))
+    return done
+
+
+def seconds_until_next(*, past: float = 0) -> float:
+    """
+    Query in how many seconds the next open job is due.
+
+    :param past: count what has become due in so many seconds until now, too.
+    """
+    rows = _fetch(NEXT, {"past": past})
+    return float(rows[0][0]) if rows else inf
+
+
+def _each_batch(scope: Scope, at: float | None = None) -> Iterator[int]:
+    """Give of each batch how many jobs are done, until nothing is left that was not met."""
+    after: tuple[datetime | str, int] = ("-infinity", 0)
+    prepared = _prepare(scope)
+    if not prepared.names:
+        return  # every type has a hook
+    if at is not None:
+        sleep(min(max(at - monotonic(), 0), LONGEST_WAIT_SECONDS))
+    while True:
+        batch = _take(prepared, after)
+        yield batch.done
+        if len(batch.met) < BATCH:
+            return
+        # A backlog: while it is worked off, no other task shows that the cluster moves.
+        heartbeat.beat_within_a_batch()
+        last = batch.met[-1]
+        after = (last.next_attempt_at, last.id)
+
+
+def _take(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
+    """Do the next batch; when something in it breaks it, do its halves apart."""
+    try:
+        return _do(prepared, after=after)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        logger.warning("A batch broke; its parts go on apart.", exc_info=True)
+    with transaction.atomic():
+        rows = _fetch(CLAIM, _wanted(prepared.scope, after=after))
+    done = _halves(prepared, [row[0] for row in rows])
+    return Batch([DueJob._make([*row[:5], row[4], False]) for row in rows], done)
+
+
+def _halves(prepared: Prepared, ids: Sequence[int]) -> int:
+    """Do a broken batch by halves, down to the one that breaks it: that one keeps its error."""
+    if len(ids) <= 1:
+        return 0
+    done = 0
+    middle = len(ids) // 2
+    for half in (ids[:middle], ids[middle:]):
+        try:
+            done += _do(prepared, ids=half).done
+        except (OperationalError, InterfaceError):
+            raise
+        except DatabaseError:
+            done += _halves(prepared, half)
+    return done
+
+
+def _do(prepared: Prepared, **wanted: Any) -> Batch:
+    """Claim and change one batch, all or nothing."""
+    if not prepared.scope.ended and not connection.in_atomic_block:
+        return _run(prepared, **wanted)
+    with transaction.atomic():
+        batch = _run(prepared, **wanted)
+        if prepared.scope.ended and batch.done:
+            items = [job.object_id for job in batch.met if job.is_done]
+            ended = _run(_prepare(UNPUBLISH), items=items)
+            batch = batch._replace(done=batch.done + ended.done)
+        return batch
+
+
+def _run(prepared: Prepared, **wanted: Any) -> Batch:
+    scope = prepared.scope
+    params = {**prepared.params, **_wanted(scope, **wanted)}
+    met = [DueJob(*row) for row in _fetch(prepared.statement, params)]
+    met.sort(key=lambda job: (job.next_attempt_at, job.id))
+    status = Status.PUBLISHED if scope.kind == Kind.PUBLISH else Status.UNPUBLISHED
+    names = prepared.names
+    changes = [
+        Change(f"{names[job.content_type_id]}:{job.object_id}", status, job.at, job.run_at, job.id)
+        for job in met
+        if job.is_done
+    ]
+    if changes:
+        announce(WORKER, changes)
+    return Batch(met, len(changes))
+
+
+def _wanted(
+    scope: Scope,
+    *,
+    after: tuple[datetime | str, int] = ("-infinity", 0),
+    ids: Sequence[int] | None = None,
+    items: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """Return the parameters of the claim."""
+    return {
+        "kind": scope.kind.value,
+        "types": [_content_type_id(model) for model in _models(scope)],
+        "after_time": after[0],
+        "after_id": after[1],
+        "ids": None if ids is None else list(ids),
+        "items": None if items is None else list(items),
+        "limit": BATCH,
+    }
+
+
+def _models(scope: Scope) -> list[type[Schedulable]]:
+    """Return the types that need not be asked."""
+    is_asked = scope.kind == Kind.PUBLISH
+    return [model for model in schedulable_models() if not (is_asked and model.has_hook())]
+
+
+def _content_type_id(model: type[Schedulable]) -> int:
+    return ContentType.objects.get_for_model(model).pk
+
+
+def _prepare(scope: Scope) -> Prepared:
+    """Put the statement together from what each type says about itself."""
+    items, done = [], []
+    params: dict[str, Any] = {}
+    names: dict[int, str] = {}
+    quote = connection.ops.quote_name
+    for n, model in enumerate(_models(scope)):
+        ready = model._base_manager.filter(_may_change(scope, model)).values("pk")
+        free, values = ready.query.sql_with_params()
+        params |= {f"{n}_{place}": value for place, value in enumerate(values)}
+        params[f"{n}_type"] = _content_type_id(model)
+        names[_content_type_id(model)] = str(model._meta.model_name)
+        # With its parents in tables of their own, a type's status is in that of the first of them.
+        meta = model._meta.get_field("status").model._meta
+        table, key = quote(meta.db_table), quote(str(meta.pk.column))
+        change = CHANGE[scope.kind]
+        items.append(ITEMS.format(n=n, free=_named(free, n), table=table, key=key, change=change))
+        done.append(DONE.format(n=n))
+    statement = DRAIN.format(claim=CLAIM, items=", ".join(items), done=" UNION ALL".join(done))
+    return Prepared(scope, statement, params, names)
+
+
+CHANGE = {
+    Kind.PUBLISH: (
+        "status = 'published', published_at = (SELECT at FROM moment), version = version + 1"
+    ),
+    Kind.UNPUBLISH: "status = 'unpublished', version = version + 1",
+}
+
+
+def _may_change(scope: Scope, model: type[Schedulable]) -> Q:
+    """Return the condition on the item of a claimed job: it still asks for just this."""
+    due_item, due_time = RawSQL("due.object_id", []), RawSQL("due.run_at", [])
+    if scope.kind == Kind.UNPUBLISH:
+        return Q(pk=due_item, unpublish_at=due_time, status=Status.PUBLISHED)
+    has_ended = Q(unpublish_at__lte=RawSQL("moment.at", []))
+    if not scope.ended:
+        has_ended = Q(unpublish_at=None) | ~has_ended
+    ready = Q(pk=due_item, publish_at=due_time, status=Status.SCHEDULED)
+    return ready & has_ended & model.publishable_condition()
+
+
+def _named(sql: str, n: int) -> str:
+    """Give the parameters of one type's condition names, so that they fit into the whole."""
+    numbers = count()
+    return re.sub("%%|%s", lambda it: it[0] if it[0] == "%%" else f"%({n}_{next(numbers)})s", sql)
+
+
+def _fetch(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        # Django reads a time with a loader in Python, which takes longer than all else here;
+        # psycopg's own, in C, gives the same.
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        cursor.execute(statement, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows

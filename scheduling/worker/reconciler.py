@@ -1,0 +1,253 @@
+"""
+The sweep: what makes losing a message, or a half-made change, lose nothing.
+
+It runs when a worker starts, when it has found the database again, and every minute. Each step is
+idempotent, skips what others hold, and may run in many workers at once.
+
+With a million jobs waiting, comparing each with its message takes seconds. So a sweep looks closely
+at the next hour only, where a loss would soon be felt, and counts the rest; the first sweep of a
+worker, and one an hour, look at everything.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import compress
+from typing import Any, NamedTuple
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.utils.translation import gettext_noop
+
+from scheduling import conf
+from scheduling.models import (
+    WISHES,
+    Job,
+    JobQuerySet,
+    Kind,
+    Schedulable,
+    State,
+    clock,
+    lane_of,
+    schedulable_models,
+)
+from scheduling.operations import store
+from scheduling.queue import messages
+from scheduling.worker import failure_mail
+from scheduling.worker.batch_runner import drain
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+CLOSE_LOOK = timedelta(hours=1)
+
+WITHOUT_MESSAGE = """
+    SELECT job.id, job.next_attempt_at, job.kind, job.content_type_id
+    FROM scheduling_job AS job
+    WHERE job.state IN ('waiting', 'retrying')
+      AND job.next_attempt_at <= %(until)s
+      AND (job.next_attempt_at, job.id) > (%(after_time)s, %(after_id)s)
+      AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
+    ORDER BY job.next_attempt_at, job.id
+    LIMIT %(limit)s
+    FOR UPDATE OF job SKIP LOCKED
+"""
+
+STILL_WITHOUT = """
+    SELECT job.id, job.next_attempt_at, job.kind, job.content_type_id
+    FROM scheduling_job AS job
+    WHERE job.id = ANY(%s)
+      AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
+    ORDER BY job.next_attempt_at, job.id
+"""
+
+LINK = """
+    UPDATE scheduling_job AS job SET message_id = link.message_id
+    FROM unnest(%s::bigint[], %s::bigint[]) AS link(job_id, message_id)
+    WHERE job.id = link.job_id
+"""
+
+
+FEWER_MESSAGES = """
+    SELECT (SELECT count(*) FROM django_q_ormq WHERE key = ANY(%(lanes)s) AND lock > %(after)s)
+         < (SELECT count(*) FROM scheduling_job
+            WHERE state IN ('waiting', 'retrying') AND next_attempt_at > %(after)s)
+"""
+
+
+class Swept(NamedTuple):
+    """How much a sweep found to do."""
+
+    drained: int
+    adopted: int
+    messages: int
+
+
+def sweep(*, everything: bool = True) -> Swept:
+    """
+    Do what is overdue, give each scheduled item its job and each open job its message.
+
+    :param everything: look closely at all that is scheduled, not at the next hour only.
+    """
+    drained = drain()
+    horizon = clock.database_now() + CLOSE_LOOK
+    until = None if everything else horizon
+    adopted = sum(adopt(model, kind, until) for model, kind in _with_orphans(until))
+    if adopted:
+        drained += drain()
+    messages = restore_messages(until)
+    if not everything and _messages_are_missing_after(horizon):
+        messages += restore_messages(None)
+    failure_mail.tell_again()
+    if adopted or messages:
+        logger.warning("The sweep gave %d items a job and %d jobs a message.", adopted, messages)
+    return Swept(drained=drained, adopted=adopted, messages=messages)
+
+
+def restore_messages(until: datetime | None) -> int:
+    """
+    Give each open job that has lost its message a new one; return how many.
+
+    :param until: aware; leave jobs alone that run after it.
+    """
+    after: tuple[datetime | str, int] = ("-infinity", 0)
+    restored = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                WITHOUT_MESSAGE,
+                {
+                    "until": until or "infinity",
+                    "after_time": after[0],
+                    "after_id": after[1],
+                    "limit": BATCH,
+                },
+            )
+            found: Sequence[tuple[int, datetime, str, int]] = cursor.fetchall()
+            if not found:
+                return restored
+            # Another sweep may have given them one between this query's look and its locks.
+            cursor.execute(STILL_WITHOUT, [[job_id for job_id, *_ in found]])
+            wanted = [
+                messages.Wake(job_id, at, lane_of(_model(content_type_id), kind))
+                for job_id, at, kind, content_type_id in cursor.fetchall()
+            ]
+            if wanted:
+                cursor.execute(LINK, [[wake.job_id for wake in wanted], messages.put_many(wanted)])
+        restored += len(wanted)
+        if len(found) < BATCH:
+            return restored
+        job_id, at, *_ = found[-1]
+        after = (at, job_id)
+
+
+def _messages_are_missing_after(horizon: datetime) -> bool:
+    """
+    Compare two counts, a tenth of the work of comparing the rows.
+
+    So far ahead only jobs have messages, one each.
+    """
+    with connection.cursor() as cursor:
+        lanes = [conf.PUBLISH_LANE, conf.SLOW_LANE]
+        cursor.execute(FEWER_MESSAGES, {"after": horizon, "lanes": lanes})
+        [are_missing] = cursor.fetchone()
+        return bool(are_missing)
+
+
+def _model(content_type_id: int) -> type[Model] | None:
+    return ContentType.objects.get_for_id(content_type_id).model_class()
+
+
+def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
+    """
+    Give each item that asks for a change of that kind, and has no open job for it, one.
+
+    :param until: aware; leave items alone that ask for it after that time.
+    :returns: how many were given one.
+    """
+    jobs, time = _open_jobs(model, kind), WISHES[kind][0]
+    orphans = _orphans(model, kind, until)
+    adopted = 0
+    while True:
+        with transaction.atomic():
+            _forbid_nested_loops()
+            batch = list(orphans.select_for_update(skip_locked=True, of=("self",))[:BATCH])
+            # Its job may run later than it asks; or another sweep has given it one between this
+            # query's look and its locks.
+            found = jobs.filter(object_id__in=[item.pk for item in batch])
+            taken = set(found.values_list("object_id", flat=True))
+            if kind == Kind.UNPUBLISH:
+                taken |= _whose_end_has_failed(model, batch)
+            wanted = [(item, kind, getattr(item, time)) for item in batch if item.pk not in taken]
+            if wanted:
+                store.open_jobs(
+                    wanted,
+                    at=clock.database_now(),
+                    by=None,
+                    reason=gettext_noop("The item was found like this."),
+                )
+        adopted += len(wanted)
+        if len(batch) < BATCH:
+            return adopted
+        # Go on behind the last of them: what was passed over is not met again.
+        last = batch[-1]
+        orphans = orphans.filter(
+            Q(**{f"{time}__gt": getattr(last, time)})
+            | Q(**{time: getattr(last, time)}, pk__gt=last.pk)
+        )
+
+
+def _open_jobs(model: type[Schedulable], kind: Kind) -> JobQuerySet:
+    content_type = ContentType.objects.get_for_model(model)
+    return Job.objects.open().filter(content_type=content_type, kind=kind)
+
+
+def _orphans(model: type[Schedulable], kind: Kind, until: datetime | None) -> QuerySet[Any]:
+    """Return the items that ask for a change of that kind and have no open job for it."""
+    jobs = _open_jobs(model, kind)
+    time, wished = WISHES[kind]
+    items = model._base_manager.filter(wished).order_by(time, "pk")
+    if until is not None:
+        jobs = jobs.filter(next_attempt_at__lte=until)
+        items = items.filter(**{f"{time}__lte": until})
+    return items.filter(~Exists(jobs.filter(object_id=OuterRef("pk"))))
+
+
+def _with_orphans(until: datetime | None) -> list[tuple[type[Schedulable], Kind]]:
+    """Return the types and kinds that have some, asked in one statement: mostly none has."""
+    asked = [(model, kind) for model in schedulable_models() for kind in Kind]
+    queries = [_orphans(*one, until).order_by().values("pk").query for one in asked]
+    compiled = [query.sql_with_params() for query in queries]
+    statement = "SELECT " + ", ".join(f"EXISTS ({sql})" for sql, _ in compiled)
+    with transaction.atomic(), connection.cursor() as cursor:
+        _forbid_nested_loops()
+        cursor.execute(statement, [value for _, params in compiled for value in params])
+        return list(compress(asked, cursor.fetchone()))
+
+
+def _whose_end_has_failed(model: type[Schedulable], items: Sequence[Schedulable]) -> set[int]:
+    """
+    Return the items that are still up because taking them down has failed for good.
+
+    They look as if nobody had given them a job; a new one each minute would fail each minute.
+    """
+    failed = Job.objects.filter(
+        content_type=ContentType.objects.get_for_model(model),
+        kind=Kind.UNPUBLISH,
+        state=State.FAILED,
+        object_id__in=[item.pk for item in items],
+    ).values_list("object_id", "run_at")
+    ends = {(item.pk, item.unpublish_at) for item in items}
+    return {pk for pk, run_at in failed if (pk, run_at) in ends}
+
+
+def _forbid_nested_loops() -> None:
+    """
+    Have PostgreSQL compare items with jobs by hash, for this transaction.
+
+    Just after many rows were written its statistics are wrong, and it may compare each with each:
+    5,000 items took 18 s that way.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_nestloop = off")
