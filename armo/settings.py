@@ -316,6 +316,8 @@ SWEEP_EVERY = env.int("SWEEP_EVERY", default=60)
 # LISTEN needs a connection of its own: off behind a transaction-pooling proxy, where it polls.
 QUEUE_LISTEN = env.bool("QUEUE_LISTEN", default=True)
 
+# In which time zone and language a person reads what the engine writes to them.
+LOCALE_OF = "armo.accounts.locale.locale_of"
 # Who, beside whoever scheduled it, is told when something has failed for good.
 FAILURE_EMAILS: list[str] = env.list("FAILURE_EMAILS", default=[])
 

@@ -23,7 +23,6 @@ from django.utils import timezone, translation
 from django.utils.text import Truncator
 from django_q.models import OrmQ
 
-from armo.accounts.words import own_words
 from scheduling import conf
 from scheduling.models import Job, JobEvent, clock
 from scheduling.queue import messages
@@ -159,11 +158,7 @@ class _Server:
 def _mails() -> Sequence[tuple[Sequence[str], Sequence[Failure]]]:
     """Query who is to be told what: a mail a job, unless there are many."""
     by_people: dict[Sequence[str], list[Failure]] = defaultdict(list)
-    jobs = (
-        Job.objects.not_notified()
-        .select_related("scheduled_by__preferences")
-        .order_by("finished_at", "pk")
-    )
+    jobs = Job.objects.not_notified().select_related("scheduled_by").order_by("finished_at", "pk")
     for job in jobs[: 10 * JOBS_A_MAIL]:
         event = job.events.filter(what=JobEvent.What.FAILED).order_by("-pk").first()
         by_people[_people(job)].append(Failure(job, event))
@@ -197,7 +192,7 @@ def _send(server: _Server, to: Sequence[str], failures: Sequence[Failure]) -> bo
     groups: list[Sequence[str]] = [to] if to else []
     for people in groups:
         try:
-            with _words_of(people, failures[0].job):
+            with _locale_of(people, failures[0].job):
                 message = _message(people, failures)
             server.send(message)
             told += people
@@ -219,13 +214,10 @@ def _send(server: _Server, to: Sequence[str], failures: Sequence[Failure]) -> bo
     return bool(told)
 
 
-def _words_of(to: Sequence[str], job: Job) -> AbstractContextManager[str]:
-    """Speak as whoever scheduled it has chosen, if he alone is told; to several, as the site."""
+def _locale_of(to: Sequence[str], job: Job) -> AbstractContextManager[str]:
+    """Activate the locale of whoever scheduled it if only they get the mail, else the site's."""
     by = job.scheduled_by
-    chosen = getattr(by, "preferences", None) if by and [by.email.strip()] == list(to) else None
-    return own_words(
-        time_zone=chosen.time_zone if chosen else "", language=chosen.language if chosen else ""
-    )
+    return conf.locale_of(by if by and [by.email.strip()] == list(to) else None)
 
 
 def _message(to: Sequence[str], failures: Sequence[Failure]) -> EmailMessage:
