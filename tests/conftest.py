@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.cache import caches
 from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from rest_framework.throttling import SimpleRateThrottle
 
 from armo.common import postgres
 
@@ -33,6 +35,19 @@ def _english(settings: object) -> Iterator[None]:
 
     with translation.override("en"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _uncounted() -> None:
+    """Forget how often anyone has asked the API: the counts outlive a test."""
+    caches["default"].clear()
+
+
+@pytest.fixture
+def unthrottled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everyone ask the API as often as they like."""
+    for scope in ("anon", "user", "bulk"):
+        monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, scope, None)
 
 
 @pytest.fixture

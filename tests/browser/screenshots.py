@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import NewPage
-from tests.browser.pages import furnish, walk
+from tests.browser.page_tour import furnish, walk
 from tests.process.worker import PROJECT, running
 
 FOLDER = PROJECT / "docs" / "screenshots"

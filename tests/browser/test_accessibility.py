@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.conftest import AXE, NewPage
-from tests.browser.pages import furnish, walk
+from tests.browser.page_tour import furnish, walk
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

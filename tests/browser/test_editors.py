@@ -12,9 +12,9 @@ from scheduling.models import Job, JobEvent, State, Status
 from scheduling.models.clock import database_now
 from scheduling.operations import pause as pausing
 from tests.browser.conftest import NewPage
+from tests.database_rows import failed_publish
 from tests.factories import StoryFactory
 from tests.process.worker import Worker
-from tests.scheduling.rows import failed_publish
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -62,7 +62,7 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
     from django.core.management import call_command
 
     from tests.chaos import rounds
-    from tests.chaos.stage import Stage
+    from tests.chaos.environment import Stage
 
     stage = Stage(folder)
     stage.server.prepare()

@@ -8,7 +8,7 @@ from django_q.models import Task
 
 from content.models import Story
 from scheduling.models import Job, Schedulable, State, Status
-from tests.chaos.stage import Load
+from tests.chaos.environment import Load
 from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import execute, patiently
 

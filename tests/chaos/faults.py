@@ -15,8 +15,8 @@ import psutil
 from django.db import connection
 from django_q.tasks import async_task
 
+from tests.chaos.environment import TRAPS, Cluster, Load, Stage
 from tests.chaos.memory import Bound
-from tests.chaos.stage import TRAPS, Cluster, Load, Stage
 from tests.chaos.traps.models import Mode
 from tests.process.server import execute, patiently, wait_until_time
 from tests.process.worker import wait_until

@@ -10,8 +10,8 @@ from statistics import median
 from typing import Any
 
 from tests.chaos import checker
+from tests.chaos.environment import BURST, Load, Stage, describe
 from tests.chaos.faults import Fault, Scene, all_faults, traps_for
-from tests.chaos.stage import BURST, Load, Stage, describe
 from tests.process.server import at_rest, execute, wait_for, wait_until_time
 
 # What is due this soon after all could go on is still counted as delayed by the fault.

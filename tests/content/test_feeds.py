@@ -19,8 +19,8 @@ from content.feeds import STORIES_SHOWN, AtomFeed, RssFeed, StoriesFeed
 from content.models import Category, Story, Tag
 from scheduling import operations
 from scheduling.models import Kind, Status, clock
+from tests.database_rows import over
 from tests.factories import LONG_AGO, StoryFactory
-from tests.scheduling.rows import over
 
 RSS, ATOM = "/feeds/stories/", "/feeds/stories/atom/"
 BOTH = pytest.mark.parametrize("url", [RSS, ATOM])

@@ -73,7 +73,7 @@ def run(folder: Path, data_dir: Path, options: argparse.Namespace) -> bool:
 
 def attack(role: str, url: str, folder: Path, options: argparse.Namespace) -> bool:
     """Let schemathesis ask as that role; return whether every check held."""
-    from tests.fuzz.stage import prepare
+    from tests.fuzz.sample_data import prepare
 
     ids = prepare()
     report = folder / f"{role}.ndjson"

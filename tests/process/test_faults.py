@@ -25,8 +25,8 @@ from scheduling import operations
 from scheduling.models import Job, Schedulable, State
 from scheduling.models.clock import database_now
 from tests.chaos import checker
+from tests.chaos.environment import Cluster, Load
 from tests.chaos.memory import Bound
-from tests.chaos.stage import Cluster, Load
 from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import at_rest, execute, wait_until_time
 from tests.process.worker import wait_until

@@ -1,0 +1,114 @@
+"""A long backlog: whatever a worker asks again and again reads none of what is not due."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+
+from content.models import Story
+from scheduling.models import Job
+from scheduling.queue.broker import TimedBroker
+from scheduling.worker import batch_runner
+from tests.database_rows import due_stories
+from tests.factories import FAR_OFF
+
+pytestmark = pytest.mark.django_db
+
+WAITING = 20_000
+TABLES = {"content_story", "scheduling_job", "django_q_ormq"}
+
+WRITE = """
+    WITH job AS (
+        INSERT INTO scheduling_job (id, kind, state, content_type_id, object_id, item_title,
+                                    run_at, next_attempt_at, attempts, reason, message_id)
+        SELECT nextval(pg_get_serial_sequence('scheduling_job', 'id')), 'publish', 'waiting',
+               %(type)s, 1000000 + n, '', at, at, 0, '',
+               nextval(pg_get_serial_sequence('django_q_ormq', 'id'))
+        FROM generate_series(1, %(count)s) AS n,
+             LATERAL (SELECT %(first)s + n * interval '1 second' AS at) AS when_
+        RETURNING id, message_id, run_at
+    )
+    INSERT INTO django_q_ormq (id, key, payload, lock, armo_job)
+    SELECT message_id, 'publish', '', run_at, id FROM job
+"""
+
+
+@pytest.fixture(autouse=True)
+def _backlog() -> None:
+    story = ContentType.objects.get_for_model(Story)
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE, {"type": story.pk, "count": WAITING, "first": FAR_OFF})
+        cursor.execute("ANALYZE content_story, scheduling_job, django_q_ormq")
+        # With a million rows it reads all sooner than with so few, unless a row is dear to look up.
+        cursor.execute("SET LOCAL random_page_cost = 40")
+
+
+@contextmanager
+def rows_read() -> Iterator[Counter[str]]:
+    """Count the rows that statements read of each table, those they had no use for too."""
+    read: Counter[str] = Counter()
+
+    def explained(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.split()[0] in ("SELECT", "WITH", "UPDATE", "DELETE"):
+            with connection.cursor() as cursor:
+                # Beside Django's wrappers, and undone: it carries the statement out.
+                cursor.cursor.execute("SAVEPOINT explained")
+                cursor.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}", params)
+                [[[report]]] = cursor.fetchall()
+                cursor.cursor.execute("ROLLBACK TO explained")
+            count(json.loads(report) if isinstance(report, str) else report)
+        return execute(sql, params, many, context)
+
+    def count(report: Any) -> None:
+        steps = [report["Plan"]]
+        for step in steps:
+            steps += step.get("Plans", ())
+            if step.get("Relation Name") in TABLES:
+                each = step["Actual Rows"] + step.get("Rows Removed by Filter", 0)
+                read[step["Relation Name"]] += round(each * step["Actual Loops"])
+
+    with connection.execute_wrapper(explained):
+        yield read
+
+
+def claim() -> None:
+    TimedBroker("publish")._claim()
+
+
+def look() -> None:
+    broker = TimedBroker("publish")
+    TimedBroker.owner = 1
+    try:
+        broker._look(claimed_nothing=False)
+    finally:
+        TimedBroker.owner = None
+
+
+class TestAWorker:
+    @pytest.mark.parametrize(
+        "does",
+        [
+            claim,
+            look,
+            batch_runner.drain,
+            lambda: batch_runner.drain(at=monotonic()),
+            batch_runner.seconds_until_next,
+        ],
+        ids=["claims", "looks round", "drains", "drains at a moment", "asks for the next"],
+    )
+    @pytest.mark.parametrize("due", [0, 3])
+    def test_reads_nothing_of_what_is_not_due(self, does: Callable[[], Any], due: int) -> None:
+        due_stories(due)
+
+        with rows_read() as read:
+            does()
+
+        assert set(read) <= TABLES
+        assert max(read.values(), default=0) <= 10 + 10 * due
+        assert Job.objects.open().count() >= WAITING
