@@ -88,7 +88,7 @@ class Progress(NamedTuple):
 
 def generate(*, stories: int, scheduled: int) -> Iterator[Progress]:
     """
-    Make stories, some of them scheduled for the coming month, and count them for the planner.
+    Make stories, some of them scheduled for the coming month, and count them for the calendar.
 
     :param stories: how many, with those that are scheduled.
     :param scheduled: how many of them.

@@ -33,9 +33,6 @@ from scheduling.operations.rules import (
     require_transition,
 )
 
-# How many items one statement changes.
-BATCH = 1000
-
 
 @transaction.atomic
 def schedule_many(
@@ -62,10 +59,10 @@ def schedule_many(
         by_model[type(item)][item.pk] = item
     # In one order, so that two of these that overlap do not block each other for good.
     batches = [
-        _Batch(model, {pk: by_model[model][pk] for pk in ids[start : start + BATCH]}, run_at)
+        _Batch(model, {pk: by_model[model][pk] for pk in ids[start : start + store.BATCH]}, run_at)
         for model in sorted(by_model, key=lambda model: model._meta.label)
         for ids in [sorted(by_model[model])]
-        for start in range(0, len(ids), BATCH)
+        for start in range(0, len(ids), store.BATCH)
     ]
     refusals: dict[Schedulable, DomainError] = {}
     # Known from here on: one that has to be made would be made in the pipeline, where another

@@ -39,6 +39,9 @@ What = JobEvent.What
 
 Row = TypeVar("Row", Job, Schedulable)
 
+# How many items one statement changes.
+BATCH = 1000
+
 # The clock comes after the locks: whoever held them may have taken his time, and changed something.
 OPEN_JOBS = """
     WITH open AS MATERIALIZED (

@@ -180,7 +180,7 @@ class TestStart:
         assert (data_dir / "log").read_text().count("starting PostgreSQL") == 1
 
     def test_gives_a_server_that_outlives_its_starter(self, data_dir: Path) -> None:
-        script = "from armo import postgres; from pathlib import Path; import signal\n"
+        script = "from armo.common import postgres; from pathlib import Path; import signal\n"
         script += f"postgres.start(Path({str(data_dir)!r})); print('started', flush=True)\n"
         script += "signal.pause()"
         command = [sys.executable, "-c", script]
@@ -329,7 +329,7 @@ class TestDjango:
         """Run a script with Django on the server of this folder."""
         prelude = (
             "from pathlib import Path; import django; from django.conf import settings\n"
-            "from armo import postgres\n"
+            "from armo.common import postgres\n"
             f"entry = postgres.settings(Path({str(data_dir)!r}))\n"
             "settings.configure(DATABASES={'default': entry}); django.setup()\n"
             "from django.db import connection\n"

@@ -1,4 +1,4 @@
-"""Start or stop the embedded server by hand: `python -m armo.postgres start|stop|status`."""
+"""Start or stop the embedded server by hand: `python -m armo.common.postgres start|stop|status`."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from armo.common.postgres import server
 
 def main() -> str | None:
     """Do what the command line says; return an error's text, which makes the exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m armo.postgres", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m armo.common.postgres", description=__doc__)
     parser.add_argument("action", choices=["start", "stop", "status"])
     project = Path(__file__).resolve().parents[2]
     parser.add_argument("--data", type=Path, default=project / ".postgres", help="its folder")

@@ -122,7 +122,7 @@ class TestScheduleMany:
         assert not operations.schedule_many(items=[], run_at=LATER, by=None)
 
     def test_takes_more_than_fit_one_statement(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(operations, "BATCH", 3)
+        monkeypatch.setattr(store, "BATCH", 3)
         stories = StoryFactory.create_batch(8)
 
         jobs = operations.schedule_many(items=stories, run_at=LATER, by=None)
@@ -168,7 +168,7 @@ class TestARefusal:
     def test_of_one_leaves_all_as_they_were(
         self, make: Callable[[], Schedulable], code: str, why: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(operations, "BATCH", 2)
+        monkeypatch.setattr(store, "BATCH", 2)
         # Before it, beside it and behind it are others that could be.
         items: list[Any] = [StoryFactory(), NoticeFactory(), make(), StoryFactory()]
         items += [NoticeFactory(), StoryFactory()]
@@ -201,7 +201,7 @@ class TestARefusal:
         assert refusal.value.code == "invalid_transition"
 
     def test_leaves_the_items_in_hand_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(operations, "BATCH", 1)
+        monkeypatch.setattr(store, "BATCH", 1)
         story = StoryFactory()
 
         with pytest.raises(SomeRefused):
@@ -215,7 +215,7 @@ class TestAnErrorOfTheDatabase:
 
     @pytest.fixture(autouse=True)
     def _overlooked(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(operations, "BATCH", 2)
+        monkeypatch.setattr(store, "BATCH", 2)
         monkeypatch.setattr(store, "read_open_jobs", lambda *_: [])
 
     def test_leaves_all_as_they_were(self) -> None:
@@ -231,7 +231,7 @@ class TestAnErrorOfTheDatabase:
 
 class TestABacklogThatStatisticsKnowNothingOf:
     def test_is_not_read_for_each_batch_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(operations, "BATCH", 100)
+        monkeypatch.setattr(store, "BATCH", 100)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE scheduling_job")
         stories = StoryFactory.create_batch(300)

@@ -305,7 +305,7 @@ class TestAClaimOfACluster:
 
         def lose_the_answer(execute: Any, sql: str, *args: Any) -> Any:
             answer = execute(sql, *args)
-            if sql == broker.CLAIM:
+            if sql == module.CLAIM:
                 raise OperationalError("server closed the connection unexpectedly")
             return answer
 

@@ -207,11 +207,11 @@ class TestTheChild:
         program = (
             "import os, signal, sys, time\n"
             "import django; django.setup()\n"
-            "from scheduling import isolation\n"
+            "from scheduling.worker import child_process\n"
             "def work():\n"
             "    open(sys.argv[1], 'w').write(str(os.getpid()))\n"
             "    time.sleep(300)\n"
-            "isolation.run(work, seconds=300, failed=print)\n"
+            "child_process.run(work, seconds=300, failed=print)\n"
         )
         parent = subprocess.Popen(
             [sys.executable, "-c", program, str(notes)],
