@@ -17,8 +17,8 @@ from armo.accounts.middleware import KEY
 from armo.accounts.models import Preferences
 from content.models import Story
 from scheduling.models import Job
+from tests.admin_pages import list_of, page_of, press, signed_in
 from tests.factories import StoryFactory, UserFactory
-from tests.scheduling.admin.test_admin import list_of, page_of, press, signed_in
 
 pytestmark = pytest.mark.django_db
 

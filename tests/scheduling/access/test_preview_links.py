@@ -15,8 +15,8 @@ from content.models import Notice, Story
 from scheduling.access.preview_links import make_preview_token
 from scheduling.models import Schedulable
 from scheduling.models.clock import database_now
+from tests.admin_pages import page_of, press, signed_in, told
 from tests.factories import NoticeFactory, StoryFactory, UserFactory
-from tests.scheduling.admin.test_admin import page_of, press, signed_in, told
 
 pytestmark = pytest.mark.django_db
 

@@ -21,9 +21,9 @@ from scheduling.queries import dashboard_stats
 from scheduling.queries.dashboard_stats import Due, Lateness
 from scheduling.queries.health import STILL_AFTER_SECONDS, Publisher
 from scheduling.worker import job_runner
+from tests.admin_pages import list_of, page_of, signed_in
 from tests.database_rows import due_stories, failed_end, failed_publish, over
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
-from tests.scheduling.admin.test_admin import list_of, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
 

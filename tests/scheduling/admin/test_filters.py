@@ -1,0 +1,92 @@
+"""The filters beside the lists."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from content.models import Category, Story, Tag
+from tests.admin_pages import list_of
+from tests.factories import StoryFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("due", "expected"),
+        [
+            ("today", ["오늘"]),
+            ("week", ["오늘", "일요일"]),
+            ("overdue", ["늦은"]),
+            ("failed", ["실패한"]),
+            ("nonsense", ["늦은", "실패한", "오늘", "월요일", "일요일", "초안"]),
+        ],
+    )
+    def test_say_when_it_is_due_in_the_readers_time_zone(
+        self, editor: Client, settings: Settings, due: str, expected: list[str]
+    ) -> None:
+        settings.TIME_ZONE = "Asia/Seoul"
+        # In Seoul it is Saturday already.
+        now = datetime(2100, 10, 29, 16, 0, tzinfo=UTC)
+        StoryFactory(title="초안")
+        StoryFactory(title="실패한", failed=True)
+        StoryFactory(title="늦은", due=True)
+        StoryFactory(title="오늘", scheduled=True, publish_at=now + timedelta(hours=2))
+        StoryFactory(title="일요일", scheduled=True, publish_at=now + timedelta(hours=46))
+        StoryFactory(title="월요일", scheduled=True, publish_at=now + timedelta(hours=48))
+
+        with time_machine.travel(now):
+            editor.force_login(User.objects.get(username="one-of-Editors"))
+            rows = editor.get(list_of(Story), {"due": due}).context["cl"].result_list
+
+        assert sorted(story.title for story in rows) == sorted(expected)
+
+    def test_know_category_tag_and_author(self, editor: Client) -> None:
+        garden, soon = Category.objects.create(name="정원"), Tag.objects.create(name="곧")
+        me = User.objects.get(username="one-of-Editors")
+        mine = StoryFactory(author=me)
+        mine.categories.add(garden)
+        mine.tags.add(soon)
+        StoryFactory(author=UserFactory())
+
+        for query in (f"categories={garden.pk}", f"tags={soon.pk}", "author=me"):
+            rows = editor.get(f"{list_of(Story)}?{query}").context["cl"].result_list
+            assert list(rows) == [mine], query
+
+    def test_offer_as_authors_those_who_have_written(self, editor: Client) -> None:
+        last, first = UserFactory(username="zoe"), UserFactory(username="ari")
+        UserFactory(username="reads-only")
+        for author in (first, last, first, None):
+            StoryFactory(author=author)
+
+        html = editor.get(list_of(Story)).content.decode()
+
+        select = re.search(r'<select name="author".*?</select>', html, re.DOTALL)
+        assert select
+        names = re.findall(r">([^<>]*)</option>", select[0])
+        assert [name.strip() for name in names] == ["All", "me", "ari", "zoe"]
+
+    def test_have_words_looked_up_not_listed(self, editor: Client) -> None:
+        tags = Tag.objects.bulk_create([Tag(name=f"word-{number:03}") for number in range(600)])
+
+        html = editor.get(list_of(Story), {"tags": tags[599].pk}).content.decode()
+
+        assert "word-599" in html
+        assert html.count("word-") == 1
+        look_up = {"app_label": "content", "model_name": "story", "field_name": "tags"}
+        found = editor.get(reverse("admin:autocomplete"), {**look_up, "term": "word-42"}).json()
+        assert [row["text"] for row in found["results"]][:2] == ["word-420", "word-421"]
+
+    @pytest.mark.parametrize("name", ["categories", "tags", "author", "status", "due"])
+    @pytest.mark.parametrize("value", ["x", "²", "9" * 18, "9" * 30, "-1"])
+    def test_survive_what_is_no_choice(self, editor: Client, name: str, value: str) -> None:
+        Category.objects.create(name="정원")
+        Tag.objects.create(name="곧")
+
+        assert editor.get(list_of(Story), {name: value}).status_code == 200

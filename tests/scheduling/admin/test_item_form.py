@@ -1,0 +1,56 @@
+"""An item's form, which a browser sends otherwise than it got it."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from content.models import Story
+from tests.admin_pages import page_of, sent
+from tests.factories import StoryFactory
+
+pytestmark = pytest.mark.django_db
+
+
+class TestWhatNobodyTouched:
+    """A form sends texts otherwise than it got them."""
+
+    BODY = "    code first\n\nline two\n\nlast\n"
+
+    @pytest.fixture
+    def story(self) -> Story:
+        return StoryFactory(
+            title=" 첫눈",
+            body=self.BODY,
+            keywords=["Seoul, Korea", "b"],
+            extra={"b": [1], "a": "가"},
+        )
+
+    def test_stays_as_it_is(self, editor: Client, story: Story) -> None:
+        response = editor.post(page_of(story), sent(editor, story) | {"language": "ko"})
+
+        after = Story.objects.get()
+        assert response.status_code == 302
+        assert (after.body, after.keywords) == (self.BODY, ["Seoul, Korea", "b"])
+        assert (after.title, after.extra) == (story.title, story.extra)
+        assert after.language == "ko"
+
+    def test_is_not_in_the_history(self, editor: Client, story: Story) -> None:
+        editor.post(page_of(story), sent(editor, story) | {"language": "ko"})
+
+        assert LogEntry.objects.get().get_change_message() == "Changed Language."
+
+    def test_keeps_its_lines_when_another_is_added(self, editor: Client, story: Story) -> None:
+        data = sent(editor, story)
+        data |= {"language": "en", "body": data["body"] + "\r\nmore", "keywords": "c, d\r\n\r\ne"}
+
+        editor.post(page_of(story), data)
+
+        after = Story.objects.get()
+        assert (after.body, after.keywords) == (self.BODY + "\nmore", ["c, d", "e"])
+
+    def test_may_be_moved_to_the_left(self, editor: Client, story: Story) -> None:
+        data = sent(editor, story) | {"language": "en"}
+
+        editor.post(page_of(story), data | {"body": self.BODY.strip()})
+
+        assert Story.objects.get().body == self.BODY.strip()

@@ -1,0 +1,133 @@
+"""A page that stays open: its panel, and what it asks while somebody reads or writes."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from content.models import Story
+from scheduling import operations
+from scheduling.models.clock import database_now
+from scheduling.operations import pause as pausing
+from tests.admin_pages import page_of
+from tests.factories import StoryFactory
+
+pytestmark = pytest.mark.django_db
+
+
+class TestAPageThatStaysOpen:
+    def live(self, client: Client, *pks: int) -> Any:
+        url = reverse("admin:content_story_live")
+        return client.get(url, {"ids": ",".join(map(str, pks))}).json()
+
+    def test_hears_that_an_item_went_live(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+        before = self.live(editor, story.pk)["items"][str(story.pk)]
+        operations.publish_now(item=story, by=None)
+
+        after = self.live(editor, story.pk)["items"][str(story.pk)]
+
+        assert (before["status"], after["status"]) == ("scheduled", "published")
+        assert "armo-published" in after["badge"]
+        assert after["version"] > before["version"]
+
+    def test_hears_since_when_it_is_live_and_of_a_pause(self, editor: Client) -> None:
+        draft, live = StoryFactory(), StoryFactory(published=True)
+        pausing.pause(by=None, reason="추모 기간")
+
+        answer = self.live(editor, draft.pk, live.pk)
+
+        assert answer["items"][str(draft.pk)]["published"] == "-"
+        assert "<time" in answer["items"][str(live.pk)]["published"]
+        assert "추모 기간" in answer["banner"]
+
+    def test_asks_less_and_less_often_about_what_is_late(self, editor: Client) -> None:
+        story = StoryFactory(due=True)
+        again = self.live(editor, story.pk)["again"]
+        now = database_now()
+        Story.objects.update(publish_at=now - timedelta(seconds=50))
+
+        assert again == 15
+        assert 5 <= self.live(editor, story.pk)["again"] < 6
+
+    def test_asks_again_just_after_the_next_moment(self, editor: Client) -> None:
+        soon = StoryFactory(scheduled=True, publish_at=database_now() + timedelta(seconds=5))
+
+        assert 0 < self.live(editor, soon.pk)["again"] < 5.2
+        assert self.live(editor)["again"] == 15
+
+    def test_hears_nothing_of_what_one_may_not_see(self, author: Client) -> None:
+        story = StoryFactory(title="남의 초안")
+
+        assert self.live(author, story.pk)["items"] == {}
+
+    def test_survives_numbers_that_are_none(self, editor: Client) -> None:
+        url = reverse("admin:content_story_live")
+
+        assert editor.get(url, {"ids": "x,,-1,²," + "9" * 40}).json()["items"] == {}
+
+    def test_shows_its_panel_anew(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True)
+
+        html = editor.get(reverse("admin:content_story_panel", args=[story.pk])).content.decode()
+
+        assert html.lstrip().startswith("<aside")
+        assert "armo-scheduled" in html
+
+    def test_says_what_a_time_means(self, editor: Client, settings: Settings) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        StoryFactory(scheduled=True, publish_at=datetime(2100, 7, 1, 13, 30, 20, tzinfo=UTC))
+        url = reverse("admin:content_story_when")
+
+        page = editor.get(url, {"name": "run_at", "at": "2100-07-01T09:30"}).content.decode()
+
+        assert "2100-07-01 13:30:00</span> UTC" in page
+        assert "1 other item goes live in that minute." in page
+
+    def test_does_not_count_the_item_itself(self, editor: Client) -> None:
+        story = StoryFactory(scheduled=True, publish_at=datetime(2100, 7, 1, 13, 30, tzinfo=UTC))
+        asked = {"name": "run_at", "at": "2100-07-01T13:30:40", "item": story.pk}
+
+        page = editor.get(reverse("admin:content_story_when"), asked).content.decode()
+
+        assert "2100-07-01" not in page  # in UTC alone there is nothing to add
+        assert "in that minute" not in page
+
+    @pytest.mark.parametrize(
+        ("at", "said"),
+        [
+            ("0001-01-01T00:00", "greater than or equal"),
+            ("9999-12-31T23:59", "less than or equal"),
+            ("2100-03-14T02:30", "The clocks skip"),
+            ("2100-11-07T01:30", 'name="run_at_which"'),
+            ("2001-01-01T00:00", "that has passed"),
+            ("rubbish", "Enter a valid date/time."),
+            ("", ""),
+        ],
+    )
+    def test_says_what_is_wrong_with_a_time(
+        self, editor: Client, settings: Settings, at: str, said: str
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+
+        answer = editor.get(reverse("admin:content_story_when"), {"name": "run_at", "at": at})
+
+        assert answer.status_code == 200
+        assert said in answer.content.decode()
+
+    def test_previews_only_what_is_being_written(self, editor: Client, operator: Client) -> None:
+        story = StoryFactory()
+
+        assert "data-armo-preview" in editor.get(page_of(story)).content.decode()
+        assert "data-armo-preview" not in operator.get(page_of(story)).content.decode()
+
+    def test_shows_a_text_as_readers_will_see_it(self, editor: Client) -> None:
+        data = {"title": "제목", "body": "**굵게** <script>alert(1)</script>"}
+
+        page = editor.post(reverse("admin:content_story_preview_text"), data).content.decode()
+
+        assert "<strong>굵게</strong>" in page
+        assert "<script" not in page
