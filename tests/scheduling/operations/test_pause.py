@@ -602,7 +602,7 @@ class TestTheDiagnosis:
         assert checks["publishing"].ok
         assert checks["publishing"].text.startswith(pausing.sentence(paused))
         assert not checks["overdue jobs"].ok
-        assert "1 held by the pause." in checks["overdue jobs"].text
+        assert "1 of them held by the pause." in checks["overdue jobs"].text
 
     def test_by_the_doctor_says_that_nothing_is_paused(self) -> None:
         checks = {check.name: check for check in health.examine()}
