@@ -26,7 +26,6 @@ from scheduling.models.job import (
     State,
     lane_of,
     longest_attempt,
-    overdue_limit,
 )
 from scheduling.models.pause import Pause, PauseEvent
 from scheduling.models.worker import Heartbeat
@@ -53,6 +52,5 @@ __all__ = [
     "Status",
     "lane_of",
     "longest_attempt",
-    "overdue_limit",
     "schedulable_models",
 ]

@@ -7,6 +7,7 @@ lock a job first but never wait for an item, so the two cannot block each other 
 (docs/adr/0003).
 """
 
+from scheduling.operations.expected import ChangedMeanwhile, Expected, Seen
 from scheduling.operations.item import (
     KEEP,
     cancel,
@@ -16,6 +17,7 @@ from scheduling.operations.item import (
     check_unpublish_now,
     check_unschedule,
     forget,
+    lock_for_change,
     move,
     publish_now,
     reconcile,
@@ -37,12 +39,15 @@ from scheduling.operations.schedule_many import schedule_many
 
 __all__ = [
     "KEEP",
+    "ChangedMeanwhile",
     "EndNotAfterStart",
+    "Expected",
     "InvalidTransition",
     "ItemHasMovedOn",
     "JobNotFound",
     "NotInFuture",
     "NotPublishable",
+    "Seen",
     "SomeRefused",
     "cancel",
     "check_publish_now",
@@ -51,6 +56,7 @@ __all__ = [
     "check_unpublish_now",
     "check_unschedule",
     "forget",
+    "lock_for_change",
     "move",
     "publish_now",
     "reconcile",

@@ -1,10 +1,11 @@
 """The operations on one item, or on one job of it."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext
 
 from scheduling.models import (
@@ -18,11 +19,11 @@ from scheduling.models import (
 )
 from scheduling.models.references import ItemNotFound
 from scheduling.operations import store
+from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import (
     EndNotAfterStart,
     InvalidTransition,
     ItemHasMovedOn,
-    JobNotFound,
     invalid_transition,
     kept_end,
     nothing_scheduled,
@@ -51,6 +52,7 @@ def schedule(
     kind: Kind = Kind.PUBLISH,
     unpublish_at: datetime | _Keep | None = KEEP,
     reason: str = "",
+    expected: Expected | None = None,
 ) -> Job:
     """
     Have an item published, or taken down, at a moment; move it when it is scheduled already.
@@ -59,13 +61,33 @@ def schedule(
     :param by: who asked for it; None is the publisher itself.
     :param unpublish_at: of a publish: its end, None for none; left out, the item keeps the end it
         has.
+    :param expected: what they saw of the item; None if it may be anything.
+    :raises ChangedMeanwhile: it is not what they saw.
     :raises NotInFuture:
     :raises EndNotAfterStart:
     :raises InvalidTransition: it is live already; or, for an end, neither live nor scheduled.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises ItemNotFound: it has been deleted.
     """
-    locked = store.lock(item)
+    return _schedule(
+        store.lock(item, expected),
+        run_at=run_at,
+        by=by,
+        kind=kind,
+        unpublish_at=unpublish_at,
+        reason=reason,
+    )
+
+
+def _schedule(
+    locked: store.Locked,
+    *,
+    run_at: datetime,
+    by: AbstractBaseUser | None,
+    kind: Kind,
+    unpublish_at: datetime | _Keep | None = KEEP,
+    reason: str,
+) -> Job:
     row = locked.row
     now = locked.now
     if kind == Kind.UNPUBLISH:
@@ -120,18 +142,27 @@ def check_schedule(
 
 
 @transaction.atomic
-def move(*, job: Job, run_at: datetime, by: AbstractBaseUser | None, reason: str = "") -> Job:
+def move(
+    *,
+    job: Job,
+    run_at: datetime,
+    by: AbstractBaseUser | None,
+    reason: str = "",
+    expected: Expected | None = None,
+) -> Job:
     """
     Give an open job another time.
 
     :param run_at: aware; must lie after the database's clock.
+    :param expected: what the person saw of the job, or of its item; None if they may be anything.
+    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: the job has already run or been cancelled.
     :raises ItemNotFound: its item has been deleted.
 
     and what `schedule` raises.
     """
-    item = _item_of_open(job)
-    return schedule(item=item, run_at=run_at, by=by, kind=Kind(job.kind), reason=reason)
+    locked = _lock_open(job, expected)
+    return _schedule(locked, run_at=run_at, by=by, kind=Kind(job.kind), reason=reason)
 
 
 @transaction.atomic
@@ -141,24 +172,32 @@ def unschedule(
     by: AbstractBaseUser | None,
     kind: Kind = Kind.PUBLISH,
     reason: str = "",
+    expected: Expected | None = None,
 ) -> Job:
     """
     Cancel what is scheduled for an item; a cancelled publish takes its end with it.
 
     A failed item is given up by this: it goes back to where it was before it was scheduled.
 
+    :param expected: what the person saw of the item; None if it may be anything.
     :returns: the job that was cancelled; of a failed item, the job that had failed.
+    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: nothing of that kind is scheduled.
     :raises ItemNotFound: it has been deleted.
     """
-    locked = store.lock(item)
+    return _unschedule(store.lock(item, expected), by=by, kind=kind, reason=reason)
+
+
+def _unschedule(
+    locked: store.Locked, *, by: AbstractBaseUser | None, kind: Kind, reason: str
+) -> Job:
     now = locked.now
     job = locked.jobs.get(kind)
     unwanted = [job] if job else []
     if kind == Kind.PUBLISH and locked.row.status in (Status.SCHEDULED, Status.FAILED):
         unwanted = list(locked.jobs.values())
         if job is None and locked.row.status == Status.FAILED:
-            job = store.last_job(item=item, kind=kind)
+            job = store.last_job(item=locked.row, kind=kind)
         if job is None:
             # It was marked as scheduled by hand, and no sweep has given it a job yet.
             job = store.record(locked, kind, What.CANCELLED, at=now, by=by, reason=reason)
@@ -181,33 +220,47 @@ def check_unschedule(*, row: Schedulable) -> None:
 
 
 @transaction.atomic
-def cancel(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
+def cancel(
+    *,
+    job: Job,
+    by: AbstractBaseUser | None,
+    reason: str = "",
+    expected: Expected | None = None,
+) -> Job:
     """
     Cancel an open job.
 
+    :param expected: what the person saw of the job, or of its item; None if they may be anything.
+    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: the job has already run or been cancelled.
     :raises ItemNotFound: its item has been deleted.
     """
-    item = _item_of_open(job)
-    unschedule(item=item, by=by, kind=Kind(job.kind), reason=reason)
-    job.refresh_from_db()
-    return job
+    locked = _lock_open(job, expected)
+    return _unschedule(locked, by=by, kind=Kind(job.kind), reason=reason)
 
 
 @transaction.atomic
-def publish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str = "") -> Job:
+def publish_now(
+    *,
+    item: Schedulable,
+    by: AbstractBaseUser | None,
+    reason: str = "",
+    expected: Expected | None = None,
+) -> Job:
     """
     Publish an item at once, whatever is scheduled for it; an end in the future stays.
 
     An item whose type has a `before_publish` is left to the worker, due at once: a hook may take
     long, and has no business in a web process.
 
+    :param expected: what the person saw of the item; None if it may be anything.
     :returns: the finished job that records it; with a hook, the open one.
+    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: it is live already.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises ItemNotFound: it has been deleted.
     """
-    locked = store.lock(item)
+    locked = store.lock(item, expected)
     check_publish_now(row=locked.row)
     now = locked.now
     end = locked.row.unpublish_at
@@ -232,15 +285,23 @@ def check_publish_now(*, row: Schedulable) -> None:
 
 
 @transaction.atomic
-def unpublish_now(*, item: Schedulable, by: AbstractBaseUser | None, reason: str = "") -> Job:
+def unpublish_now(
+    *,
+    item: Schedulable,
+    by: AbstractBaseUser | None,
+    reason: str = "",
+    expected: Expected | None = None,
+) -> Job:
     """
     Take a live item down at once.
 
+    :param expected: what the person saw of the item; None if it may be anything.
     :returns: the finished job that records it.
+    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: it is not live.
     :raises ItemNotFound: it has been deleted.
     """
-    locked = store.lock(item)
+    locked = store.lock(item, expected)
     now = locked.now
     check_unpublish_now(row=locked.row)
     start = locked.row.publish_at
@@ -258,18 +319,26 @@ def check_unpublish_now(*, row: Schedulable) -> None:
 
 
 @transaction.atomic
-def rerun(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
+def rerun(
+    *,
+    job: Job,
+    by: AbstractBaseUser | None,
+    reason: str = "",
+    expected: Expected | None = None,
+) -> Job:
     """
     Run a failed job again: the same job, due at once, with its time and its history.
 
+    :param expected: what the person saw of the job, or of its item; None if they may be anything.
     :returns: the job, open again.
+    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: the job has not failed.
     :raises ItemNotFound: its item, or the whole type, has been deleted.
     :raises ItemHasMovedOn: the item does not ask for this any more.
     :raises NotPublishable: something is still missing, see `publish_problems()`.
     :raises JobNotFound: the job has been pruned.
     """
-    locked = _lock_for_rerun(job)
+    locked = _lock_for_rerun(job, expected)
     row = locked.row
     now = clock.database_now()
     if job.kind == Kind.PUBLISH:
@@ -287,6 +356,24 @@ def rerun(*, job: Job, by: AbstractBaseUser | None, reason: str = "") -> Job:
 def check_rerun(*, job: Job) -> None:
     """Raise what `rerun` would raise just now, and change nothing."""
     _lock_for_rerun(job)
+
+
+def lock_for_change(*, items: QuerySet[Any], expected: Expected | None = None) -> Any:
+    """
+    Return an item under its lock, for a change of its content, or its deletion, by the caller.
+
+    The lock is held to the end of the caller's transaction.
+
+    :param items: a query that finds the one item, if the caller may see it.
+    :param expected: what the person saw of the item; None if it may be anything.
+    :raises ChangedMeanwhile: it is not what they saw.
+    :raises ItemNotFound: it has been deleted, or the caller may not see it.
+    """
+    item = items.select_for_update(of=("self",)).first()
+    if item is None:
+        raise ItemNotFound
+    require_unchanged(expected, item)
+    return item
 
 
 # Following changes that no operation made
@@ -324,33 +411,29 @@ def forget(*, item: Schedulable, reason: str) -> None:
         store.cancel_job(job=job, at=now, by=None, reason=reason)
 
 
-def _item_of_open(job: Job) -> Schedulable:
+def _lock_open(job: Job, expected: Expected | None) -> store.Locked:
     """
-    Return the locked item of a job that has still to run.
+    Lock a job that has still to run, and its item.
 
+    :raises ChangedMeanwhile: it is not what the person saw.
     :raises InvalidTransition: the job has already run or been cancelled.
     :raises ItemNotFound: its item has been deleted.
     """
-    item = job.find_item()
-    if item is None:
+    locked = store.lock_job(job, expected)
+    if locked is None:
         raise ItemNotFound
-    if store.lock(item).jobs.get(job.kind) != job:
+    if not job.is_open:
         raise InvalidTransition(gettext("The job has already run or been cancelled."))
-    return item
+    return locked
 
 
-def _lock_for_rerun(job: Job) -> store.Locked:
+def _lock_for_rerun(job: Job, expected: Expected | None = None) -> store.Locked:
     """
     Lock a failed job and its item, and read both anew; raise what keeps it from running again.
 
     :raises: see `rerun`.
     """
-    item = job.find_item()
-    locked = None if item is None else store.lock(item)
-    try:
-        job.refresh_from_db(from_queryset=Job.objects.select_for_update())
-    except Job.DoesNotExist as error:
-        raise JobNotFound from error
+    locked = store.lock_job(job, expected)
     if job.state != State.FAILED:
         raise InvalidTransition(
             gettext("Only a failed job can be run again; this one is %(state)s.")

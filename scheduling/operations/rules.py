@@ -109,6 +109,7 @@ class ItemRow(NamedTuple):
     """What `schedule_many` has to know of an item; a whole item takes ten times as long to make."""
 
     status: str
+    publish_at: datetime | None
     unpublish_at: datetime | None
     published_at: datetime | None
     version: int

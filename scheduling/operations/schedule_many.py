@@ -1,7 +1,7 @@
 """Scheduling many items for one moment: all of them, or none."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 
@@ -23,6 +23,7 @@ from scheduling.models import (
 from scheduling.models.references import ItemNotFound
 from scheduling.models.sql import along_the_index, pipeline, send
 from scheduling.operations import store
+from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import (
     ItemRow,
     SomeRefused,
@@ -41,6 +42,7 @@ def schedule_many(
     run_at: datetime,
     by: AbstractBaseUser | None,
     reason: str = "",
+    expected: Mapping[Schedulable, Expected] | None = None,
 ) -> JobQuerySet:
     """
     Have many items published at one moment, all or none; move those that are scheduled already.
@@ -49,10 +51,12 @@ def schedule_many(
 
     :param items: of any types; one that comes twice counts once.
     :param run_at: aware; must lie after the database's clock.
+    :param expected: what the person saw of the items; one that is not named may be anything.
     :returns: the jobs, one an item; they are read when they are looked at.
     :raises NotInFuture:
     :raises SomeRefused: it says of each item that `schedule` would refuse why.
     """
+    expected = expected or {}
     require_future(run_at, clock.database_now())
     by_model: dict[type[Schedulable], dict[int, Schedulable]] = defaultdict(dict)
     for item in items:
@@ -75,7 +79,7 @@ def schedule_many(
             batch.ask_for_jobs()
         for batch in batches:
             batch.read_items()
-            refusals |= batch.refusals()
+            refusals |= batch.refusals(expected)
         for batch in batches:
             batch.read_jobs()
     if refusals:
@@ -137,7 +141,7 @@ class _Batch:
                 self.rows[pk] = row = ItemRow(*values)
                 self.ends[pk] = kept_end(row)
 
-    def refusals(self) -> dict[Schedulable, DomainError]:
+    def refusals(self, expected: Mapping[Schedulable, Expected]) -> dict[Schedulable, DomainError]:
         """Return why `schedule` would refuse items, of those that it would."""
         unready: set[int] = set()
         if self.unready_answer:
@@ -148,6 +152,7 @@ class _Batch:
             try:
                 if pk not in self.rows:
                     raise ItemNotFound
+                require_unchanged(expected.get(item), self.rows[pk])
                 require_transition(self.rows[pk], Status.SCHEDULED)
                 if pk in unready:
                     require_publishable(self.model._base_manager.get(pk=pk))

@@ -32,7 +32,8 @@ from scheduling.models import (
 from scheduling.models.publish_log import BY_HAND, Change, announce
 from scheduling.models.references import ItemNotFound
 from scheduling.models.sql import prepared_cursor
-from scheduling.models.task_names import RUN_JOB
+from scheduling.operations.expected import Expected, require_unchanged
+from scheduling.operations.rules import JobNotFound
 from scheduling.queue import messages
 from scheduling.queue.messages import NEXT_MESSAGE, NOTIFY, PUT
 
@@ -324,10 +325,7 @@ def store_jobs(
         }
         for _, item, kind, _ in jobs
     )
-    wakes = (
-        messages.Wake(pk, run_at, lanes[type(item), kind], RUN_JOB)
-        for pk, item, kind, run_at in jobs
-    )
+    wakes = (messages.Wake(pk, run_at, lanes[type(item), kind]) for pk, item, kind, run_at in jobs)
     return _store(INSERT_JOBS, rows, wakes, at=at, by=by, reason=reason)
 
 
@@ -396,7 +394,7 @@ def move_jobs(
     rows: Iterator[dict[str, object]] = (
         {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
     )
-    wakes = (messages.Wake(job.pk, run_at, job.lane, RUN_JOB) for job in jobs)
+    wakes = (messages.Wake(job.pk, run_at, job.lane) for job in jobs)
     return _store(MOVE_JOBS, rows, wakes, at=at, by=by, reason=reason)
 
 
@@ -418,7 +416,7 @@ def wake(*, job: Job, at: datetime) -> None:
     """
     messages.take_back([job.message_id])
     job.next_attempt_at, job.attempt_begun_at = at, None
-    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane, func=RUN_JOB)
+    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane)
     job.save()
 
 
@@ -460,18 +458,47 @@ class Locked:
 # Steps
 
 
-def lock(item: Schedulable) -> Locked:
+def lock(item: Schedulable, expected: Expected | None = None) -> Locked:
     """
     Lock an item and its open jobs, and read them anew: what the caller holds may be old.
 
+    :param expected: what the person saw of the item; None if it may be anything.
     :raises ItemNotFound:
+    :raises ChangedMeanwhile:
     """
     row = lock_item(item)
     if row is None:
         raise ItemNotFound
+    require_unchanged(expected, row)
     item.copy_engine_fields(row)
     jobs, now = lock_open_jobs(item)
     return Locked(item=item, row=row, jobs=jobs, now=now)
+
+
+def lock_job(job: Job, expected: Expected | None = None) -> Locked | None:
+    """
+    Lock a job, its item before it, and read both anew, the job into the object the caller holds.
+
+    :param expected: what the person saw of the job, or of its item; None if they may be anything.
+    :returns: the item; None when it is gone.
+    :raises JobNotFound: it has been pruned.
+    :raises ChangedMeanwhile:
+    """
+    item = job.find_item()
+    locked = None if item is None else lock(item, expected)
+    if locked is not None and locked.jobs.get(job.kind) == job:
+        found = locked.jobs[job.kind]
+        for field in Job._meta.concrete_fields:
+            setattr(job, field.attname, getattr(found, field.attname))
+        locked.jobs[job.kind] = job
+    else:
+        # It is not open, so it was not locked with the item.
+        try:
+            job.refresh_from_db(from_queryset=Job.objects.select_for_update())
+        except Job.DoesNotExist as error:
+            raise JobNotFound from error
+    require_unchanged(expected, job)
+    return locked
 
 
 def write(locked: Locked, **fields: object) -> None:
