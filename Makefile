@@ -22,8 +22,8 @@ lint: .venv/dev ## Style and common mistakes
 types: .venv/dev | .env ## Types
 	@$(BIN)/mypy
 
-contracts: .venv/dev ## Which module may import which
-	@$(BIN)/lint-imports --no-cache
+contracts: .venv/dev ## Which module may import which; how many arrows there are between them
+	@$(BIN)/lint-imports --no-cache && $(BIN)/python -m tools.arrows
 
 migrations: .venv/dev | .env ## Whether a model has changed without its migration
 	@$(BIN)/python manage.py makemigrations --check --dry-run

@@ -35,7 +35,7 @@ from scheduling.models import (
     Status,
     schedulable_models,
 )
-from scheduling.operations import store
+from scheduling.models.references import title_of
 
 MOST_EVENTS = 1000
 REFRESH_EVERY = timedelta(minutes=15)
@@ -126,7 +126,7 @@ def titles(jobs: Sequence[Job]) -> dict[tuple[int, int], str]:
         if type_id in wanted:
             items = model._base_manager.defer(*_long_fields(model))
             for item in items.filter(pk__in=wanted[type_id]):
-                found[type_id, item.pk] = store.title_of(item)
+                found[type_id, item.pk] = title_of(item)
     return found
 
 

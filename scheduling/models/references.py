@@ -101,3 +101,8 @@ def whole_numbers(*texts: str) -> list[int]:
 def _one_line(name: str) -> str:
     """Return what was typed, short and on one line."""
     return Truncator(" ".join(name.split())).chars(60)
+
+
+def title_of(item: Schedulable) -> str:
+    """Return what a job calls its item, which it may outlive."""
+    return str(item)[:255]

@@ -30,7 +30,7 @@ from scheduling.models import (
     lane_of,
 )
 from scheduling.models.publish_log import BY_HAND, Change, announce
-from scheduling.models.references import ItemNotFound
+from scheduling.models.references import ItemNotFound, title_of
 from scheduling.models.sql import prepared_cursor
 from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import JobNotFound
@@ -360,11 +360,6 @@ def _store(
 def _read(cursor: CursorWrapper) -> list[int]:
     with cursor:
         return [message_id for message_id, _ in cursor.fetchall()]
-
-
-def title_of(item: Schedulable) -> str:
-    """Return what a job calls its item, which it may outlive."""
-    return str(item)[:255]
 
 
 def rename_jobs(item: Schedulable) -> None:

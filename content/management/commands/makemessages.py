@@ -9,9 +9,9 @@ from typing import Any
 
 from django.core.management.commands import makemessages
 
-import armo
 import content
 import scheduling
+from armo import accounts, common
 from scheduling.errors import DomainError
 
 
@@ -34,7 +34,7 @@ class Command(makemessages.Command):
 
 def _errors(base: type[DomainError]) -> Iterator[type[DomainError]]:
     """Yield an error and all that are more special, also of modules not loaded yet."""
-    for package in (armo, content, scheduling):
+    for package in (accounts, common, content, scheduling):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 import_module(module.name)
