@@ -40,9 +40,10 @@ def ready(request: HttpRequest) -> JsonResponse:
 @require_safe
 def publisher(request: HttpRequest) -> JsonResponse:
     """
-    Answer 200 while a worker is connected, the queue moves, and nothing is overdue.
+    Answer 200 while a worker is connected, the queue moves, and no job is stuck.
 
-    A pause by itself is no fault; it is the reason once something is overdue because of it.
+    An overdue job that is being retried is no fault of the publisher's; nor is a pause by itself,
+    which is the reason once a job is stuck because of it.
     """
     try:
         state = health.publisher()
@@ -53,6 +54,7 @@ def publisher(request: HttpRequest) -> JsonResponse:
         worker_connections=state.connections,
         seconds_since_beat=state.seconds_since_beat,
         oldest_overdue_seconds=state.overdue_seconds,
+        oldest_stuck_seconds=state.stuck_seconds,
         paused_since=state.paused and state.paused.paused_at,
     )
 

@@ -10,9 +10,9 @@ from random import Random
 from bench import stage
 from bench.run import Run
 from scheduling import operations
+from scheduling.broker import TimedBroker
 from scheduling.models import clock
 from scheduling.models.sql import along_the_index
-from scheduling.queue import broker
 from scheduling.worker import batch_runner
 from tests.process.server import execute, wait_until_time
 from tests.process.worker import PROJECT
@@ -114,7 +114,7 @@ def _scans() -> dict[str, Sequence[str]]:
     """Return which sequential scans the plans have that a worker repeats all the time."""
     statements = {
         "the message's claim": (
-            broker.CLAIM,
+            TimedBroker.statements.claim,
             {"key": "publish", "bulk": 1, "retry": 210, "owner": 1, "is_paused": False},
         ),
         "the jobs' claim": (
@@ -123,7 +123,7 @@ def _scans() -> dict[str, Sequence[str]]:
         ),
         "the look for due ends": (batch_runner.ANY_ENDS, {}),
         "the look round": (
-            broker.LOOK,
+            TimedBroker.statements.look,
             {"key": "publish", "owner": 1, "dead": [], "lock": 0, "releases": True, "finds": True},
         ),
     }

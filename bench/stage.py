@@ -14,7 +14,7 @@ from django.db import transaction
 
 from content.models import Story
 from scheduling.models import clock
-from scheduling.queue.messages import RUN_JOB
+from scheduling.models.task_names import RUN_JOB
 from scheduling.queue.payload import seal
 from tests.process.server import Server, execute, wait_for
 from tests.process.worker import Worker, running

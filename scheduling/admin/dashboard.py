@@ -103,7 +103,7 @@ def _tiles(seen: Figures) -> list[Tile]:
         Tile(_("Next hour"), _number(due.next_hour), _("to go live")),
         Tile(_("Today"), _number(due.today), _("until midnight")),
         Tile(_("This week"), _number(due.this_week), _("until Sunday")),
-        Tile(_("Overdue"), _number(due.overdue), _("not live in time"), is_bad=bool(due.overdue)),
+        Tile(_("Overdue"), _number(due.overdue), _("not done in time"), is_bad=bool(due.overdue)),
     ]
 
 

@@ -5,6 +5,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from armo.common.theme import DropdownFilter
-from scheduling.models import ClockNow, IsOneOf, Kind, Schedulable, State, Status
+from scheduling.models import IsOneOf, Job, JobQuerySet, Kind, Schedulable, State, Status, clock
 
 
 def start_of(day: date) -> datetime:
@@ -53,10 +54,17 @@ def _due_from(first: date, days: int) -> Callable[[QuerySet[Any]], QuerySet[Any]
     )
 
 
+def _ids_of_overdue(model: type[Schedulable]) -> QuerySet[Any, Any]:
+    """Return a query of the items that an overdue job is for, a publish or an end."""
+    jobs = Job.objects.overdue(now=clock.database_now())
+    content_type = ContentType.objects.get_for_model(model)
+    return jobs.filter(content_type=content_type).values("object_id")
+
+
 KEEP: dict[str, Callable[[Any], QuerySet[Any]]] = {
     "today": lambda items: _due_from(timezone.localdate(), 1)(items),
     "week": lambda items: _due_from(start_of_week(timezone.localdate()), 7)(items),
-    "overdue": lambda items: items.filter(status=Status.SCHEDULED, publish_at__lt=ClockNow()),
+    "overdue": lambda items: items.filter(pk__in=_ids_of_overdue(items.model)),
     "failed": lambda items: items.filter(status=Status.FAILED),
 }
 
@@ -107,7 +115,10 @@ class OverdueFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep what is overdue."""
-        return queryset.overdue() if self.value() == "1" else queryset  # type: ignore[attr-defined]
+        if self.value() != "1":
+            return queryset
+        assert isinstance(queryset, JobQuerySet)
+        return queryset.overdue(now=clock.database_now())
 
 
 def owners(model: type[Schedulable], *, most: int) -> list[int]:

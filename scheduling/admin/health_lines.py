@@ -23,12 +23,12 @@ def health_lines(state: Publisher) -> tuple[bool, list[str]]:
     elif beat > STILL_AFTER_SECONDS:
         text = _("The queue has stopped moving: no worker has finished anything for %(time)s.")
         lines.append(text % {"time": _seconds(beat)})
-    if state.overdue_seconds is not None:
-        text = _("The oldest overdue job has been due for %(time)s.")
-        lines.append(text % {"time": _seconds(state.overdue_seconds)})
+    if state.stuck_seconds is not None:
+        text = _("The oldest job that no worker has taken up has been due for %(time)s.")
+        lines.append(text % {"time": _seconds(state.stuck_seconds)})
     if lines:
         return False, lines
-    return True, [_("Worker connected, oldest overdue 0 s.")]
+    return True, [_("A worker is connected, and every job is taken up in time.")]
 
 
 def _seconds(number: float) -> str:

@@ -2,7 +2,6 @@
 
 # mypy: disallow-subclassing-any=false
 
-from datetime import timedelta
 from typing import Any
 
 import django_filters
@@ -11,7 +10,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from armo.common.api.filters import MomentFilter, YesNoFilter
-from scheduling import conf
 from scheduling.models import Job, JobQuerySet, Kind, State, Status, clock
 from scheduling.models.references import MalformedItem, item_pattern, parse_item
 
@@ -69,12 +67,8 @@ class JobFilters(django_filters.FilterSet):
 
     def by_overdue(self, jobs: JobQuerySet, name: str, value: Any) -> JobQuerySet:
         """Keep what is overdue, or what is not."""
-        # The time is asked for first: what PostgreSQL has to work out itself it cannot look up in
-        # its statistics, and it takes a third of all jobs for overdue.
-        limit = clock.database_now() - timedelta(seconds=conf.OVERDUE_AFTER)
-        if value:
-            return jobs.open().filter(run_at__lt=limit)
-        return jobs.exclude(pk__in=jobs.open().filter(run_at__lt=limit).values("pk"))
+        overdue = jobs.overdue(now=clock.database_now())
+        return overdue if value else jobs.exclude(pk__in=overdue.values("pk"))
 
 
 def of_item(jobs: JobQuerySet, name: str) -> JobQuerySet:

@@ -26,6 +26,7 @@ from scheduling.models.job import (
     State,
     lane_of,
     longest_attempt,
+    overdue_limit,
 )
 from scheduling.models.pause import Pause, PauseEvent
 from scheduling.models.worker import Heartbeat
@@ -52,5 +53,6 @@ __all__ = [
     "Status",
     "lane_of",
     "longest_attempt",
+    "overdue_limit",
     "schedulable_models",
 ]

@@ -1,6 +1,6 @@
 """Jobs: the ledger of every timed change, with the history of each."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -61,6 +61,11 @@ def longest_attempt() -> timedelta:
     return timedelta(seconds=conf.HOOK_TIMEOUT + HOOK_GRACE_SECONDS + 5)
 
 
+def overdue_limit(now: datetime) -> datetime:
+    """Return the time before which an open job should have run to not be overdue at `now`."""
+    return now - timedelta(seconds=conf.OVERDUE_AFTER)
+
+
 # A failure is mailed for so long; then the news is old, and what kept the mail from going is an
 # alarm of its own.
 NOTIFIED_WITHIN = timedelta(days=1)
@@ -84,10 +89,30 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Keep what should run now by the database's clock, the oldest first."""
         return self.open().filter(next_attempt_at__lte=ClockNow()).order_by("next_attempt_at", "pk")
 
-    def overdue(self) -> Self:
-        """Keep what should have run more than OVERDUE_AFTER seconds ago."""
-        grace = timedelta(seconds=conf.OVERDUE_AFTER)
-        return self.open().filter(run_at__lt=ClockNow() - grace)
+    def overdue(self, *, now: datetime) -> Self:
+        """
+        Keep the open jobs whose time came more than OVERDUE_AFTER seconds ago, for any reason.
+
+        :param now: the database's clock. As a value, not as `ClockNow()`: what PostgreSQL has to
+            work out itself it cannot look up in its statistics, and it takes a third of all jobs
+            for overdue.
+        """
+        return self.open().filter(run_at__lt=overdue_limit(now))
+
+    def stuck(self, *, now: datetime) -> Self:
+        """
+        Keep the overdue jobs that no worker has taken up, the longest untouched first.
+
+        An overdue job that waits for its next attempt, or is being tried, is not stuck: the
+        publisher does what it can. A job held by a pause is.
+
+        :param now: the database's clock.
+        """
+        longest = max(timedelta(seconds=conf.OVERDUE_AFTER), longest_attempt())
+        untried = Q(attempt_begun_at=None) | Q(attempt_begun_at__lt=now - longest)
+        untouched = self.overdue(now=now).filter(untried, next_attempt_at__lt=overdue_limit(now))
+        # In this order `job_due` is read from its start, however many PostgreSQL expects.
+        return untouched.order_by("next_attempt_at", "pk")
 
     def not_notified(self) -> Self:
         """Keep the failed jobs whose failure has still to be mailed."""
@@ -208,6 +233,10 @@ class Job(models.Model):
     def is_open(self) -> bool:
         """Whether it has still to run."""
         return self.state in OPEN_STATES
+
+    def is_overdue(self, *, now: datetime) -> bool:
+        """Return whether `JobQuerySet.overdue()` keeps it."""
+        return self.is_open and self.run_at < overdue_limit(now)
 
     @property
     def item_label(self) -> str:

@@ -32,6 +32,7 @@ from scheduling.models import (
 from scheduling.models.publish_log import BY_HAND, Change, announce
 from scheduling.models.references import ItemNotFound, title_of
 from scheduling.models.sql import prepared_cursor
+from scheduling.models.task_names import RUN_JOB
 from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import JobNotFound
 from scheduling.queue import messages
@@ -325,7 +326,10 @@ def store_jobs(
         }
         for _, item, kind, _ in jobs
     )
-    wakes = (messages.Wake(pk, run_at, lanes[type(item), kind]) for pk, item, kind, run_at in jobs)
+    wakes = (
+        messages.Wake(pk, run_at, lanes[type(item), kind], RUN_JOB)
+        for pk, item, kind, run_at in jobs
+    )
     return _store(INSERT_JOBS, rows, wakes, at=at, by=by, reason=reason)
 
 
@@ -389,7 +393,7 @@ def move_jobs(
     rows: Iterator[dict[str, object]] = (
         {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
     )
-    wakes = (messages.Wake(job.pk, run_at, job.lane) for job in jobs)
+    wakes = (messages.Wake(job.pk, run_at, job.lane, RUN_JOB) for job in jobs)
     return _store(MOVE_JOBS, rows, wakes, at=at, by=by, reason=reason)
 
 
@@ -411,7 +415,7 @@ def wake(*, job: Job, at: datetime) -> None:
     """
     messages.take_back([job.message_id])
     job.next_attempt_at, job.attempt_begun_at = at, None
-    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane)
+    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane, func=RUN_JOB)
     job.save()
 
 

@@ -32,7 +32,6 @@ from django.db.models import (
 )
 from django.db.models.fields.json import KT
 
-from scheduling import conf
 from scheduling.access.permissions import has_right
 from scheduling.models import (
     Job,
@@ -42,6 +41,7 @@ from scheduling.models import (
     Schedulable,
     State,
     Status,
+    overdue_limit,
     schedulable_models,
 )
 from scheduling.models.sql import pipeline, send
@@ -58,7 +58,7 @@ AN_HOUR = timedelta(hours=1)
 
 
 class Due(NamedTuple):
-    """How many publishes are still to come, each up to its end; and how many are overdue."""
+    """How many publishes are still to come, each up to its end; how many jobs are overdue."""
 
     next_hour: int
     today: int
@@ -149,6 +149,7 @@ def figures(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Figures:
             send(query)
             for query in (
                 _per(ends.limit(publishes.open()), "run_at", sorted(ends), number=Count("pk")),
+                _per(jobs.overdue(now=now), "run_at", [now], number=Count("pk")),
                 _coming(publishes),
                 _settling(latest),
                 _failures(latest),
@@ -157,12 +158,12 @@ def figures(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Figures:
                 _per(timed, "finished_at", hours, **_MEASURES),
             )
         ]
-        due, coming, failed, failures, by_day, whole, by_hour = map(_rows, answers)
+        due, overdue, coming, failed, failures, by_day, whole, by_hour = map(_rows, answers)
     numbers = dict(by_day)
     lateness = _read_lateness(by_hour)
     return Figures(
         now=now,
-        due=ends.read(dict(due)),
+        due=ends.read(dict(due), overdue=sum(number for _span, number in overdue)),
         coming=[Planned(*row) for row in coming],
         failed=sum(is_unsettled for [is_unsettled] in failed),
         or_more=len(failed) == MOST_LOOKED_AT,
@@ -235,7 +236,7 @@ class _Ends(NamedTuple):
     def after(cls, now: datetime, zone: tzinfo) -> "_Ends":
         today = now.astimezone(zone).date()
         return cls(
-            grace=now - timedelta(seconds=conf.OVERDUE_AFTER),
+            grace=overdue_limit(now),
             hour=now + AN_HOUR,
             today=_midnight(today + A_DAY, zone),
             week=_midnight(today + (7 - today.weekday()) * A_DAY, zone),
@@ -245,14 +246,13 @@ class _Ends(NamedTuple):
         """Keep the jobs up to the last end."""
         return jobs.filter(run_at__lt=max(self))
 
-    def read(self, numbers: dict[int, int]) -> Due:
+    def read(self, numbers: dict[int, int], *, overdue: int) -> Due:
         """Add up how many lie in the spans between the ends."""
         ends = sorted(self)
 
         def until(end: datetime) -> int:
             return sum(numbers.get(place, 0) for place in range(1, ends.index(end) + 1))
 
-        overdue = numbers.get(0, 0)  # those before the grace
         return Due(until(self.hour), until(self.today), until(self.week), overdue)
 
 

@@ -61,7 +61,7 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
     text = f"{job.pk}: {job.kind} at {_utc(job.run_at)}, asked for by {who}, is {job.state}"
     if job.lateness_ms is not None:
         text += f", {job.lateness_ms:.1f} ms late"
-    late = job.is_open and (now - job.run_at).total_seconds() > conf.OVERDUE_AFTER
+    late = job.is_overdue(now=now)
     yield Finding("job", text + (", overdue." if late else "."), job.state != "failed" and not late)
     for event in job.events.order_by("pk"):
         yield Finding("attempts" if _is_attempt(event) else "history", _event(event))

@@ -22,7 +22,6 @@ from scheduling.models import (
     State,
     Status,
     clock,
-    longest_attempt,
     schedulable_models,
 )
 from scheduling.operations import pause as pausing
@@ -39,6 +38,8 @@ TELLING_TAKES = timedelta(minutes=5)
 ANSWER_WITHIN_SECONDS = 4.0
 # Broken pairs are counted so far: more is no other news.
 MOST_COUNTED = 1000
+# So many are named by their ids.
+MOST_NAMED = 10
 
 
 class Check(NamedTuple):
@@ -115,7 +116,10 @@ class Publisher(NamedTuple):
 
     connections: int
     seconds_since_beat: float | None
-    overdue_seconds: float | None
+    # For how long the oldest stuck job has waited for a worker.
+    stuck_seconds: float | None
+    # How long ago the time of the oldest overdue job came; by itself no fault of the publisher's.
+    overdue_seconds: float | None = None
     paused: Pause | None = None
 
     def problems(self) -> list[str]:
@@ -131,11 +135,11 @@ class Publisher(NamedTuple):
                 f"The queue has stopped moving: workers are connected, but none has finished"
                 f" anything for {beat:.0f} s."
             )
-        if self.overdue_seconds is not None:
-            oldest = "The oldest overdue job has been due for"
+        if self.stuck_seconds is not None:
+            oldest = "The oldest job that no worker has taken up has been due for"
             if self.paused:
                 oldest = f"{pausing.sentence(self.paused)} The oldest job it holds has been due for"
-            problems.append(f"{oldest} {self.overdue_seconds:.0f} s.")
+            problems.append(f"{oldest} {self.stuck_seconds:.0f} s.")
         return problems
 
 
@@ -158,31 +162,25 @@ def publisher() -> Publisher:
             [conf.PUBLISH_LANE],
         )
         [since_beat] = cursor.fetchone()
-    oldest = untouched_overdue().first()
-    late = None
-    if oldest is not None:
-        late = (clock.database_now() - oldest.next_attempt_at).total_seconds()
-    return Publisher(workers.count_worker_connections(), since_beat, late, pausing.current())
-
-
-def untouched_overdue() -> QuerySet[Job]:
-    """
-    Return jobs that should have been taken up more than OVERDUE_AFTER seconds ago.
-
-    One that waits for its next attempt, or is being tried just now, is not the publisher's fault.
-    """
     now = clock.database_now()
-    since = now - timedelta(seconds=conf.OVERDUE_AFTER)
-    longest = max(timedelta(seconds=conf.OVERDUE_AFTER), longest_attempt())
-    is_tried = Q(attempt_begun_at__gte=now - longest)
-    untried = Q(attempt_begun_at=None) | ~is_tried
-    overdue = Job.objects.open().filter(untried, next_attempt_at__lt=since)
-    # In this order the index is read from its start, whatever PostgreSQL thinks of their number.
-    return overdue.order_by("next_attempt_at", "pk")
+    stuck = Job.objects.stuck(now=now).values_list("next_attempt_at", flat=True).first()
+    overdue = Job.objects.overdue(now=now).order_by("run_at", "pk")
+    return Publisher(
+        connections=workers.count_worker_connections(),
+        seconds_since_beat=since_beat,
+        stuck_seconds=_seconds_since(stuck, now),
+        overdue_seconds=_seconds_since(overdue.values_list("run_at", flat=True).first(), now),
+        paused=pausing.current(),
+    )
+
+
+def _seconds_since(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else (now - at).total_seconds()
 
 
 # What only the doctor asks
 
+SEE_OVERDUE = "See manage.py jobs --overdue."
 # What becomes of a broken pair.
 SWEPT = "Each sweep mends what is due within the hour, one an hour the rest."
 IDLE = "It will change nothing: what the item asks for counts."
@@ -190,8 +188,8 @@ LOST = "It cannot be run again: schedule it anew."
 
 
 def _workers() -> Iterator[Check]:
-    # What is overdue is a line of its own.
-    state = publisher()._replace(overdue_seconds=None)
+    # What is stuck is a line of its own.
+    state = publisher()._replace(stuck_seconds=None)
     problems = state.problems()
     text = f"Connected, with {state.connections} connections; the queue moves."
     facts = {"connections": state.connections, "seconds_since_beat": state.seconds_since_beat}
@@ -219,12 +217,16 @@ def _pause() -> Iterator[Check]:
 
 
 def _overdue() -> Iterator[Check]:
-    number = untouched_overdue()[:MOST_COUNTED].count()
+    now = clock.database_now()
+    overdue, stuck = Job.objects.overdue(now=now), Job.objects.stuck(now=now)
+    number, untouched = overdue[:MOST_COUNTED].count(), stuck[:MOST_COUNTED].count()
     text = "None."
     if number:
-        how = "held by the pause" if pausing.current() else "overdue"
-        text = f"{_at_most(number)} {how}. See manage.py jobs --overdue."
-    yield Check("overdue jobs", not number, text, {"count": number})
+        how = "held by the pause" if pausing.current() else "taken up by no worker"
+        text = f"{_at_most(number)}, {_at_most(untouched)} of them {how}. {SEE_OVERDUE}"
+    oldest = overdue.order_by("run_at", "pk").values_list("pk", flat=True)[:MOST_NAMED]
+    facts = {"count": number, "stuck": untouched, "oldest": list(oldest)}
+    yield Check("overdue jobs", not untouched, text, facts)
 
 
 def _clocks() -> Iterator[Check]:

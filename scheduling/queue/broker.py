@@ -9,7 +9,9 @@ database's clock, or until a NOTIFY says that an earlier one was put in.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
@@ -23,7 +25,6 @@ from scheduling import conf
 from scheduling.queue.messages import (
     CHANNEL,
     LONGEST_SLEEP_SECONDS,
-    RUN_JOB,
     Message,
     insert_messages,
 )
@@ -66,7 +67,7 @@ CLAIM = """
         SELECT id, lock FROM django_q_ormq AS message
         WHERE key = %(key)s AND lock <= (SELECT clock_timestamp())
           AND (armo_job IS NULL
-               OR NOT (%(is_paused)s OR EXISTS (SELECT FROM scheduling_pause)))
+               OR NOT (%(is_paused)s OR {is_paused}))
           AND (armo_deliveries = 0 OR armo_job IS NOT NULL OR NOT EXISTS (
               SELECT FROM django_q_ormq AS suspect
               WHERE suspect.key = %(key)s AND suspect.armo_owner = %(owner)s
@@ -110,15 +111,10 @@ RELEASE = f"""
 
 # All that a broker may want to know before it goes to sleep, in one question: in how many seconds
 # the next message is due, whether publishing is paused, whether a dead worker had claimed some, and
-# whether some are lost. What a pause holds is not due.
-#
-# Lost ones are looked for only when no message is due: then few jobs are, those in work. The first
-# job to come has a message no later than it; one that is due for a while has one that is in
-# somebody's hands. The limits are for PostgreSQL, which takes a third of all open jobs for due ones
-# and would compare them all.
+# whether some are lost, which it asks only when no message is due. What a pause holds is not due.
 LOOK = f"""
     WITH pause AS MATERIALIZED (
-        SELECT EXISTS (SELECT FROM scheduling_pause) AS is_on
+        SELECT {{is_paused}} AS is_on
     ), next AS MATERIALIZED (
         SELECT extract(epoch FROM CASE
             WHEN is_on THEN (
@@ -129,34 +125,57 @@ LOOK = f"""
     )
     SELECT seconds, is_on,
         %(releases)s AND EXISTS (SELECT FROM django_q_ormq WHERE {ABANDONED}),
-        CASE WHEN NOT %(finds)s OR seconds <= 0 THEN false ELSE EXISTS (
-            SELECT FROM (
-                SELECT next_attempt_at, message_id FROM scheduling_job
-                WHERE state IN ('waiting', 'retrying')
-                  AND next_attempt_at > (SELECT clock_timestamp())
-                ORDER BY next_attempt_at, id LIMIT 1
-            ) AS first
-            WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = first.message_id)
-        ) OR EXISTS (
-            SELECT FROM (
-                SELECT message_id FROM scheduling_job
-                WHERE state IN ('waiting', 'retrying')
-                  AND next_attempt_at < (SELECT clock_timestamp() - interval '2 seconds')
-                ORDER BY next_attempt_at, id LIMIT 100
-            ) AS late
-            WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = late.message_id)
-        ) END
+        CASE WHEN NOT %(finds)s OR seconds <= 0 THEN false ELSE {{are_lost}} END
     FROM next
 """  # noqa: S608 (put together from constants)
 
 
+@dataclass(frozen=True)
+class TaskNames:
+    """Dotted names of the functions that the broker has workers call."""
+
+    run_job: str
+    stand_by: str
+    catch_up: str
+    sweep: str
+    give_up: str
+    bury: str
+    beat: str
+
+
+@dataclass(frozen=True)
+class Statements:
+    """
+    The broker's statements, completed by SQL of whoever owns the jobs.
+
+    :param is_paused: a condition: the messages of jobs stay where they are.
+    :param are_lost: a condition: some job has no message.
+    """
+
+    is_paused: str
+    are_lost: str
+
+    @cached_property
+    def claim(self) -> str:
+        """Return `CLAIM`, whole."""
+        return CLAIM.format(is_paused=self.is_paused)
+
+    @cached_property
+    def look(self) -> str:
+        """Return `LOOK`, whole."""
+        return LOOK.format(is_paused=self.is_paused, are_lost=self.are_lost)
+
+
 class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     """
-    django-q2's ORM broker, exact to the millisecond.
+    django-q2's ORM broker, exact to the millisecond; a subclass says which tasks it hands out.
 
     One lives in the pusher of each cluster; others only `enqueue` and `acknowledge`. Its state is
     of one process and starts afresh after a fork.
     """
+
+    tasks: ClassVar[TaskNames]
+    statements: ClassVar[Statements]
 
     # Of this process's cluster: the number its claims carry; None claims for nobody, and such a
     # message comes back only by its clock.
@@ -251,7 +270,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             return [(self.NO_ROW, payload) for payload in self._next_sweep()]
         if monotonic() >= self.beat_at and self.owner is not None:
             self.beat_at = monotonic() + BEAT_SECONDS
-            return [(self.NO_ROW, self._seal("scheduling.tasks.beat", name="beat"))]
+            return [(self.NO_ROW, self._seal(self.tasks.beat, name="beat"))]
         are_lost = False
         next_look = self.release_at if self.is_expecting else min(self.ask_at, self.release_at)
         if monotonic() >= next_look:
@@ -263,11 +282,11 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             are_lost = self._look(claimed_nothing=True)
         if are_lost:
             logger.warning("Messages are missing; the sweep puts them in again.")
-            return [(self.NO_ROW, self._seal("scheduling.tasks.sweep", False, name="sweep"))]
+            return [(self.NO_ROW, self._seal(self.tasks.sweep, False, name="sweep"))]
         if self._may_call() and monotonic() >= self.ask_at - LEAD_SECONDS:
             self.called_for = self.ask_at
             self.ask_at += GRACE_SECONDS
-            call = self._seal("scheduling.tasks.stand_by", self.called_for, name="stand by")
+            call = self._seal(self.tasks.stand_by, self.called_for, name="stand by")
             return [(self.NO_ROW, call)]
         wake_at = self.ask_at - LEAD_SECONDS if self._may_call() else self.ask_at
         self._sleep(min(wake_at, self.release_at, monotonic() + LOOP_SECONDS) - monotonic())
@@ -292,15 +311,15 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if after_outage:
             # What the outage caught in the middle may have come to an end only after this one.
             self.sweep_at = min(self.sweep_at, now + SECOND_SWEEP_SECONDS)
-        sweep = self._seal("scheduling.tasks.sweep", everything, name="sweep")
-        drain = self._seal("scheduling.tasks.catch_up", name="catch up")
+        sweep = self._seal(self.tasks.sweep, everything, name="sweep")
+        drain = self._seal(self.tasks.catch_up, name="catch up")
         return [sweep, *[drain] * (Conf.WORKERS - 1 if after_outage else 0)]
 
     def _claim(self) -> list[tuple[int | None, str]]:
         self.is_in_doubt = True
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(
-                CLAIM,
+                self.statements.claim,
                 {
                     "key": self.list_key,
                     "bulk": Conf.BULK,
@@ -329,17 +348,19 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if deliveries > Conf.MAX_ATTEMPTS:
             why = f"It was handed out {deliveries - 1} times and never came to an end."
             if job_id is not None:
-                return message_id, self._seal("scheduling.tasks.give_up", job_id, why, name="rest")
+                return message_id, self._seal(self.tasks.give_up, job_id, why, name="rest")
         elif open_payload(payload) is not None:
             return message_id, payload
         elif job_id is not None:
             # SECRET_KEY has changed, or the row was damaged; the job is the truth.
             logger.warning("Message %d cannot be decoded; job %d is run.", message_id, job_id)
-            return message_id, seal(RUN_JOB, job_id, lane=self.list_key, name=f"job {job_id}")
+            return message_id, seal(
+                self.tasks.run_job, job_id, lane=self.list_key, name=f"job {job_id}"
+            )
         else:
             why = "It cannot be decoded: SECRET_KEY or code has changed, or it was damaged."
         logger.error("Message %d is given up. %s", message_id, why)
-        return self.NO_ROW, self._seal("scheduling.tasks.bury", message_id, why, name="bury")
+        return self.NO_ROW, self._seal(self.tasks.bury, message_id, why, name="bury")
 
     def _look(self, *, claimed_nothing: bool) -> bool:
         """
@@ -352,7 +373,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self.release_pause = min(max(2 * self.release_pause, 0.1), LONGEST_SLEEP_SECONDS)
         self.release_at = monotonic() + self.release_pause
         with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(LOOK, self._own())
+            cursor.execute(self.statements.look, self._own())
             seconds, self.is_paused, are_abandoned, are_lost = cursor.fetchone()
         if self.is_paused:
             self.release_at = min(self.release_at, monotonic() + LOOK_IN_A_PAUSE_SECONDS)

@@ -10,11 +10,9 @@ from django.db import connection, connections, transaction
 from django_q.conf import Conf
 from django_q.models import OrmQ, Task
 
-from scheduling import conf
-from scheduling.queue.payload import Sealer, open_payload, seal
+from scheduling.queue.payload import Sealer, open_payload
 
 CHANNEL = "armo_queue"
-RUN_JOB = "scheduling.tasks.run_job"
 # It asks the database again at least this often, also when nothing was notified.
 LONGEST_SLEEP_SECONDS = 10.0
 # A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
@@ -73,21 +71,23 @@ def insert_messages(messages: Iterable[Message]) -> list[int]:
 
 
 class Wake(NamedTuple):
-    """A job, the lane that runs it, and when a worker should take it up."""
+    """A job, the task and the lane that run it, and when a worker should take it up."""
 
     job_id: int
     at: datetime
     lane: str
+    func: str
 
 
-def put(*, job_id: int, at: datetime, lane: str) -> int:
+def put(*, job_id: int, at: datetime, lane: str, func: str) -> int:
     """
     Put a message in that wakes a worker for the job, in the caller's transaction.
 
     :param at: aware; no worker takes the message before, by the database's clock.
+    :param func: the dotted name of the task that runs the job.
     :returns: the id of the row.
     """
-    [message_id] = put_many([Wake(job_id, at, lane)])
+    [message_id] = put_many([Wake(job_id, at, lane, func)])
     return message_id
 
 
@@ -98,18 +98,12 @@ def put_many(wanted: Sequence[Wake]) -> list[int]:
 
 def messages(wanted: Iterable[Wake]) -> Iterator[Message]:
     """Return the message of each, for a statement that puts it in."""
-    sealers: dict[str, Sealer] = {}
-    for job_id, at, lane in wanted:
-        if lane not in sealers:
-            sealers[lane] = Sealer(RUN_JOB, lane=lane)
-        yield Message(lane, sealers[lane].seal(job_id, name=f"job {job_id}"), at, job_id)
-
-
-def put_telling() -> None:
-    """Put a message in that has people told of failures, in the caller's transaction."""
-    lane = conf.MAIL_LANE
-    payload = seal("scheduling.tasks.tell_failures", lane=lane, name="tell failures", save=False)
-    insert_messages([Message(lane=lane, payload=payload)])
+    sealers: dict[tuple[str, str], Sealer] = {}
+    for job_id, at, lane, func in wanted:
+        if (func, lane) not in sealers:
+            sealers[func, lane] = Sealer(func, lane=lane)
+        payload = sealers[func, lane].seal(job_id, name=f"job {job_id}")
+        yield Message(lane, payload, at, job_id)
 
 
 def take_back(message_ids: Iterable[int | None]) -> None:

@@ -25,7 +25,9 @@ from django_q.models import OrmQ
 
 from scheduling import conf
 from scheduling.models import Job, JobEvent, clock
+from scheduling.models.task_names import TELL_FAILURES
 from scheduling.queue import messages
+from scheduling.queue.payload import seal
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +55,18 @@ class Failure(NamedTuple):
         return (self.event.detail if self.event else None) or {}
 
 
+def enqueue() -> None:
+    """Enqueue the task that mails failures, in the caller's transaction."""
+    lane = conf.MAIL_LANE
+    payload = seal(TELL_FAILURES, lane=lane, name="tell failures", save=False)
+    messages.insert_messages([messages.Message(lane=lane, payload=payload)])
+
+
 def tell_again() -> bool:
     """Put a message in for what could not be told so far; return whether there is any."""
     if not Job.objects.not_notified().exists() or OrmQ.objects.filter(key=conf.MAIL_LANE).exists():
         return False
-    messages.put_telling()
+    enqueue()
     return True
 
 
@@ -76,7 +85,7 @@ def tell_failures() -> int:
             if monotonic() > deadline:
                 if went:
                     # What is left need not wait for the next sweep.
-                    messages.put_telling()
+                    enqueue()
                 break
             went += _tell(server, to, failures)
     return went

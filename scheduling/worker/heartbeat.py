@@ -18,8 +18,6 @@ from django.db import DatabaseError, InterfaceError, connection
 
 logger = logging.getLogger(__name__)
 
-BEAT = "scheduling.tasks.beat"
-
 WRITE = """
     INSERT INTO scheduling_heartbeat (owner, lane, host, pid, beat_at, clock_ahead_ms)
     SELECT owner, lane, %(host)s, %(pid)s, clock_timestamp() - make_interval(secs => age),

@@ -37,11 +37,11 @@ from scheduling.models import (
 )
 from scheduling.models.publish_log import WORKER, Change, announce
 from scheduling.models.references import ItemNotFound
+from scheduling.models.task_names import RUN_JOB
 from scheduling.operations import NotPublishable, reconcile, store
 from scheduling.operations import pause as pausing
 from scheduling.queue import messages
-from scheduling.queue.messages import RUN_JOB
-from scheduling.worker import batch_runner, child_process
+from scheduling.worker import batch_runner, child_process, failure_mail
 
 logger = logging.getLogger(__name__)
 
@@ -280,7 +280,7 @@ def _begin(job_id: int) -> _Begun:
     if job.attempt_begun_at is not None:
         # An attempt was begun and never ended, and nobody is at it any more.
         if not conf.QUEUE_LISTEN and (left := _may_still_run(job.attempt_begun_at, now)):
-            messages.put(job_id=job_id, at=now + left, lane=job.lane)
+            messages.put(job_id=job_id, at=now + left, lane=job.lane, func=RUN_JOB)
             return _Begun(_Answer.OVER)
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has not heard of the end of that attempt.
@@ -457,7 +457,7 @@ def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
         type(item)._base_manager.filter(
             pk=item.pk, status=Status.SCHEDULED, publish_at=job.run_at
         ).update(status=Status.FAILED, version=F("version") + 1)
-    messages.put_telling()
+    failure_mail.enqueue()
     logger.error("%s failed for good: %s", job, _text(error))
 
 
@@ -512,7 +512,9 @@ def _hold(job: Job) -> None:
     Nothing else of the job changes: its place among the others, or an attempt that was cut off.
     """
     messages.take_back([job.message_id])
-    job.message_id = messages.put(job_id=job.pk, at=job.next_attempt_at, lane=job.lane)
+    job.message_id = messages.put(
+        job_id=job.pk, at=job.next_attempt_at, lane=job.lane, func=RUN_JOB
+    )
     job.save(update_fields=["message_id"])
 
 
@@ -527,4 +529,6 @@ def _wake_again(job_id: int) -> None:
     """Put in a further message for a job that is in other hands."""
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.is_open:
-        messages.put(job_id=job_id, at=clock.database_now() + BUSY_PAUSE, lane=job.lane)
+        messages.put(
+            job_id=job_id, at=clock.database_now() + BUSY_PAUSE, lane=job.lane, func=RUN_JOB
+        )

@@ -32,6 +32,7 @@ from scheduling.models import (
     lane_of,
     schedulable_models,
 )
+from scheduling.models.task_names import RUN_JOB
 from scheduling.operations import store
 from scheduling.queue import messages
 from scheduling.worker import failure_mail
@@ -130,7 +131,7 @@ def restore_messages(until: datetime | None) -> int:
             # Another sweep may have given them one between this query's look and its locks.
             cursor.execute(STILL_WITHOUT, [[job_id for job_id, *_ in found]])
             wanted = [
-                messages.Wake(job_id, at, lane_of(_model(content_type_id), kind))
+                messages.Wake(job_id, at, lane_of(_model(content_type_id), kind), RUN_JOB)
                 for job_id, at, kind, content_type_id in cursor.fetchall()
             ]
             if wanted:

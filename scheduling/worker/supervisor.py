@@ -43,6 +43,7 @@ from django_q.signals import post_execute, post_execute_in_worker, pre_execute
 from django_q.worker import worker
 
 from scheduling import conf
+from scheduling.models.task_names import BEAT
 from scheduling.queue.broker import TimedBroker
 from scheduling.worker import heartbeat
 from scheduling.worker.processes import end_with_parent
@@ -228,7 +229,7 @@ def keep_storable(task: dict[str, Any], **kwargs: Any) -> None:
 
 def note_end(task: dict[str, Any], **kwargs: Any) -> None:
     """Beat, in the monitor, when the task that shows the way is clear has come through."""
-    if task["func"] == heartbeat.BEAT:
+    if task["func"] == BEAT:
         heartbeat.beat()
 
 

@@ -130,7 +130,7 @@ class TestPublisher:
         status, reasons = ask(client, "publisher")
 
         assert status == 503
-        assert reasons[0].startswith("The oldest overdue job has been due for")
+        assert reasons[0].startswith("The oldest job that no worker has taken up has been due for")
 
     @pytest.mark.usefixtures("_beating")
     def test_is_well_within_the_grace(self, client: Client) -> None:
@@ -319,7 +319,7 @@ class TestTheDoctorWithout:
         def lost() -> None:
             raise OperationalError("the connection is lost\nand more")
 
-        monkeypatch.setattr(examination, "untouched_overdue", lost)
+        monkeypatch.setattr(clock, "database_now", lost)
 
         _, checks = doctor()
 

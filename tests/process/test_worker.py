@@ -17,9 +17,9 @@ from django_q.models import OrmQ, Success
 
 from content.models import Notice, Story
 from scheduling import operations
+from scheduling.broker import TimedBroker
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
-from scheduling.queue.broker import TimedBroker
 from scheduling.queue.payload import seal
 from scheduling.worker.reconciler import sweep
 from tests.process.conftest import StartWorker

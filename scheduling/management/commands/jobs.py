@@ -7,7 +7,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError, CommandParser
 
 from scheduling.management import base
-from scheduling.models import Job, JobQuerySet, State, references
+from scheduling.models import Job, JobQuerySet, State, clock, references
 
 MAX_LIMIT = 1_000_000
 
@@ -56,7 +56,7 @@ class Command(base.ArmoCommand):
         if options["item"]:
             jobs = self.of_item(jobs, options["item"])
         if options["overdue"]:
-            jobs = jobs.overdue()
+            jobs = jobs.overdue(now=clock.database_now())
         return jobs
 
     def of_item(self, jobs: JobQuerySet, name: str) -> JobQuerySet:

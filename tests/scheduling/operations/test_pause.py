@@ -18,13 +18,14 @@ from django_q.signing import SignedPackage
 
 from content.models import Notice, Story
 from scheduling import operations, tasks
+from scheduling.broker import TimedBroker
 from scheduling.models import Heartbeat, Job, Kind, Pause, PauseEvent, State, Status
 from scheduling.models.clock import database_now
+from scheduling.models.task_names import RUN_JOB
 from scheduling.operations import pause as pausing
 from scheduling.queries import explain as explaining
 from scheduling.queries import health, workers
-from scheduling.queue import broker, messages
-from scheduling.queue.broker import TimedBroker
+from scheduling.queue import broker
 from scheduling.queue.messages import Message, insert_messages
 from scheduling.queue.payload import seal
 from scheduling.worker import job_runner
@@ -376,9 +377,9 @@ class TestTheBroker:
         with connection.execute_wrapper(note):
             self.functions(pausing_broker, 20)
 
-        assert broker.CLAIM not in asked
+        assert TimedBroker.statements.claim not in asked
         # What is looked for is claims of dead workers, less and less often.
-        assert asked.count(broker.LOOK) <= 3
+        assert asked.count(TimedBroker.statements.look) <= 3
 
     def test_asks_for_others_tasks_alone(self, pausing_broker: TimedBroker) -> None:
         self.functions(pausing_broker)
@@ -386,7 +387,7 @@ class TestTheBroker:
         said: list[bool] = []
 
         def note(execute: Callable[..., Any], sql: str, params: Any, *args: Any) -> Any:
-            if sql == broker.CLAIM:
+            if sql == TimedBroker.statements.claim:
                 said.append(params["is_paused"])
             return execute(sql, params, *args)
 
@@ -441,7 +442,7 @@ class TestTheBroker:
 
         in_background(pausing.resume, by=None).result(SECONDS)
 
-        while not (handed_out := self.functions(pausing_broker, 1)).count(messages.RUN_JOB):
+        while not (handed_out := self.functions(pausing_broker, 1)).count(RUN_JOB):
             assert handed_out == ["math.sqrt"], "none of theirs was left to hand out"
 
 
@@ -602,7 +603,7 @@ class TestTheDiagnosis:
         assert checks["publishing"].ok
         assert checks["publishing"].text.startswith(pausing.sentence(paused))
         assert not checks["overdue jobs"].ok
-        assert "1 held by the pause." in checks["overdue jobs"].text
+        assert "1 of them held by the pause." in checks["overdue jobs"].text
 
     def test_by_the_doctor_says_that_nothing_is_paused(self) -> None:
         checks = {check.name: check for check in health.examine()}

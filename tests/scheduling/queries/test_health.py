@@ -123,7 +123,9 @@ class TestTheDoctor:
 
         checks = {check.name: check for check in health.examine()}
 
-        assert checks["overdue jobs"].text.startswith("3 or more overdue.")
+        assert checks["overdue jobs"].text.startswith(
+            "3 or more, 3 or more of them taken up by no worker."
+        )
         assert checks["open job without a message"].text.startswith("3 or more. ")
 
 
@@ -134,7 +136,9 @@ class TestOverdueJobs:
 
         seconds = (clock.database_now() - LONG_AGO).total_seconds()
 
-        assert health.publisher().overdue_seconds == pytest.approx(seconds, abs=60)
+        state = health.publisher()
+        assert state.stuck_seconds == pytest.approx(seconds, abs=60)
+        assert state.overdue_seconds == pytest.approx(seconds, abs=60)
 
     def test_are_looked_up_in_the_index_of_what_is_due(self) -> None:
         due_stories(50)
@@ -143,7 +147,7 @@ class TestOverdueJobs:
             cursor.execute("ANALYZE scheduling_job")
             cursor.execute("SET enable_seqscan = off")
         try:
-            plan = health.untouched_overdue()[:1].explain()
+            plan = Job.objects.stuck(now=clock.database_now())[:1].explain()
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("RESET enable_seqscan")

@@ -20,11 +20,12 @@ from pytest_django import DjangoDbBlocker
 
 from content.models import Story
 from scheduling import tasks
+from scheduling.broker import TimedBroker
 from scheduling.models import Job, Pause
 from scheduling.models.clock import database_now
+from scheduling.models.task_names import RUN_JOB
 from scheduling.queue import broker as module
 from scheduling.queue import messages
-from scheduling.queue.broker import TimedBroker
 from scheduling.queue.messages import Message, insert_messages
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
@@ -70,7 +71,9 @@ def plain_broker(lane: str = "publish") -> TimedBroker:
 
 
 def put(*times: datetime) -> list[int]:
-    return messages.put_many([messages.Wake(n, at, "publish") for n, at in enumerate(times)])
+    return messages.put_many(
+        [messages.Wake(n, at, "publish", RUN_JOB) for n, at in enumerate(times)]
+    )
 
 
 def ids(claimed: Claimed) -> list[int | None]:
@@ -305,7 +308,7 @@ class TestAClaimOfACluster:
 
         def lose_the_answer(execute: Any, sql: str, *args: Any) -> Any:
             answer = execute(sql, *args)
-            if sql == module.CLAIM:
+            if sql == TimedBroker.statements.claim:
                 raise OperationalError("server closed the connection unexpectedly")
             return answer
 
@@ -340,7 +343,7 @@ class TestAClaimOfACluster:
 class TestAMessageThatCannotBeDecoded:
     @pytest.mark.parametrize("payload", ["", "x", "gAWV:1abc:def"])
     def test_wakes_a_worker_for_its_job_all_the_same(self, payload: str) -> None:
-        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish")])
+        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish", RUN_JOB)])
         OrmQ.objects.update(payload=payload)
 
         [(row, handed_out)] = plain_broker().dequeue() or []
@@ -385,7 +388,7 @@ class TestAMessageHandedOutTooOften:
         return claimed
 
     def test_is_given_up_with_its_job(self) -> None:
-        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish")])
+        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish", RUN_JOB)])
 
         assert functions(self.hand_out(Conf.MAX_ATTEMPTS)) == ["scheduling.tasks.run_job"]
         [(row, handed_out)] = self.hand_out(1) or []
@@ -571,7 +574,10 @@ class TestItsSleep:
         due = database_now() + timedelta(seconds=0.3)
         start = monotonic()
         [_, earlier] = messages.put_many(
-            [messages.Wake(1, FAR_OFF, "publish"), messages.Wake(2, due, "publish")]
+            [
+                messages.Wake(1, FAR_OFF, "publish", RUN_JOB),
+                messages.Wake(2, due, "publish", RUN_JOB),
+            ]
         )
 
         claimed, at = waiting.result(SECONDS)
@@ -822,7 +828,9 @@ class TestItsStatements:
     def test_to_claim_reads_by_the_index_only_what_is_due(self, due: int) -> None:
         put(*[LONG_AGO] * due)
 
-        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60, owner=1, is_paused=False)
+        steps = self.plan(
+            TimedBroker.statements.claim, key="publish", bulk=10, retry=60, owner=1, is_paused=False
+        )
 
         [by_index] = [step for step in steps if step.get("Index Name") == "armo_ormq_due"]
         assert by_index["Actual Rows"] == due
@@ -837,7 +845,9 @@ class TestItsStatements:
         Pause.objects.create()
         insert_messages([Message("publish", "x", LONG_AGO)] * due)
 
-        steps = self.plan(module.CLAIM, key="publish", bulk=10, retry=60, owner=1, is_paused=True)
+        steps = self.plan(
+            TimedBroker.statements.claim, key="publish", bulk=10, retry=60, owner=1, is_paused=True
+        )
 
         [by_index] = [
             step
@@ -853,7 +863,13 @@ class TestItsStatements:
         insert_messages([Message("publish", "x", FAR_OFF)] * 2)
 
         steps = self.plan(
-            module.LOOK, key="publish", owner=1, dead=[2], lock=0, releases=True, finds=True
+            TimedBroker.statements.look,
+            key="publish",
+            owner=1,
+            dead=[2],
+            lock=0,
+            releases=True,
+            finds=True,
         )
 
         by_index = [step for step in steps if step.get("Index Name") == "armo_ormq_others"]
@@ -862,7 +878,13 @@ class TestItsStatements:
 
     def test_to_find_the_next_reads_one_row_of_the_index(self) -> None:
         steps = self.plan(
-            module.LOOK, key="slow", owner=1, dead=[2], lock=0, releases=True, finds=True
+            TimedBroker.statements.look,
+            key="slow",
+            owner=1,
+            dead=[2],
+            lock=0,
+            releases=True,
+            finds=True,
         )
 
         [by_index] = [step for step in steps if step.get("Index Name") == "armo_ormq_due"]

@@ -28,7 +28,7 @@ from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 from django_q.worker import worker
 
-from scheduling.queue.broker import TimedBroker
+from scheduling.broker import TimedBroker
 from scheduling.queue.payload import seal
 
 pytestmark = pytest.mark.django_db

@@ -7,6 +7,7 @@ from django.db import transaction
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
+from scheduling.models.task_names import RUN_JOB
 from scheduling.queue import messages
 from tests.factories import FAR_OFF, LONG_AGO
 
@@ -20,13 +21,13 @@ class TestPut:
         ids=["future", "past", "the last there is"],
     )
     def test_locks_the_message_until_that_very_microsecond(self, at: datetime) -> None:
-        message_id = messages.put(job_id=7, at=at, lane="publish")
+        message_id = messages.put(job_id=7, at=at, lane="publish", func=RUN_JOB)
 
         message = OrmQ.objects.get(pk=message_id)
         assert (message.key, message.lock) == ("publish", at)
 
     def test_calls_the_task_with_the_job(self) -> None:
-        messages.put(job_id=7, at=FAR_OFF, lane="publish")
+        messages.put(job_id=7, at=FAR_OFF, lane="publish", func=RUN_JOB)
 
         task = SignedPackage.loads(OrmQ.objects.get().payload)
         assert (task["func"], task["args"]) == ("scheduling.tasks.run_job", (7,))
@@ -34,7 +35,7 @@ class TestPut:
 
     def test_joins_the_transaction_of_the_caller(self) -> None:
         with transaction.atomic():
-            messages.put(job_id=7, at=FAR_OFF, lane="publish")
+            messages.put(job_id=7, at=FAR_OFF, lane="publish", func=RUN_JOB)
             inside = OrmQ.objects.count()
             transaction.set_rollback(True)
 
@@ -46,7 +47,7 @@ class TestPutMany:
         times = [FAR_OFF - timedelta(days=(n * 7919) % 1000) for n in range(500)]
 
         ids = messages.put_many(
-            [messages.Wake(number, at, "publish") for number, at in enumerate(times)]
+            [messages.Wake(number, at, "publish", RUN_JOB) for number, at in enumerate(times)]
         )
 
         rows = OrmQ.objects.in_bulk(ids)
@@ -61,14 +62,14 @@ class TestPutMany:
 
 class TestTakeBack:
     def test_removes_those_messages_and_no_others(self) -> None:
-        ids = messages.put_many([messages.Wake(n, FAR_OFF, "publish") for n in range(4)])
+        ids = messages.put_many([messages.Wake(n, FAR_OFF, "publish", RUN_JOB) for n in range(4)])
 
         messages.take_back(ids[1:3])
 
         assert set(OrmQ.objects.values_list("pk", flat=True)) == {ids[0], ids[3]}
 
     def test_minds_neither_what_is_gone_nor_what_never_was(self) -> None:
-        [message_id] = messages.put_many([messages.Wake(1, FAR_OFF, "publish")])
+        [message_id] = messages.put_many([messages.Wake(1, FAR_OFF, "publish", RUN_JOB)])
         messages.take_back([message_id])
 
         messages.take_back([message_id, None, 2**62])

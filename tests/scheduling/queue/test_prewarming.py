@@ -9,11 +9,13 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from scheduling import operations, tasks
+from scheduling.broker import TimedBroker
 from scheduling.models import Status
 from scheduling.models.clock import database_now
+from scheduling.models.task_names import RUN_JOB
 from scheduling.queue import broker as module
 from scheduling.queue import messages
-from scheduling.queue.broker import LEAD_SECONDS, TimedBroker
+from scheduling.queue.broker import LEAD_SECONDS
 from scheduling.worker import batch_runner
 from tests.database_rows import due_stories, row
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
@@ -106,7 +108,7 @@ class TestTheBroker:
     def put(self, *seconds: float) -> None:
         now = database_now()
         messages.put_many(
-            [messages.Wake(n, now + soon(s), "publish") for n, s in enumerate(seconds)]
+            [messages.Wake(n, now + soon(s), "publish", RUN_JOB) for n, s in enumerate(seconds)]
         )
 
     def test_calls_a_worker_just_before_a_message_is_due(self, broker: TimedBroker) -> None:
@@ -146,8 +148,8 @@ class TestTheBroker:
             assert broker.dequeue() is None
 
     def test_calls_nobody_for_what_is_due_already(self, broker: TimedBroker) -> None:
-        messages.put(job_id=1, at=LONG_AGO, lane="publish")
-        messages.put(job_id=2, at=FAR_OFF, lane="publish")
+        messages.put(job_id=1, at=LONG_AGO, lane="publish", func=RUN_JOB)
+        messages.put(job_id=2, at=FAR_OFF, lane="publish", func=RUN_JOB)
 
         assert self.function(broker) == "run_job"
         assert broker.dequeue() is None
@@ -172,6 +174,6 @@ class TestTheBroker:
         monkeypatch.setattr(TimedBroker, "owner", 7)
         broker = TimedBroker("slow")
         assert self.function(broker) == "beat"
-        messages.put(job_id=1, at=database_now() + soon(0.2), lane="slow")
+        messages.put(job_id=1, at=database_now() + soon(0.2), lane="slow", func=RUN_JOB)
 
         assert self.function(broker) == "run_job"

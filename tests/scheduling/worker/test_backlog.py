@@ -12,8 +12,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
 from content.models import Story
+from scheduling.broker import TimedBroker
 from scheduling.models import Job
-from scheduling.queue.broker import TimedBroker
 from scheduling.worker import batch_runner
 from tests.database_rows import due_stories
 from tests.factories import FAR_OFF
