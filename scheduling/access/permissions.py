@@ -6,6 +6,8 @@ someone (`Schedulable.OWNER`), whoever may neither schedule, publish nor rerun i
 see and his own, and changes his own while they are drafts: what others have decided on stays.
 """
 
+from functools import reduce
+from operator import or_
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_permission_codename
@@ -97,10 +99,37 @@ def knows_history(user: User, item: Schedulable) -> bool:
 
 
 def visible_jobs(user: User, jobs: Rows) -> Rows:
-    """Keep the jobs of the types that the person may see; whether jobs at all is the door's."""
+    """
+    Keep the jobs that the person may see: of types whose items they all see, and of own items.
+
+    Whether a page or a route is open to the person at all is for that entry point to ask.
+    """
     models = schedulable_models()
-    seen = [model for model in models if sees_all(user, model)]
-    if len(seen) == len(models):
+    if all(sees_all(user, model) for model in models):
+        # Also those of types that are not installed any more.
         return jobs
-    types = ContentType.objects.get_for_models(*seen).values()
-    return jobs.filter(content_type__in=[each.pk for each in types])
+    whole, *own = conditions_of_visible_jobs(user)
+    return jobs.filter(reduce(or_, own, whole))
+
+
+def conditions_of_visible_jobs(user: User) -> list[Q]:
+    """
+    Return what `visible_jobs` asks for, in parts that an index can answer one by one.
+
+    :returns: the condition of the types that the person sees all of, then one for their own items
+        of each other type.
+    """
+    models = [model for model in schedulable_models() if has_right(user, "view", model)]
+    whole = [model for model in models if sees_all(user, model)]
+    types = ContentType.objects.get_for_models(*whole).values()
+    own = [jobs_of_own_items(user, model) for model in models if model not in whole]
+    return [Q(content_type__in=[each.pk for each in types]), *own]
+
+
+def jobs_of_own_items(user: User, model: type[Schedulable]) -> Q:
+    """Return the condition of jobs of the items of a type that belong to the person."""
+    if model.OWNER is None:
+        return Q(pk__in=[])
+    own = model._base_manager.filter(**{model.OWNER: user.pk})
+    content_type = ContentType.objects.get_for_model(model)
+    return Q(content_type=content_type, object_id__in=own.values("pk"))

@@ -33,7 +33,7 @@ from scheduling.access.permissions import (
     has_right,
     has_right_to,
     has_right_to_jobs_of,
-    sees_all,
+    jobs_of_own_items,
     visible_jobs,
 )
 from scheduling.admin.filters import start_of_week
@@ -44,7 +44,6 @@ from scheduling.models import (
     Job,
     JobEvent,
     Kind,
-    Schedulable,
     State,
     clock,
     schedulable_models,
@@ -76,21 +75,10 @@ def may_open(user: User) -> bool:
     return any(has_right(user, "view", model) for model in types)
 
 
-def jobs_seen_by(user: User) -> QuerySet[Job]:
-    """Query the jobs of every type that the person sees all of, and those of his own items."""
+def jobs_to_show(user: User) -> QuerySet[Job]:
+    """Query the jobs that the person may see, but those that were cancelled."""
     jobs: QuerySet[Job] = visible_jobs(user, Job.objects.all())
-    for model in schedulable_models():
-        if has_right(user, "view", model) and not sees_all(user, model):
-            jobs |= Job.objects.filter(_of_own_items(model, user))
     return jobs.exclude(state=State.CANCELLED)
-
-
-def _of_own_items(model: type[Schedulable], user: User) -> Q:
-    if model.OWNER is None:
-        return Q(pk__in=[])
-    own = model._base_manager.filter(**{model.OWNER: user.pk})
-    type_ = ContentType.objects.get_for_model(model)
-    return Q(content_type=type_, object_id__in=own.values("pk"))
 
 
 # Which of it
@@ -146,7 +134,7 @@ class FilterForm(forms.Form):
         if "author" in chosen:
             own = Q(pk__in=[])
             for model in models:
-                own |= _of_own_items(model, user)
+                own |= jobs_of_own_items(user, model)
             jobs = jobs.filter(own)
         return jobs
 
@@ -374,7 +362,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
     make_period = PERIODS.get(view, week_of)
     period = make_period(_read_day(request.GET.get("date", ""), today))
     form = FilterForm(request.GET)
-    jobs = form.narrow(jobs_seen_by(user), user).filter(
+    jobs = form.narrow(jobs_to_show(user), user).filter(
         run_at__gte=_start_of(period.first), run_at__lt=_start_of(period.last + ONE_DAY)
     )
     rows, totals = _first_of_each_day(jobs) if period.view == "month" else _all_of(jobs)
@@ -494,7 +482,7 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
     form = MoveForm(request.POST)
     form.is_valid()
     pk = form.cleaned_data.get("job")
-    job = None if pk is None else jobs_seen_by(user).filter(pk=pk).first()
+    job = None if pk is None else jobs_to_show(user).filter(pk=pk).first()
     if job is None:
         return _refused(gettext("There is no such job."), status=404)
     if not has_right_to(user, "schedule", job):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, Field, JSONField, Max, Model, Q, QuerySet, TextField
+from django.db.models import Count, Field, JSONField, Max, Model, Q, TextField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import get_conditional_response
@@ -23,7 +23,7 @@ from django.views.decorators.http import require_safe
 from icalendar import Calendar, Event, vDuration
 
 from scheduling import conf
-from scheduling.access.permissions import has_right, sees_all
+from scheduling.access.permissions import conditions_of_visible_jobs
 from scheduling.ical.tokens import find_calendar_user, note_reading
 from scheduling.models import (
     IsOneOf,
@@ -31,8 +31,6 @@ from scheduling.models import (
     JobEvent,
     JobQuerySet,
     Kind,
-    Schedulable,
-    Status,
     schedulable_models,
 )
 from scheduling.models.references import title_of
@@ -55,37 +53,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 # Whose jobs
 
 
-def jobs_seen_by(user: User) -> JobQuerySet:
-    """
-    Query what is still open and this person may see, the nearest first.
-
-    Who may see jobs sees those of every type whose items he sees all of; of any other type that he
-    may see, those of his own items.
-    """
-    models = [model for model in schedulable_models() if has_right(user, "view", model)]
-    whole = [model for model in models if has_right(user, "view", Job) and sees_all(user, model)]
-    nearest = Job.objects.open().order_by("run_at", "pk")
-    seen = Q(content_type__in=[*map(_type_id, whole)])
-    for model in models:
-        if model in whole:
-            continue
-        ids = list(items_with_open_jobs(model, user))
-        if ids:
-            seen |= Q(IsOneOf("object_id", ids), content_type=_type_id(model))
-    return nearest.filter(seen)
-
-
-def items_with_open_jobs(model: type[Schedulable], user: User) -> QuerySet[Any, int]:
-    """
-    Query the person's own items of a type that may have an open job.
-
-    Asked for apart, so that these are looked up among the jobs: in one query PostgreSQL may walk
-    all that is open, the nearest first, and look up of each whose it is.
-    """
-    if model.OWNER is None:
-        return model._base_manager.none().values_list("pk", flat=True)
-    may_have = Q(status=Status.SCHEDULED) | Q(unpublish_at__isnull=False)
-    return model._base_manager.filter(may_have, **{model.OWNER: user}).values_list("pk", flat=True)
+def jobs_to_show(user: User) -> JobQuerySet:
+    """Query what is still open and this person may see, the nearest first."""
+    whole, *own = conditions_of_visible_jobs(user)
+    open_jobs = Job.objects.open()
+    # Asked for apart and in no order, so that PostgreSQL begins with the person's items: in one
+    # query it may walk all that is open, the nearest first, and look up of each whose it is.
+    ids = [pk for jobs in own for pk in open_jobs.filter(jobs).values_list("pk", flat=True)]
+    seen = whole | Q(IsOneOf("pk", ids)) if ids else whole
+    return open_jobs.filter(seen).order_by("run_at", "pk")
 
 
 def _type_id(model: type[Model]) -> int:
@@ -231,7 +207,7 @@ def _feed(request: HttpRequest, secret: str) -> HttpResponseBase:
     if user is None:
         raise Http404
     note_reading(user)
-    content = write_calendar(list(jobs_seen_by(user)[: MOST_EVENTS + 1]))
+    content = write_calendar(list(jobs_to_show(user)[: MOST_EVENTS + 1]))
     etag = quote_etag(sha256(content).hexdigest()[:32])
     headers = {
         "ETag": etag,
