@@ -15,7 +15,7 @@ from content import markdown, search
 from content.models import Category, Notice, Story, Tag, TitledBody
 from scheduling.admin import SchedulableAdmin, time_column
 from scheduling.admin.filters import DueFilter, OwnerFilter, StatusFilter
-from scheduling.models.references import whole_numbers
+from scheduling.models.references import parse_id
 
 
 @admin.display(description=_("title"), ordering="title")
@@ -64,7 +64,7 @@ class WordFilter(DropdownFilter):
         }
 
     def _chosen(self) -> int | None:
-        return next(iter(whole_numbers(self.value() or "")), None)
+        return parse_id(self.value() or "")
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the stories that have it."""

@@ -8,10 +8,10 @@ import django_filters
 from django.contrib.auth import get_user_model
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
-from armo.common.api.filters import row_id
 from content import search
 from content.models import Notice, Story
 from scheduling.api.filters import ItemFilters
+from scheduling.models.references import parse_id
 
 
 class TitledFilters(ItemFilters):
@@ -23,7 +23,7 @@ class TitledFilters(ItemFilters):
 
     def by_author(self, items: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Keep the items of one author."""
-        pk = row_id(value)
+        pk = parse_id(value)
         if pk is not None:
             return items.filter(author_id=pk)
         users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: value})

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from armo.common.theme import DropdownFilter
 from scheduling.models import IsOneOf, Job, JobQuerySet, Kind, Schedulable, State, Status, clock
+from scheduling.models.references import parse_id
 
 
 def start_of(day: date) -> datetime:
@@ -174,6 +175,5 @@ class OwnerFilter(DropdownFilter):
         owner = queryset.model.OWNER
         if value == "me":
             return queryset.filter(**{owner: request.user.pk})
-        if value and value.isascii() and value.isdigit() and len(value) < 10:
-            return queryset.filter(**{owner: int(value)})
-        return queryset
+        person = parse_id(value or "")
+        return queryset if person is None else queryset.filter(**{owner: person})

@@ -39,7 +39,7 @@ from scheduling.admin.panel import action_url_name, last_hand, panel, when
 from scheduling.admin.pause_banner import everywhere
 from scheduling.admin.unsaved import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
-from scheduling.models.references import whole_numbers
+from scheduling.models.references import parse_ids
 
 # A page of a list has fewer.
 MOST_WATCHED = 200
@@ -182,9 +182,7 @@ class SchedulableAdmin(ModelAdmin):
         if db_field.name == self.model.OWNER:
             match = request.resolver_match
             pk = str(match.kwargs.get("object_id", "")) if match else ""
-            owners = self.model._base_manager.filter(pk__in=whole_numbers(pk)).values(
-                db_field.attname
-            )
+            owners = self.model._base_manager.filter(pk__in=parse_ids(pk)).values(db_field.attname)
             people = get_user_model()._default_manager.order_by("username")
             kwargs["queryset"] = people.filter(Q(is_staff=True, is_active=True) | Q(pk__in=owners))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -239,7 +237,7 @@ class SchedulableAdmin(ModelAdmin):
         if request.method == "POST" and transaction.get_connection().in_atomic_block:
             # Or whoever saves between this reading and our writing would be overwritten unseen.
             opts = self.model._meta
-            self.model._base_manager.filter(pk__in=whole_numbers(object_id)).select_for_update(
+            self.model._base_manager.filter(pk__in=parse_ids(object_id)).select_for_update(
                 of=("self",)
             ).values_list(opts.pk.name).first()
         return super().get_object(request, object_id, from_field)
@@ -253,7 +251,7 @@ class SchedulableAdmin(ModelAdmin):
                 request, opts, object_id
             )
             return answer
-        if self.model._base_manager.filter(pk__in=whole_numbers(object_id)).exists():
+        if self.model._base_manager.filter(pk__in=parse_ids(object_id)).exists():
             return not_saved(self, request, gettext("It is not yours any more"), status=403)
         return not_saved(self, request, gettext("It has been deleted meanwhile"), status=410)
 
@@ -422,7 +420,7 @@ class SchedulableAdmin(ModelAdmin):
         """Say how some items are by now, and in how many seconds to ask again."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
-        ids = whole_numbers(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
+        ids = parse_ids(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
         items = self.get_queryset(request).filter(pk__in=ids).defer(*self.list_defer)
         rows = list(items)
         return JsonResponse(
@@ -455,9 +453,7 @@ class SchedulableAdmin(ModelAdmin):
         except ValidationError as error:
             context["problems"] = error.messages
         else:
-            item = self.get_queryset(request).filter(
-                pk__in=whole_numbers(request.GET.get("item", ""))
-            )
+            item = self.get_queryset(request).filter(pk__in=parse_ids(request.GET.get("item", "")))
             context |= when(at, but=item.first()) if at is not None else {}
         return TemplateResponse(request, "scheduling/when.html", context)
 

@@ -10,7 +10,7 @@ from django.utils.text import capfirst
 
 from scheduling.admin.display import Text
 from scheduling.admin.edit_conflicts import SEEN
-from scheduling.models.references import whole_numbers
+from scheduling.models.references import parse_ids
 
 WITH_MENU = "admin/base_site.html"
 WITHOUT = "unfold/layouts/unauthenticated.html"
@@ -48,7 +48,7 @@ def _typed(model: Any, request: HttpRequest, *, names_words: bool) -> Iterator[t
         if not values or (field.is_relation and not (names_words and field.many_to_many)):
             continue
         if field.is_relation:
-            words = field.related_model.objects.filter(pk__in=whole_numbers(*values))
+            words = field.related_model.objects.filter(pk__in=parse_ids(*values))
             values = [str(word) for word in words]
         text = "\n".join(values)
         if text.strip():

@@ -55,14 +55,12 @@ from scheduling.api.serializers import (
     content_of,
 )
 from scheduling.models import Job, JobEvent, Kind, Schedulable, Status
-from scheduling.models.references import ItemNotFound, find_model
+from scheduling.models.references import ID_PATTERN, ItemNotFound, find_model
 from scheduling.operations import store
 from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
 from scheduling.queries.cache_lifetime import Freshness
 
 METHODS = ("get", "head", "options", "post", "patch", "delete")
-# Every number of that many digits is a bigint.
-PK = "[0-9]{1,18}"
 RERUN_AT_ONCE = 1000
 EVENTS_SHOWN = 1000
 
@@ -107,7 +105,7 @@ class SchedulableViewSet(ApiViewSet):
     filterset_class: type[ItemFilters] = ItemFilters
     permission_classes = (ItemRights,)
     http_method_names = METHODS
-    lookup_value_regex = PK
+    lookup_value_regex = ID_PATTERN
     orderings = ("id", "publish_at", "published_at")
     is_versioned = True
     is_public_to_read = True
@@ -457,7 +455,7 @@ class JobViewSet(ApiViewSet):
     permission_classes = (IsAuthenticated, JobRights)
     filterset_class = JobFilters
     http_method_names = METHODS
-    lookup_value_regex = PK
+    lookup_value_regex = ID_PATTERN
     orderings = ("id", "run_at")
     is_versioned = True
 

@@ -1,4 +1,11 @@
-"""Items by name: `story:42`, or `content.story:42` where two applications have a `story`."""
+"""
+Rows by what people and programs call them.
+
+An item is `story:42`, or `content.story:42` where two applications have a `story`. A row of a known
+type is its id.
+"""
+
+import re
 
 from django.utils.text import Truncator
 
@@ -6,7 +13,8 @@ from scheduling.errors import DomainError
 from scheduling.models.item import Schedulable, schedulable_models
 
 # Every number of that many digits is a bigint, which PostgreSQL compares ids with.
-MAX_DIGITS = 18
+# A regular expression of Python and of JSON Schema.
+ID_PATTERN = "[0-9]{1,18}"
 
 
 class UnknownModel(DomainError):
@@ -36,7 +44,7 @@ def names_of_types() -> list[str]:
 def item_pattern() -> str:
     """Return the regular expression, of JSON Schema, that names of items match."""
     types = "|".join(names_of_types()).replace(".", "[.]")
-    return f"^({types}):[0-9]{{1,{MAX_DIGITS}}}$"
+    return f"^({types}):{ID_PATTERN}$"
 
 
 def find_model(name: str) -> type[Schedulable]:
@@ -68,9 +76,10 @@ def parse_item(name: str) -> tuple[type[Schedulable], int]:
     if not (separator and model_name and number.isascii() and number.isdigit()):
         raise MalformedItem(f"{MalformedItem.default_message()} ({_one_line(name)})")
     model = find_model(model_name)
-    if len(number) > MAX_DIGITS:
+    pk = parse_id(number)
+    if pk is None:
         raise not_found(name)
-    return model, int(number)
+    return model, pk
 
 
 def find_item(name: str) -> Schedulable:
@@ -93,9 +102,14 @@ def not_found(name: str) -> ItemNotFound:
     return ItemNotFound(f"{ItemNotFound.default_message()} ({_one_line(name)})")
 
 
-def whole_numbers(*texts: str) -> list[int]:
-    """Return the whole numbers among some texts that a database can hold as ids."""
-    return [int(t) for t in texts if t.isascii() and t.isdigit() and len(t) <= MAX_DIGITS]
+def parse_id(text: str) -> int | None:
+    """Return the id that a text is; None when it is none that a row could have."""
+    return int(text) if re.fullmatch(ID_PATTERN, text) else None
+
+
+def parse_ids(*texts: str) -> list[int]:
+    """Return the ids among some texts; whatever else they are is left out."""
+    return [pk for pk in map(parse_id, texts) if pk is not None]
 
 
 def _one_line(name: str) -> str:

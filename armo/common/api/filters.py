@@ -16,7 +16,7 @@ from rest_framework.exceptions import ErrorDetail
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from armo.common.api.fields import MAX_ID, MomentField
+from armo.common.api.fields import MomentField
 
 
 class _MomentFormField(forms.CharField):
@@ -70,10 +70,3 @@ class StrictFilterBackend(DjangoFilterBackend):
         view.refuse_odd_parameters(known)  # type: ignore[attr-defined]  # an ApiView
         found: QuerySet[Any] = super().filter_queryset(request, queryset, view)
         return found
-
-
-def row_id(text: str) -> int | None:
-    """Return the id that a text is; None when it is none."""
-    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_ID:
-        return int(text)
-    return None

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from scheduling.management import base
 from scheduling.models import Job
-from scheduling.models.references import MAX_DIGITS
+from scheduling.models.references import parse_id
 from scheduling.operations.rerun_many import (
     ALREADY,
     FAILED,
@@ -109,9 +109,10 @@ def line(answer: Answer) -> str:
 
 def number(text: str) -> int:
     """Return the id of a job."""
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+    job_id = parse_id(text)
+    if job_id is None:
         raise wrong(f"{' '.join(text.split())[:60]} is no job id.")
-    return int(text)
+    return job_id
 
 
 def wrong(message: str) -> CommandError:
