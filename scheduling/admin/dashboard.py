@@ -15,11 +15,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from scheduling.access.permissions import has_right, sees_all, visible_jobs
-from scheduling.admin.display import change_url, distance, shown_time
+from scheduling.admin.display import change_url, shown_time
 from scheduling.admin.health_lines import health_lines
 from scheduling.models import Job, JobQuerySet, Kind, State, clock, schedulable_models
 from scheduling.queries import health
 from scheduling.queries.dashboard_stats import Failure, Figures, Hour, Planned, figures, own_drafts
+from scheduling.times import distance, measured
 
 # The plots are drawn in these units, and stretched to the width there is.
 PLOT_HEIGHT = 1000
@@ -295,16 +296,4 @@ def _time_of(hour: Hour) -> str:
 
 
 def _length(milliseconds: float | None) -> str:
-    """Return a length of time in the unit that suits it."""
-    if milliseconds is None:
-        return "–"
-    if milliseconds < 1000:
-        return _("%(number)s ms") % {
-            "number": _number(milliseconds, 0 if milliseconds >= 10 else 1)
-        }
-    seconds = milliseconds / 1000
-    if seconds < 120:
-        return _("%(number)s s") % {"number": _number(seconds, 1)}
-    if seconds < 7200:
-        return _("%(number)s min") % {"number": _number(seconds / 60)}
-    return _("%(number)s h") % {"number": _number(seconds / 3600)}
+    return "–" if milliseconds is None else measured(milliseconds)

@@ -1,7 +1,7 @@
 """How a row shows its times, its status and its item, in lists and on pages."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -12,18 +12,11 @@ from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from scheduling.models import Schedulable, Status
+from scheduling.times import distance, duration
 
 Text = str | Promise
-
-UNITS = (
-    (86400, gettext_noop("%(number)d d")),
-    (3600, gettext_noop("%(number)d h")),
-    (60, gettext_noop("%(number)d min")),
-    (1, gettext_noop("%(number)d s")),
-)
 
 
 def verbose_name(model: type[Model], name: str) -> Text:
@@ -68,29 +61,6 @@ def badge(value: str, label: Text) -> str:
 def change_url(model: type[Model], pk: object) -> str:
     """Return the address of a row's page in the admin."""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
-
-
-# Distances
-
-
-def duration(length: timedelta) -> str:
-    """Return a length of time in its two largest units, as `3 h 12 min`."""
-    left = max(round(length.total_seconds()), 0)
-    parts: list[str] = []
-    for seconds, unit in UNITS:
-        number, left = divmod(left, seconds)
-        if number or (seconds == 1 and not parts):
-            parts.append(_(unit) % {"number": number})
-        elif parts:
-            break  # `2 d 4 s` would look as if it were exact
-    return " ".join(parts[:2])
-
-
-def distance(at: datetime, now: datetime) -> str:
-    """Return how far a time lies ahead, or back."""
-    if at > now:
-        return _("in %(time)s") % {"time": duration(at - now)}
-    return _("%(time)s ago") % {"time": duration(now - at)}
 
 
 def due_in(item: Schedulable, now: datetime) -> str:

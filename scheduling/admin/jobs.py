@@ -30,8 +30,6 @@ from scheduling.admin.display import (
     Text,
     badge,
     change_url,
-    distance,
-    duration,
     shown_time,
     time_column,
 )
@@ -43,6 +41,7 @@ from scheduling.errors import DomainError
 from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
 from scheduling.models.references import parse_item
 from scheduling.operations import pause as pausing
+from scheduling.times import distance, duration
 
 PAUSES_SHOWN = 10
 # Of an error, in a list.

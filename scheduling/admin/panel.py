@@ -13,10 +13,11 @@ from django.utils.translation import gettext
 
 from scheduling.access.permissions import has_right, knows_history
 from scheduling.admin.actions import ACTIONS
-from scheduling.admin.display import badge, distance, due_in, verbose_name
+from scheduling.admin.display import badge, due_in, verbose_name
 from scheduling.admin.health_lines import health_lines
 from scheduling.models import Job, JobEvent, Schedulable, clock
 from scheduling.queries.health import publisher
+from scheduling.times import distance
 
 EVENTS_SHOWN = 20
 # More is no other news.

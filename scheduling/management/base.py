@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from scheduling.errors import DomainError
 from scheduling.models import Kind, Schedulable, references
+from scheduling.times import utc
 
 REFUSED = 1
 WRONG_USAGE = 2
@@ -80,11 +81,6 @@ def _is_text(value: str) -> bool:
 
 def _plain(value: object) -> str:
     return utc(value) if isinstance(value, datetime) else str(value)
-
-
-def utc(at: datetime) -> str:
-    """Return the time in UTC with microseconds, as `2025-09-23T10:30:00.123456Z`."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def item(name: str) -> Schedulable:

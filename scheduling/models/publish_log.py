@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache, partial
 from typing import NamedTuple
 
 from django.db import transaction
+
+from scheduling.times import utc
 
 logger = logging.getLogger("armo.publish")
 
@@ -48,7 +50,7 @@ def _log(tag: str, changes: Sequence[Change]) -> None:
         record = logging.LogRecord.__new__(logging.LogRecord)
         record.__dict__ = {
             **shared,
-            "args": (tag, label, status, to_the_millisecond(at)),
+            "args": (tag, label, status, _utc(at)),
             "item": label,
             "status": str(status),
             "at": _iso(at),
@@ -69,6 +71,5 @@ def _iso(at: datetime) -> str:
 
 
 @lru_cache(maxsize=128)
-def to_the_millisecond(at: datetime) -> str:
-    """Return the time in UTC as `2025-09-23T10:30:00.123Z`."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _utc(at: datetime) -> str:
+    return utc(at, "milliseconds")

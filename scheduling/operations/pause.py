@@ -16,8 +16,8 @@ from django.utils.translation import gettext
 from scheduling import conf
 from scheduling.errors import DomainError
 from scheduling.models import Pause, PauseEvent
-from scheduling.models.publish_log import to_the_millisecond
 from scheduling.queue.messages import CHANNEL
+from scheduling.times import utc
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def translated_sentence(pause: Pause) -> str:
 
 def _sentence(text: str, pause: Pause) -> str:
     reason = " ".join(pause.reason.split()).rstrip(".")
-    filled = text % {"at": to_the_millisecond(pause.paused_at), "reason": reason}
+    filled = text % {"at": utc(pause.paused_at, "milliseconds"), "reason": reason}
     return f"{filled.rstrip(': ')}."
 
 

@@ -1,7 +1,7 @@
 """Why is an item (not) live: everything between the wish and the page, in that order."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from django_q.models import OrmQ
@@ -10,6 +10,7 @@ from scheduling import conf
 from scheduling.models import Job, JobEvent, Pause, Schedulable, Status, clock
 from scheduling.operations import pause as pausing
 from scheduling.queries import workers
+from scheduling.times import distance, utc
 
 
 class Finding(NamedTuple):
@@ -45,7 +46,7 @@ def _times(item: Schedulable, now: datetime) -> Iterator[Finding]:
     for name in ("publish_at", "published_at", "unpublish_at"):
         at = getattr(item, name)
         if at is not None:
-            yield Finding("item", f"{name} is {_utc(at)}, {_distance(at, now)}.")
+            yield Finding("item", f"{name} is {_utc(at)}, {distance(at, now)}.")
 
 
 def _without_job(item: Schedulable) -> str:
@@ -116,17 +117,4 @@ def _worker() -> Finding:
 
 
 def _utc(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _distance(at: datetime, now: datetime) -> str:
-    seconds = (at - now).total_seconds()
-    words = _duration(abs(seconds))
-    return f"in {words}" if seconds > 0 else f"{words} ago"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s"
+    return utc(at, "milliseconds")

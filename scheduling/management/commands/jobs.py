@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from scheduling.management import base
 from scheduling.models import Job, JobQuerySet, State, clock, references
+from scheduling.times import utc
 
 MAX_LIMIT = 1_000_000
 
@@ -94,5 +95,5 @@ def text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}"
     if isinstance(value, datetime):
-        return base.utc(value)
+        return utc(value)
     return str(value)

@@ -9,6 +9,7 @@ from scheduling.management import base
 from scheduling.models import clock
 from scheduling.operations import pause as pausing
 from scheduling.queries.dry_run import forecast
+from scheduling.times import utc
 from scheduling.worker import job_runner
 
 
@@ -65,7 +66,7 @@ class Command(base.ArmoCommand):
         for row in rows:
             verb = "would fail" if row["problems"] else f"would {row['kind']}"
             why = " ".join(row["problems"])
-            line = f"{base.utc(row['run_at'])}  {verb}  {row['item']}  {row['title']}  {why}"
+            line = f"{utc(row['run_at'])}  {verb}  {row['item']}  {row['title']}  {why}"
             self.stdout.write(line.rstrip())
         self.stdout.write(f"{len(rows) - failing} would be done, {failing} would fail.")
         return failing
