@@ -14,6 +14,7 @@ from django_q.conf import Conf
 
 from scheduling import conf
 from scheduling.models import clock
+from scheduling.outages import retry_while_disconnected
 from scheduling.queue import broker, messages
 from scheduling.worker import batch_runner, failure_mail, job_runner, reconciler
 
@@ -31,7 +32,7 @@ def run_job(job_id: int) -> None:
     """
     if Conf.CLUSTER_NAME == conf.PUBLISH_LANE:
         try:
-            job_runner.patiently(batch_runner.drain)
+            retry_while_disconnected(batch_runner.drain)
         except DatabaseError:
             # What the drain could not do must not keep this job from its own attempt.
             logger.exception("The drain broke off.")
@@ -51,7 +52,7 @@ def stand_by(at: float) -> int:
     """
     done, stay_until = 0, monotonic() + STAY_SECONDS
     while True:
-        done += job_runner.patiently(partial(batch_runner.drain, at=at))
+        done += retry_while_disconnected(partial(batch_runner.drain, at=at))
         # What has become due since it began, or is to come in no time at all, if it began a moment
         # too early, it has not met.
         left = batch_runner.seconds_until_next(past=monotonic() - at)
@@ -62,7 +63,7 @@ def stand_by(at: float) -> int:
 
 def catch_up() -> int:
     """Do everything that is due; return how many jobs succeeded."""
-    return job_runner.patiently(batch_runner.drain)
+    return retry_while_disconnected(batch_runner.drain)
 
 
 def sweep(everything: bool = True) -> dict[str, int]:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from scheduling.errors import DomainError
 from scheduling.models import Kind, Schedulable, references
+from scheduling.outages import first_line
 from scheduling.times import utc
 
 REFUSED = 1
@@ -62,7 +63,7 @@ class ArmoCommand(OneLineCommand):
         except DomainError as refusal:
             raise CommandError(str(refusal), returncode=REFUSED) from refusal
         except OperationalError as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise CommandError(f"The database refuses: {reason}", returncode=REFUSED) from error
 
     def print_json(self, value: Any) -> None:

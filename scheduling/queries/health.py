@@ -25,6 +25,7 @@ from scheduling.models import (
     schedulable_models,
 )
 from scheduling.operations import pause as pausing
+from scheduling.outages import first_line
 from scheduling.queries import workers
 from scheduling.queue.broker import BEAT_SECONDS
 from scheduling.queue.payload import open_payload
@@ -57,7 +58,7 @@ def examine() -> Iterator[Check]:
     try:
         yield from _examine()
     except (DatabaseError, InterfaceError) as error:
-        yield Check("database", False, f"It went away meanwhile: {_first_line(error)}")
+        yield Check("database", False, f"It went away meanwhile: {first_line(error)}")
 
 
 def _examine() -> Iterator[Check]:
@@ -92,12 +93,8 @@ def database() -> Check:
             cursor.execute("SHOW server_version")
             [version] = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
-        return Check("database", False, f"It cannot be reached: {_first_line(error)}")
+        return Check("database", False, f"It cannot be reached: {first_line(error)}")
     return Check("database", True, f"PostgreSQL {version}.", {"version": version})
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def migrations() -> Check:

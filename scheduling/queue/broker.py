@@ -11,17 +11,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from django.db import Error, InterfaceError, OperationalError, connections
+from django.db import Error, connections
 from django.db.models import QuerySet
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from scheduling import conf
+from scheduling.outages import DISCONNECTED, first_line, retry_while_disconnected
 from scheduling.queue.messages import (
     CHANNEL,
     LONGEST_SLEEP_SECONDS,
@@ -228,20 +229,12 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
         An error here would end django-q2's monitor, and with it results that wait behind this one.
         """
-        pause = 0.05
-        deadline = monotonic() + Conf.RETRY
-        while True:
-            try:
-                self.delete(task_id)
-            except (OperationalError, InterfaceError) as error:
-                if connections[Conf.ORM].in_atomic_block or monotonic() > deadline:
-                    raise
-                logger.warning("A message cannot be acknowledged yet: %s", _first_line(error))
-                self._drop_connection()
-                sleep(pause)
-                pause = min(2 * pause, LOOP_SECONDS)
-            else:
-                return
+        retry_while_disconnected(
+            partial(self.delete, task_id),
+            seconds=Conf.RETRY,
+            using=Conf.ORM,
+            disconnect=self._drop_connection,
+        )
 
     def dequeue(self) -> list[tuple[int | None, str]] | None:
         """
@@ -253,13 +246,13 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         """
         try:
             return self._dequeue()
-        except (OperationalError, InterfaceError) as error:
+        except DISCONNECTED as error:
             self._drop_connection()
             self.pause_seconds = min(max(2 * self.pause_seconds, 0.05), LOOP_SECONDS)
             logger.warning(
                 "The queue cannot be reached, next try in %.2f s: %s",
                 self.pause_seconds,
-                _first_line(error),
+                first_line(error),
             )
             sleep(self.pause_seconds)
             return None
@@ -466,7 +459,3 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             connections[Conf.ORM].close()
         except Error:
             logger.debug("The lost connection could not be closed.", exc_info=True)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

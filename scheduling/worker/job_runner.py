@@ -11,14 +11,13 @@ fault: the first time it is made again at once.
 import logging
 import random
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
-from time import monotonic, sleep
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
@@ -40,6 +39,7 @@ from scheduling.models.references import ItemNotFound
 from scheduling.models.task_names import RUN_JOB
 from scheduling.operations import NotPublishable, reconcile, store
 from scheduling.operations import pause as pausing
+from scheduling.outages import DISCONNECTED, retry_while_disconnected
 from scheduling.queue import messages
 from scheduling.worker import batch_runner, child_process, failure_mail
 
@@ -51,13 +51,8 @@ What = JobEvent.What
 BUSY_PAUSE = timedelta(seconds=0.5)
 # How long an end waits for the publish before it, which is being retried.
 UNPUBLISHED_YET_PAUSE = timedelta(seconds=5)
-# How long work waits in its place for a database that is away; less than a task may take.
-PATIENCE_SECONDS = 40.0
-LONGEST_PAUSE_SECONDS = 0.5
 # First key of the advisory locks under which attempts are made; the second is the job's id.
 ATTEMPT_LOCK = 0x41726D70
-
-Answer = TypeVar("Answer")
 
 
 class AttemptsUsedUp(DomainError):
@@ -85,7 +80,7 @@ class NeverEnded(Exception):
 # What no retry can mend.
 PERMANENT = (DomainError,)
 # What happened to a process or a connection, and most likely would not happen again.
-CUT_OFF = (WorkerDied, child_process.ChildDied, OperationalError, InterfaceError)
+CUT_OFF = (WorkerDied, child_process.ChildDied, *DISCONNECTED)
 
 
 class _Answer(Enum):
@@ -149,7 +144,7 @@ def run_alone(job_id: int) -> None:
     """
     begun = None
     try:
-        begun = patiently(partial(_lock_and_begin, job_id))
+        begun = retry_while_disconnected(partial(_lock_and_begin, job_id))
         _make(job_id, begun)
     except DatabaseError:
         if begun is None:
@@ -210,25 +205,6 @@ def give_up(job_id: int, why: str) -> None:
     if job is not None:
         job.attempts += 1
         _retry_or_fail(job, NeverEnded(why), at=clock.database_now())
-
-
-def patiently(work: Callable[[], Answer]) -> Answer:
-    """
-    Do something as soon as the database can be reached.
-
-    :raises django.db.OperationalError: it could not for `PATIENCE_SECONDS`.
-    """
-    pause, deadline = 0.05, monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return work()
-        except (OperationalError, InterfaceError) as error:
-            if connection.in_atomic_block or monotonic() > deadline:
-                raise
-            logger.warning("The database cannot be reached: %s", str(error).partition("\n")[0])
-            connection.close()
-            sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _lock_and_begin(job_id: int) -> _Begun:
@@ -395,7 +371,7 @@ def _succeed(job: Job, item: Schedulable, at: datetime) -> None:
 
 def _record_failure(job_id: int, begun_at: datetime | None, error: BaseException) -> None:
     """Have the job retried, or end it, as soon as the database can be reached."""
-    patiently(partial(_record, job_id, begun_at, error))
+    retry_while_disconnected(partial(_record, job_id, begun_at, error))
 
 
 @transaction.atomic
