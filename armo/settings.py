@@ -321,40 +321,11 @@ LOCALE_OF = "armo.accounts.locale.locale_of"
 # Who, beside whoever scheduled it, is told when something has failed for good.
 FAILURE_EMAILS: list[str] = env.list("FAILURE_EMAILS", default=[])
 
-# One cluster each. `publish` does nothing but Armo's own database work; other people's code runs in
-# `slow`; mail has its own, or it would wait behind a hook that hangs.
-PUBLISH_LANE, SLOW_LANE, MAIL_LANE = "publish", "slow", "mail"
-
-
-def lane(workers: int, timeout: int) -> dict[str, int]:
-    """
-    Return the settings of a cluster whose tasks end after so many seconds.
-
-    Each worker may have one task waiting behind the one it runs, and the pusher holds one more:
-    all of them must be over before a message is handed out again.
-    """
-    return {
-        "workers": workers,
-        "queue_limit": workers,
-        "timeout": timeout,
-        "retry": 3 * timeout + 30,
-    }
-
-
+# The lanes, and what else django-q2 needs, come from the engine: scheduling/conf.py.
 Q_CLUSTER: dict[str, Any] = {
     "name": "armo",  # also the salt of every message: changing it makes the queued ones unreadable
-    "cluster_name": PUBLISH_LANE,
-    "ALT_CLUSTERS": {SLOW_LANE: lane(SLOW_WORKERS, HOOK_TIMEOUT + 20), MAIL_LANE: lane(1, 60)},
-    **lane(WORKERS, 60),
     "orm": "default",
     "broker_class": "scheduling.broker.TimedBroker",
-    "bulk": 1,
-    "poll": 0.2,
-    "guard_cycle": 0.5,
-    "scheduler": False,
-    "catch_up": False,
-    "save_limit": 0,  # a positive limit locks every kept row at each result
-    "max_attempts": 5,
     "label": "django-q2",
     "time_zone": "UTC",
 }

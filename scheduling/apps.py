@@ -1,8 +1,14 @@
 """The publishing engine as a Django application."""
 
+from types import ModuleType
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate, post_save, pre_delete
 from django.utils.translation import gettext_lazy as _
+
+from scheduling import conf
 
 
 class SchedulingConfig(AppConfig):
@@ -10,9 +16,21 @@ class SchedulingConfig(AppConfig):
 
     name = "scheduling"
     verbose_name = _("Publishing")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def __init__(self, app_name: str, app_module: ModuleType) -> None:
+        super().__init__(app_name, app_module)
+        # Before django_q, which comes after it and reads them when it is imported.
+        settings.Q_CLUSTER = conf.queue_settings()
+
+    def import_models(self) -> None:
+        """Load the models, or say in words what they need."""
+        self.require_applications()
+        super().import_models()
 
     def ready(self) -> None:
         """Watch every type of content for changes that no operation made."""
+        from scheduling import checks  # noqa: F401 (it registers them)
         from scheduling.access import default_groups
         from scheduling.models import schedulable_models
         from scheduling.operations import signals
@@ -21,3 +39,16 @@ class SchedulingConfig(AppConfig):
             post_save.connect(signals.follow_saved_item, sender=model)
             pre_delete.connect(signals.forget_deleted_item, sender=model)
         post_migrate.connect(default_groups.create_groups, dispatch_uid="armo-groups")
+
+    def require_applications(self) -> None:
+        """
+        Check that the applications are there without which no model can be loaded.
+
+        :raises ImproperlyConfigured:
+        """
+        assert self.apps
+        needed = ("django.contrib.contenttypes", "django.contrib.auth", "django_q")
+        if missing := [name for name in needed if not self.apps.is_installed(name)]:
+            raise ImproperlyConfigured(
+                f"'scheduling' needs {', '.join(map(repr, missing))} in INSTALLED_APPS."
+            )

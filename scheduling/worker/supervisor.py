@@ -345,12 +345,10 @@ def enter_lane(name: str) -> None:
 
     django-q2 reads Q_CLUSTER_NAME when it is imported, which is long past; this does the same.
     """
-    config = settings.Q_CLUSTER["ALT_CLUSTERS"].get(name, settings.Q_CLUSTER)
+    config = conf.lane_settings(name)
     Conf.CLUSTER_NAME = name
-    Conf.WORKERS = config.get("workers", Conf.WORKERS)
-    Conf.QUEUE_LIMIT = config.get("queue_limit", Conf.QUEUE_LIMIT)
-    Conf.TIMEOUT = config.get("timeout", Conf.TIMEOUT)
-    Conf.RETRY = config.get("retry", Conf.RETRY)
+    Conf.WORKERS, Conf.QUEUE_LIMIT = config["workers"], config["queue_limit"]
+    Conf.TIMEOUT, Conf.RETRY = config["timeout"], config["retry"]
 
 
 class Supervisor:
@@ -447,9 +445,17 @@ class Supervisor:
                 lane.sentinel.join()
 
 
-def name_connections() -> None:
-    """Have every connection of this process and its children say that it is a worker's."""
+def prepare_connections() -> None:
+    """
+    Have every connection of this process and its children say that it is a worker's, and stay.
+
+    One that is closed after each task is no listener, and costs each publish a new one; without
+    the check, the first result after a dropped connection is lost by django-q2.
+    """
     for alias in connections:
+        kept = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+        settings.DATABASES[alias].update(kept)
+        connections[alias].settings_dict.update(kept)
         options = settings.DATABASES[alias].setdefault("OPTIONS", {})
         options["application_name"] = "armo-worker"
         connections[alias].settings_dict.setdefault("OPTIONS", {}).update(options)

@@ -37,7 +37,7 @@ class Command(base.OneLineCommand):
                 f"There is no lane {one}. There are: {', '.join(lanes)}.",
                 returncode=base.WRONG_USAGE,
             )
-        supervisor.name_connections()
+        supervisor.prepare_connections()
         running = supervisor.Supervisor([one] if one else lanes)
         if code := running.run(once=options["run_once"]):
             sys.exit(code)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from multiprocessing import Pipe
 from time import monotonic
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django_q.conf import Conf
 
 from scheduling.models import Heartbeat
@@ -60,6 +62,28 @@ class TestALanesSettings:
         slow = settings.Q_CLUSTER["ALT_CLUSTERS"]["slow"]
 
         assert slow["timeout"] > settings.HOOK_TIMEOUT + 5
+
+
+class TestAConnectionOfAWorker:
+    @pytest.fixture(autouse=True)
+    def _settings_as_they_were(self) -> Iterator[None]:
+        """Have connections closed after each request, as Django does by default."""
+        kept = [settings.DATABASES["default"], connection.settings_dict]
+        before = [deepcopy(each) for each in kept]
+        for each in kept:
+            each.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=False)
+        yield
+        for each, was in zip(kept, before, strict=True):
+            each.clear()
+            each.update(was)
+
+    @pytest.mark.django_db
+    def test_is_kept_whatever_the_site_has_set(self) -> None:
+        supervisor.prepare_connections()
+
+        for each in (connection.settings_dict, connection.copy().settings_dict):
+            assert (each["CONN_MAX_AGE"], each["CONN_HEALTH_CHECKS"]) == (None, True)
+            assert each["OPTIONS"]["application_name"] == "armo-worker"
 
 
 def broken_lane(**fields: Any) -> Lane:
