@@ -18,7 +18,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection, transaction
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 from django.utils.text import Truncator
 from django_q.models import OrmQ
@@ -253,8 +253,15 @@ def _facts(failure: Failure) -> dict[str, object]:
         "due_utc": f"{job.run_at:%Y-%m-%dT%H:%M:%SZ}",
         "reason": Truncator(translation.gettext(reason) if reason else "").chars(LONGEST_REASON),
         "error": failure.detail.get("error", ""),
-        "link": conf.SITE_URL + reverse("admin:scheduling_job_change", args=[job.pk]),
+        "link": _link_to(job),
     }
+
+
+def _link_to(job: Job) -> str:
+    """Return the address of the job's page; nothing in a project without an admin."""
+    with suppress(NoReverseMatch):
+        return conf.SITE_URL + reverse("admin:scheduling_job_change", args=[job.pk])
+    return ""
 
 
 def _note(failures: Sequence[Failure], facts: Mapping[str, object]) -> None:

@@ -89,6 +89,16 @@ class TestTheMail:
         assert f"https://news.example.org/admin/scheduling/job/{job.pk}/change/\n" in sent.body
         assert f"manage.py rerun {job.pk}" in sent.body
 
+    def test_goes_out_without_an_address_where_there_is_no_admin(self, settings: Any) -> None:
+        settings.ROOT_URLCONF = "scheduling.urls"
+        job = fail_as(UserFactory(email="kim@example.org"))
+
+        assert tasks.tell_failures() == 1
+
+        [sent] = mail.outbox
+        assert "http" not in sent.body
+        assert f"run it again:\nmanage.py rerun {job.pk}" in sent.body
+
     def test_is_in_the_language_of_the_site(self, settings: Any) -> None:
         settings.LANGUAGE_CODE = "ko"
         fail_as(None, title="Harvest")
