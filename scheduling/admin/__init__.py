@@ -1,17 +1,26 @@
-"""The admin: editors' and operators' pages."""
+"""
+The admin: editors' and operators' pages.
 
-import django_q.admin  # noqa: F401 (has its pages registered, to be taken away here)
+They need their theme, `unfold`. A project without it keeps its own admin as it is, and shows its
+items by `scheduling.admin.plain.PlainItemAdmin`.
+"""
+
 from django.apps import apps
 from django.contrib import admin
 
-from scheduling.admin.actions import ACTIONS, JOB_ACTIONS
-from scheduling.admin.display import time_column
-from scheduling.admin.items import SchedulableAdmin
-from scheduling.admin.jobs import JobAdmin
+if apps.is_installed("unfold"):
+    import django_q.admin  # noqa: F401 (has its pages registered, to be taken away here)
 
-__all__ = ["ACTIONS", "JOB_ACTIONS", "JobAdmin", "SchedulableAdmin", "time_column"]
+    from scheduling.admin.actions import ACTIONS, JOB_ACTIONS
+    from scheduling.admin.display import time_column
+    from scheduling.admin.items import SchedulableAdmin
+    from scheduling.admin.jobs import JobAdmin
 
-# django-q2's own pages edit live queue rows, and unpickle every row they list.
-for model in apps.get_app_config("django_q").get_models():
-    if admin.site.is_registered(model):
-        admin.site.unregister(model)
+    __all__ = ["ACTIONS", "JOB_ACTIONS", "JobAdmin", "SchedulableAdmin", "time_column"]
+
+    # django-q2's own pages edit live queue rows, and unpickle every row they list.
+    for model in apps.get_app_config("django_q").get_models():
+        if admin.site.is_registered(model):
+            admin.site.unregister(model)
+else:
+    from scheduling.admin import plain  # noqa: F401 (registers the jobs)

@@ -1,0 +1,45 @@
+"""The admin of a project that has Django's stock look: items and jobs, to read."""
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest
+
+from scheduling.models import Job, Schedulable
+
+
+class PlainItemAdmin(admin.ModelAdmin):
+    """A type of content whose status and times are shown; operations alone change them."""
+
+    list_display = ("__str__", "status", "publish_at", "unpublish_at")
+    list_filter = ("status",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Add status and times to what the type itself has read-only."""
+        return (*super().get_readonly_fields(request, obj), *Schedulable.ENGINE_FIELDS)
+
+
+class PlainJobAdmin(admin.ModelAdmin):
+    """The ledger: what is to run, and what has."""
+
+    list_display = ("__str__", "item_title", "kind", "state", "run_at", "finished_at")
+    list_filter = ("state", "kind")
+    search_fields = ("item_title",)
+    ordering = ("-run_at", "-pk")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: jobs come from operations alone."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: the ledger is not rewritten."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: `prune_jobs` deletes what is old."""
+        return False
+
+
+if not apps.is_installed("unfold"):
+    admin.site.register(Job, PlainJobAdmin)
