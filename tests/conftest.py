@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import caches
+from django.core.management import get_commands
 from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from pytest_django import DjangoDbBlocker
 from rest_framework.throttling import SimpleRateThrottle
 
 from armo.common import postgres
+from tests import emptied_database
 
 InBackground = Callable[..., Future[Any]]
 
@@ -26,6 +29,14 @@ def django_db_modify_db_settings() -> Iterator[None]:
     yield
     postgres.stop(data_dir, mode="immediate")
     shutil.rmtree(data_dir)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Have a test that commits leave the database as `migrate` left it, in little time."""
+    with django_db_blocker.unblock():
+        emptied_database.keep_what_migrate_made()
+    get_commands()["flush"] = emptied_database.Command()  # type: ignore[assignment] # Django allows it
 
 
 @pytest.fixture(autouse=True)
