@@ -264,7 +264,7 @@ class SchedulableViewSet(ApiViewSet):
         with transaction.atomic():
             items = visible_to(request.user, self.model._default_manager.filter(pk__in=ids))
             # Texts stay where they are: ten thousand bodies are for nobody to read here.
-            found = {item.pk: item for item in items.defer(*_long_fields(self.model))}
+            found = {item.pk: item for item in items.defer(*self.model.long_fields())}
             missing = {_nameless(self.model, pk): ItemNotFound() for pk in ids if pk not in found}
             try:
                 jobs = operations.schedule_many(
@@ -404,11 +404,6 @@ def _nameless(model: Any, pk: int) -> Schedulable:
     """Stand in for an item that does not exist, or not for who asks."""
     item: Schedulable = model(pk=pk)
     return item
-
-
-def _long_fields(model: type[Schedulable]) -> list[str]:
-    long = (models.TextField, models.JSONField)
-    return [field.name for field in model._meta.concrete_fields if isinstance(field, long)]
 
 
 def _field_error(error: IntegrityError, model: type[Schedulable]) -> Exception:

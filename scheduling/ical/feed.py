@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, Field, JSONField, Max, Model, Q, TextField
+from django.db.models import Count, Max, Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import get_conditional_response
@@ -100,15 +100,10 @@ def titles(jobs: Sequence[Job]) -> dict[tuple[int, int], str]:
     for model in schedulable_models():
         type_id = _type_id(model)
         if type_id in wanted:
-            items = model._base_manager.defer(*_long_fields(model))
+            items = model._base_manager.defer(*model.long_fields())
             for item in items.filter(pk__in=wanted[type_id]):
                 found[type_id, item.pk] = title_of(item)
     return found
-
-
-def _long_fields(model: type[Model]) -> list[str]:
-    fields: list[Field] = list(model._meta.concrete_fields)
-    return [field.name for field in fields if isinstance(field, TextField | JSONField)]
 
 
 def one_line(text: str) -> str:

@@ -230,6 +230,12 @@ class Schedulable(models.Model):
         """Return whether the type has its own `before_publish()`."""
         return cls.before_publish is not Schedulable.before_publish
 
+    @classmethod
+    def long_fields(cls) -> list[str]:
+        """Return the fields to `defer()` where many items are read for their titles and times."""
+        long = (models.TextField, models.JSONField)
+        return [field.name for field in cls._meta.concrete_fields if isinstance(field, long)]
+
     # Saving: one more door
 
     @classmethod

@@ -17,17 +17,14 @@ from django.db.models import (
     Exists,
     ExpressionWrapper,
     F,
-    Field,
     Func,
     IntegerField,
-    JSONField,
     Max,
     Model,
     OuterRef,
     Q,
     QuerySet,
     Subquery,
-    TextField,
     Value,
 )
 from django.db.models.fields.json import KT
@@ -358,7 +355,5 @@ def own_drafts(user: AbstractBaseUser) -> list[Drafts]:
 def _drafts_of(
     model: type[Schedulable], owner: str, user: AbstractBaseUser
 ) -> QuerySet[Schedulable]:
-    fields: list[Field] = list(model._meta.concrete_fields)
-    long = [field.name for field in fields if isinstance(field, TextField | JSONField)]
     drafts = model._base_manager.filter(status=Status.DRAFT, **{owner: user.pk})
-    return drafts.defer(*long).order_by("-pk")[:DRAFTS]
+    return drafts.defer(*model.long_fields()).order_by("-pk")[:DRAFTS]
