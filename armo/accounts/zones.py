@@ -5,9 +5,7 @@ from datetime import datetime
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 # Names of the tz database that are no places: old ones, and those kept for other programs.
@@ -63,12 +61,3 @@ def choices(now: datetime) -> list[tuple[str, list[tuple[str, str]]]]:
         offset = now.astimezone(ZoneInfo(name)).isoformat()[-6:]
         groups[continent].append((name, f"{name.replace('_', ' ')} (UTC{offset})"))
     return sorted(groups.items(), key=lambda group: (group[0] != "UTC", group[0]))
-
-
-def zone_of(user: AbstractBaseUser) -> ZoneInfo:
-    """Query a person's time zone; the site's, when he has chosen none."""
-    try:
-        chosen = find(user.preferences.time_zone)  # type: ignore[attr-defined]
-    except ObjectDoesNotExist:
-        chosen = None
-    return chosen or ZoneInfo(settings.TIME_ZONE)

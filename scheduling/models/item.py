@@ -10,8 +10,6 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from scheduling.models.expressions import ClockNow
-
 # Items
 
 
@@ -55,14 +53,6 @@ class SchedulableQuerySet(models.QuerySet[Any]):
     def published(self) -> Self:
         """Keep what readers may see."""
         return self.filter(status=Status.PUBLISHED)
-
-    def scheduled(self) -> Self:
-        """Keep what waits for its moment."""
-        return self.filter(status=Status.SCHEDULED)
-
-    def due(self) -> Self:
-        """Keep what should be live by the database's clock and is not yet."""
-        return self.scheduled().filter(publish_at__lte=ClockNow())
 
     def publishable(self) -> Self:
         """Keep what has no `publish_problems()`."""

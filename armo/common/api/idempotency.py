@@ -32,8 +32,6 @@ FORGOTTEN_AT_ONCE = 100
 KEY = re.compile("[!-~]{1,255}")
 KEPT_HEADERS = ("Cache-Control", "ETag", "Last-Modified", "Location")
 
-Handler = Callable[..., Response]
-
 
 class IdempotencyKeyReused(APIException):
     """Another request came with the same Idempotency-Key before."""

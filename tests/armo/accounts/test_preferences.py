@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,15 +9,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from pytest_django import Settings
 
-from armo.accounts import zones
 from armo.accounts.middleware import KEY
 from armo.accounts.models import Preferences
 from content.models import Story
 from scheduling.models import Job
 from tests.admin_pages import list_of, page_of, press, signed_in
-from tests.factories import StoryFactory, UserFactory
+from tests.factories import StoryFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -87,15 +84,6 @@ class TestATimeZone:
 
         assert '<option value="Asia/Seoul">Asia/Seoul (UTC+09:00)</option>' in page
         assert "Etc/GMT" not in page
-
-    def test_is_the_sites_for_who_has_chosen_none(self, settings: Settings) -> None:
-        settings.TIME_ZONE = "Europe/Berlin"
-        with_choice, without = UserFactory(), UserFactory()
-        Preferences.objects.create(user=with_choice, time_zone="Asia/Seoul")
-
-        found = [zones.zone_of(user) for user in (with_choice, without)]
-
-        assert found == [ZoneInfo("Asia/Seoul"), ZoneInfo("Europe/Berlin")]
 
 
 class TestALanguage:
