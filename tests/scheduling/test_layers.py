@@ -53,6 +53,12 @@ class TestAString:
         assert {module for _, module in named} == {"scheduling.tasks"}, named
         assert {path for path, _ in named} == {"models/task_names.py"}
 
+    def test_of_the_queue_names_no_table_of_the_engine(self) -> None:
+        texts = [text for path in (ROOT / "queue").rglob("*.py") for text in strings_in(path)]
+
+        assert any("django_q_ormq" in text for text in texts)
+        assert not [text for text in texts if "scheduling_" in text]
+
     def test_that_goes_round_the_layers_is_found(self) -> None:
         assert modules_named("call scheduling.worker.heartbeat.beat") == {
             "scheduling.worker",
