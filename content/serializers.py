@@ -136,8 +136,13 @@ class StoryRow(TitledRow):
 
 
 def names(item: Any, field: str) -> list[str]:
-    """Return the names of an item's categories or tags, in order; its view has read them."""
-    return sorted(word.name for word in getattr(item, f"all_{field}"))
+    """
+    Return the names of an item's categories or tags, in order.
+
+    Its view has read them; of a row that an operation has locked they are queried.
+    """
+    words = getattr(item, f"all_{field}", None)
+    return sorted(word.name for word in (getattr(item, field).all() if words is None else words))
 
 
 class StoryOutput(StoryRow, BodyOutput):

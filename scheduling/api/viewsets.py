@@ -37,6 +37,7 @@ from scheduling.access.permissions import (
     visible_to,
 )
 from scheduling.api.filters import ItemFilters, JobFilters, of_item
+from scheduling.api.if_match import IfMatch
 from scheduling.api.serializers import (
     EXAMPLE_TIME,
     BulkScheduleInput,
@@ -56,7 +57,6 @@ from scheduling.api.serializers import (
 )
 from scheduling.models import Job, JobEvent, Kind, Schedulable, Status
 from scheduling.models.references import ID_PATTERN, ItemNotFound, find_model
-from scheduling.operations import store
 from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
 from scheduling.queries.cache_lifetime import Freshness
 
@@ -308,18 +308,20 @@ class SchedulableViewSet(ApiViewSet):
         times = [getattr(item, "updated_at", None), item.published_at, events["at"]]
         return max(at for at in times if at is not None)
 
+    def _expected(self) -> IfMatch | None:
+        return IfMatch.read(self.request, self.model, self.etag)
+
+    def _asked(self) -> QuerySet[Any]:
+        """Return the query of the item that the route names."""
+        return self.get_queryset().filter(pk=self.kwargs["pk"])
+
     def _locked(self) -> Any:
         """
-        Return the item under its lock, which has the version that the client knows.
+        Return the item under its lock, which has a version that the client knows.
 
-        :raises VersionConflict:
+        :raises ChangedMeanwhile:
         """
-        rows = self.get_queryset().select_for_update(of=("self",))
-        item = rows.filter(pk=self.kwargs["pk"]).first()
-        if item is None:
-            raise ItemNotFound
-        versions.require_match(self.request, self.etag(item), version=item.version)
-        return item
+        return operations.lock_for_change(items=self._asked(), expected=self._expected())
 
     def _require_schedule_right(self, values: dict[str, Any], status: str) -> None:
         """Ask for the right to change when it goes live; a draft may say that it is one."""
@@ -383,8 +385,11 @@ class SchedulableViewSet(ApiViewSet):
         operations.schedule(item=item, run_at=at, unpublish_at=end, by=by, reason=reason)
 
     def _operate(self, operation: Callable[..., Job], **wish: Any) -> Response:
+        item = self._asked().first()
+        if item is None:
+            raise ItemNotFound
         with transaction.atomic():
-            job = operation(item=self._locked(), by=self.by, **wish)
+            job = operation(item=item, by=self.by, expected=self._expected(), **wish)
             return described(job)
 
 
@@ -594,15 +599,5 @@ class JobViewSet(ApiViewSet):
     def _operate(self, operation: Callable[..., Job], **wish: Any) -> Response:
         with transaction.atomic():
             job = self.get_object()
-            if "If-Match" in self.request.headers:
-                _lock(job)
-                versions.require_match(self.request, job_etag(job), version=None)
-            return described(operation(job=job, by=self.by, **wish))
-
-
-def _lock(job: Job) -> None:
-    """Lock a job and read it anew; its item first, as operations do."""
-    item = job.find_item()
-    if item is not None:
-        store.lock_item(item)
-    job.refresh_from_db(from_queryset=Job.objects.select_for_update(of=("self",)))
+            expected = IfMatch.read(self.request, Job, job_etag)
+            return described(operation(job=job, by=self.by, expected=expected, **wish))

@@ -125,6 +125,8 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response:
     headers: dict[str, str] = dict(getattr(error, "headers", {}))
     if isinstance(error, Refusal):
         body = body_of(error.code, str(error), **error.facts())
+        if etag := body.get("current_etag"):
+            headers["ETag"] = etag
     elif isinstance(error, exceptions.APIException):
         body = _of_framework(error, headers)
     elif isinstance(error, Http404):

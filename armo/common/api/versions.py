@@ -6,33 +6,15 @@ writing the answer out.
 """
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_etags
-from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from armo.common.api.fields import utc
-
-
-class VersionConflict(Exception):
-    """It has been changed since the client read it."""
-
-    code = "version_conflict"
-
-    def __init__(self, etag: str, version: object) -> None:
-        super().__init__(_("It has been changed since you read it."))
-        self.version = version
-        self.headers: Mapping[str, str] = {"ETag": etag}
-
-    def facts(self) -> dict[str, Any]:
-        """Return the version as it is now."""
-        return {"current_etag": self.headers["ETag"], "current_version": self.version}
 
 
 def tag(*parts: object) -> str:
@@ -45,16 +27,9 @@ def _plain(value: object) -> str:
     return utc(value) if isinstance(value, datetime) else str(value)
 
 
-def require_match(request: Request, etag: str, *, version: object) -> None:
-    """
-    Go on only when the client knows the present version, or does not say which it knows.
-
-    :raises VersionConflict: `If-Match` names others only. A weak tag matches nothing (RFC 9110).
-    """
-    wanted = request.headers.get("If-Match")
-    if wanted is None or wanted.strip() == "*" or etag in parse_etags(wanted):
-        return
-    raise VersionConflict(etag, version)
+def is_named(if_match: str, etag: str) -> bool:
+    """Return whether `If-Match` names a tag. A weak tag matches nothing (RFC 9110)."""
+    return if_match.strip() == "*" or etag in parse_etags(if_match)
 
 
 def stamp(response: Response, *, etag: str, modified_at: datetime | None = None) -> Response:
@@ -70,7 +45,7 @@ def not_modified(
 ) -> Response | None:
     """Return the answer 304 to a client that has this version already."""
     seconds = None if modified_at is None else int(modified_at.timestamp())
-    # A precondition of a write is `require_match`'s to judge; here, only a reader's.
+    # A precondition of a write is `is_named`'s to judge; here, only a reader's.
     if "If-None-Match" not in request.headers and "If-Modified-Since" not in request.headers:
         return None
     found = get_conditional_response(request._request, etag=etag, last_modified=seconds)
