@@ -14,7 +14,8 @@ from django.views.decorators.http import require_POST
 
 from scheduling import operations
 from scheduling.admin.display import Text
-from scheduling.admin.forms import EndForm, ReasonForm, StartForm
+from scheduling.admin.forms import ButtonForm, EndForm, StartForm
+from scheduling.admin.seen import OF_JOB, TEXT, TIMES
 from scheduling.errors import DomainError
 from scheduling.models import ALLOWED, Job, Kind, Schedulable, State, Status
 
@@ -28,7 +29,9 @@ class Action:
     done: Text
     right: str
     operation: Callable[..., Job]
-    form: type[ReasonForm]
+    form: type[ButtonForm]
+    # The fields of the row that the operation has to find as the page has shown them.
+    expects: tuple[str, ...]
     # Looks at the row only: an item, or a job. A button that is not offered may still be posted, by
     # a page that is old: the operation then refuses.
     is_offered: Callable[[Any], bool]
@@ -56,6 +59,7 @@ ACTIONS = (
         right="schedule",
         operation=operations.schedule,
         form=StartForm,
+        expects=TIMES,
         is_offered=_may_become(Status.SCHEDULED),
     ),
     Action(
@@ -65,6 +69,7 @@ ACTIONS = (
         right="schedule",
         operation=operations.schedule,
         form=StartForm,
+        expects=TIMES,
         is_offered=_is(Status.SCHEDULED),
     ),
     Action(
@@ -73,7 +78,8 @@ ACTIONS = (
         done=_("It is live."),
         right="publish",
         operation=operations.publish_now,
-        form=ReasonForm,
+        form=ButtonForm,
+        expects=TEXT,
         is_offered=_may_become(Status.PUBLISHED),
         later=_("A worker makes its checks, and it goes live."),
     ),
@@ -84,6 +90,7 @@ ACTIONS = (
         right="schedule",
         operation=partial(operations.schedule, kind=Kind.UNPUBLISH),
         form=EndForm,
+        expects=TIMES,
         is_offered=_is(Status.PUBLISHED),
     ),
     Action(
@@ -92,7 +99,8 @@ ACTIONS = (
         done=_("It has no end any more."),
         right="schedule",
         operation=partial(operations.unschedule, kind=Kind.UNPUBLISH),
-        form=ReasonForm,
+        form=ButtonForm,
+        expects=TIMES,
         is_offered=lambda item: item.is_published and item.unpublish_at is not None,
     ),
     Action(
@@ -101,7 +109,8 @@ ACTIONS = (
         done=_("It is not scheduled any more."),
         right="schedule",
         operation=operations.unschedule,
-        form=ReasonForm,
+        form=ButtonForm,
+        expects=TEXT,
         is_offered=_is(Status.SCHEDULED, Status.FAILED),
     ),
     Action(
@@ -110,7 +119,8 @@ ACTIONS = (
         done=_("It is not live any more."),
         right="publish",
         operation=operations.unpublish_now,
-        form=ReasonForm,
+        form=ButtonForm,
+        expects=TEXT,
         is_offered=_is(Status.PUBLISHED),
     ),
 )
@@ -123,7 +133,8 @@ JOB_ACTIONS = (
         done=_("The job is cancelled."),
         right="schedule",
         operation=operations.cancel,
-        form=ReasonForm,
+        form=ButtonForm,
+        expects=OF_JOB,
         is_offered=lambda job: job.is_open,
     ),
     Action(
@@ -132,7 +143,8 @@ JOB_ACTIONS = (
         done=_("The job runs again."),
         right="rerun",
         operation=operations.rerun,
-        form=ReasonForm,
+        form=ButtonForm,
+        expects=OF_JOB,
         is_offered=lambda job: job.state == State.FAILED,
     ),
 )
@@ -159,18 +171,22 @@ def posted(
     return view_or_back
 
 
-def carry_out(
-    request: HttpRequest, form: ReasonForm, action: Action, operation: Callable[..., Job]
-) -> bool:
+def carry_out(request: HttpRequest, form: ButtonForm, action: Action, **row: Any) -> bool:
     """
-    Call an operation with what was filled in, and tell the person that it is done.
+    Call a button's operation with what was filled in, and say to the person that it is done.
 
+    :param row: the item, or the job, by the name that the operation has for it.
     :returns: whether it is; if not, the form says why.
     """
     if not form.is_valid():
         return False
+    [about] = row.values()
+    expected = form.expected(about, action.expects)
     try:
-        job = operation(by=request.user, **form.wish())
+        job = action.operation(by=request.user, expected=expected, **row, **form.wish())
+    except operations.ChangedMeanwhile as changed:
+        form.show_changed(changed.row)
+        return False
     except DomainError as refusal:
         form.add_error(None, str(refusal))
         return False

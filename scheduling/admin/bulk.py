@@ -2,13 +2,13 @@
 What is done to many items at once: first a page that says what would happen, and what would not.
 
 The page is a forecast, made of the rows as they are, by the very checks that the operations make
-under their locks. It is done to just those that the page said it would be done to; a row that has
-changed when the person says yes is refused then, and told.
+under their locks. It is done to just those that the page said it would be done to, as it showed
+them: the operations refuse a row that was changed before the person said yes.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -30,8 +30,10 @@ from scheduling.access.permissions import NotAllowed, User, has_right_to, has_ri
 from scheduling.admin.actions import tell
 from scheduling.admin.display import Text, badge, shown_time
 from scheduling.admin.forms import IntervalForm, MomentForm, ReasonForm
+from scheduling.admin.seen import OF_JOB, TEXT, expect, last_change_by, packed, unpacked
 from scheduling.errors import DomainError
 from scheduling.models import IsOneOf, Job, Schedulable, State, Status, clock
+from scheduling.operations import Seen
 
 # So many are foreseen and done while the person waits.
 MOST_AT_ONCE = 2000
@@ -41,6 +43,8 @@ FORESEEN = 200
 PATIENCE_SECONDS = 15.0
 # Rows of each part of the page.
 SHOWN = 200
+# Of so many that were refused it is said who has changed them.
+NAMED = 200
 
 ROWS = "rows"
 CONFIRMED = "confirmed"
@@ -68,8 +72,9 @@ class Bulk:
     form: type[ReasonForm]
     # Says what would become of a row; raises what its operation would.
     foresee: Callable[[Any, Any, datetime], str]
-    # Does it to those for which nothing was raised; returns what was refused meanwhile.
-    do: Callable[[Sequence[Any], Any, Any], Refusals]
+    # Does it to those for which nothing was raised, if they are as the page has shown them; returns
+    # what was refused.
+    do: Callable[[Mapping[Any, Seen], Any, Any], Refusals]
     shown: Callable[[Any], str]
     # The right to do it to one job; to items of the type, the list has asked already.
     right: str = ""
@@ -167,26 +172,20 @@ def _require_right(user: Any, right: str, row: Any) -> None:
 
 
 def _each(
-    right: str, operation: Callable[..., object], rows: Sequence[Any], form: Any, user: Any
+    right: str, operation: Callable[..., object], rows: Mapping[Any, Seen], form: Any, user: Any
 ) -> Refusals:
     """Call the operation for each row, in the little time there is."""
     refused: Refusals = {}
     deadline = monotonic() + PATIENCE_SECONDS
-    for row in rows:
+    for row, expected in rows.items():
         try:
             if monotonic() > deadline:
                 raise TooMany
             _require_right(user, right, row)
-            operation(row, by=user, reason=form.cleaned_data["reason"])
+            operation(row, by=user, reason=form.cleaned_data["reason"], expected=expected)
         except DomainError as refusal:
             refused[row] = refusal
     return refused
-
-
-class ChangedMeanwhile(DomainError):
-    """It has been changed since you looked."""
-
-    code = "changed_meanwhile"
 
 
 class TooMany(DomainError):
@@ -195,20 +194,24 @@ class TooMany(DomainError):
     code = "too_many"
 
 
-def _schedule(items: Sequence[Schedulable], form: MomentForm, user: Any) -> Refusals:
+def _schedule(items: Mapping[Schedulable, Seen], form: MomentForm, user: Any) -> Refusals:
     """Schedule all in one go; without those that somebody has changed meanwhile."""
     return _schedule_at(items, form.cleaned_data["run_at"], form, user)
 
 
 def _schedule_at(
-    items: Iterable[Schedulable], run_at: datetime, form: ReasonForm, user: Any
+    items: Mapping[Schedulable, Seen], run_at: datetime, form: ReasonForm, user: Any
 ) -> Refusals:
     left = list(items)
     refused: Refusals = {}
     while left:
         try:
             operations.schedule_many(
-                items=left, run_at=run_at, by=user, reason=form.cleaned_data["reason"]
+                items=left,
+                run_at=run_at,
+                by=user,
+                reason=form.cleaned_data["reason"],
+                expected=items,
             )
         except operations.SomeRefused as some:
             refused |= some.refusals
@@ -220,12 +223,12 @@ def _schedule_at(
     return refused
 
 
-def _shift(items: Sequence[Schedulable], form: IntervalForm, user: Any) -> Refusals:
-    by_time: dict[datetime, list[Schedulable]] = defaultdict(list)
+def _shift(items: Mapping[Schedulable, Seen], form: IntervalForm, user: Any) -> Refusals:
+    by_time: dict[datetime, dict[Schedulable, Seen]] = defaultdict(dict)
     refused: Refusals = {}
-    for item in items:
+    for item, expected in items.items():
         try:
-            by_time[_shifted(item, form)].append(item)
+            by_time[_shifted(item, form)][item] = expected
         except DomainError as refusal:
             refused[item] = refusal
     deadline = monotonic() + PATIENCE_SECONDS
@@ -364,11 +367,10 @@ def ask(
         if is_first:
             form.cleaned_data = {"reason": ""}
         seen = _seen(request, form) if CONFIRMED in request.POST else None
-        plans = _foresee(bulk, chosen[: bulk.foreseen], form, request.user, seen)
         if seen is not None:
-            plans += [_as_seen(row, seen) for row in chosen[bulk.foreseen :]]
-            _do(request, bulk, plans, form)
+            _do(request, bulk, chosen, form, seen)
             return HttpResponseRedirect(request.get_full_path())
+        plans = _foresee(bulk, chosen[: bulk.foreseen], form, request.user)
     return _page(model_admin, request, bulk, chosen, form, plans, is_ready)
 
 
@@ -389,11 +391,9 @@ def _confirmed_ids(request: HttpRequest) -> list[int] | None:
     return [pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID]
 
 
-def _stamp(row: Any) -> str:
-    """Return a sign of how a row is."""
-    if isinstance(row, Job):
-        return f"{row.state} {row.run_at.timestamp():.6f}"
-    return str(row.version)
+def _names(row: Any) -> tuple[str, ...]:
+    """Return the fields that say how a row is."""
+    return OF_JOB if isinstance(row, Job) else TEXT
 
 
 def _wish(form: ReasonForm) -> str:
@@ -401,7 +401,7 @@ def _wish(form: ReasonForm) -> str:
     return json.dumps({**form.cleaned_data, "reason": ""}, default=str, sort_keys=True)
 
 
-def _seen(request: HttpRequest, form: ReasonForm) -> dict[str, str] | None:
+def _seen(request: HttpRequest, form: ReasonForm) -> dict[str, Any] | None:
     """Return how the rows were on the page before; None if it was not about this."""
     try:
         seen = json.loads(request.POST[SEEN])
@@ -411,35 +411,13 @@ def _seen(request: HttpRequest, form: ReasonForm) -> dict[str, str] | None:
     return rows if isinstance(rows, dict) else None
 
 
-def _require_seen(row: Any, seen: dict[str, str] | None) -> None:
-    """Check that the page said that this would be done, to the row as it is."""
-    if seen is not None and seen.get(str(row.pk)) != _stamp(row):
-        raise ChangedMeanwhile
-
-
-def _as_seen(row: Any, seen: dict[str, str]) -> Plan:
-    """Return the plan of a row that is looked at only when it is done."""
-    try:
-        _require_seen(row, seen)
-    except ChangedMeanwhile as refusal:
-        return Plan(row, "", refusal=refusal)
-    return Plan(row, "")
-
-
-def _foresee(
-    bulk: Bulk,
-    rows: Iterable[Any],
-    form: ReasonForm,
-    user: Any,
-    seen: dict[str, str] | None = None,
-) -> list[Plan]:
+def _foresee(bulk: Bulk, rows: Iterable[Any], form: ReasonForm, user: Any) -> list[Plan]:
     now = clock.database_now()
     plans = []
     for row in rows:
         try:
             _require_right(user, bulk.right, row)
             then = bulk.foresee(row, form, now)
-            _require_seen(row, seen)
             plans.append(Plan(row, bulk.shown(row), then=then))
         except DomainError as refusal:
             plans.append(Plan(row, bulk.shown(row), refusal=refusal))
@@ -449,18 +427,42 @@ def _foresee(
 def _do(
     request: HttpRequest,
     bulk: Bulk,
-    plans: Sequence[Plan],
+    rows: Sequence[Any],
     form: ReasonForm,
+    seen: Mapping[str, Any],
 ) -> None:
-    refused: Refusals = {plan.row: plan.refusal for plan in plans if plan.refusal is not None}
-    willing = [plan.row for plan in plans if plan.refusal is None]
-    refused |= bulk.do(willing, form, request.user)
-    done = len(plans) - len(refused)
+    """
+    Do it to the rows of which the page said that it would be done, and say what was refused.
+
+    :param seen: how those were, by their numbers.
+    """
+    promised, others = {}, []
+    for row in rows:
+        if str(row.pk) in seen:
+            names = _names(row)
+            promised[row] = expect(row, unpacked(seen[str(row.pk)], names))
+        else:
+            others.append(row)
+    # What could be done by now could not when the page was made.
+    refused: Refusals = {row: operations.ChangedMeanwhile(row) for row in others}
+    for plan in _foresee(bulk, others[: bulk.foreseen], form, request.user):
+        if plan.refusal is not None:
+            refused[plan.row] = plan.refusal
+    refused |= bulk.do(promised, form, request.user)
+    done = len(rows) - len(refused)
     said = ngettext("%(count)d done.", "%(count)d done.", done) % {"count": done}
     titles: dict[str, list[str]] = defaultdict(list)
-    for row, refusal in refused.items():
-        titles[str(refusal)].append(title_of(row))
+    for place, (row, refusal) in enumerate(refused.items()):
+        said_of = _said_of(refusal, row) if place < NAMED else str(refusal)
+        titles[said_of].append(title_of(row))
     tell(request, bulk.label, said if done else "", titles)
+
+
+def _said_of(refusal: DomainError, row: Any) -> str:
+    """Return what is said of a row that was refused; query, of one that was changed, by whom."""
+    if not isinstance(refusal, operations.ChangedMeanwhile):
+        return str(refusal)
+    return gettext("It was changed meanwhile, by %(who)s.") % {"who": last_change_by(row)}
 
 
 def title_of(row: Any) -> str:
@@ -470,7 +472,8 @@ def title_of(row: Any) -> str:
 
 def _shown_of(willing: Sequence[Plan], unforeseen: Sequence[Any], form: ReasonForm) -> str:
     rows = [*(plan.row for plan in willing), *unforeseen]
-    return json.dumps({"wish": _wish(form), "rows": {row.pk: _stamp(row) for row in rows}})
+    shown = {row.pk: packed(row, _names(row)) for row in rows}
+    return json.dumps({"wish": _wish(form), "rows": shown})
 
 
 def _page(

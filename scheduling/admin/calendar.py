@@ -9,10 +9,8 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import Count, F, Model, Q, QuerySet, Window
 from django.db.models.functions import RowNumber, TruncDate
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -48,7 +46,6 @@ from scheduling.models import (
     clock,
     schedulable_models,
 )
-from scheduling.operations import store
 
 # What a cell of a month has room for, and what a page.
 MOST_A_DAY = 8
@@ -58,12 +55,6 @@ MOST_ENTRIES = 2000
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9000, 1, 1)
 
 ONE_DAY = timedelta(days=1)
-
-
-class MovedMeanwhile(DomainError):
-    """It has been moved meanwhile."""
-
-    code = "version_conflict"
 
 
 # Who sees what
@@ -496,7 +487,17 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
         return _refused(text, status=status, job=job, user=user, which=which)
     was = job.run_at
     try:
-        _move(job, form.cleaned_data["to"], form.cleaned_data["expected"], user)
+        operations.move(
+            job=job,
+            run_at=form.cleaned_data["to"],
+            by=user,
+            # Kept as it is here: a history is translated for whoever reads it.
+            reason=gettext_noop("Moved in the calendar."),
+            expected=operations.Seen.job(run_at=form.cleaned_data["expected"]),
+        )
+    except operations.ChangedMeanwhile:
+        job.refresh_from_db()
+        return _refused(_moved_by(job), status=409, job=job, user=user)
     except DomainError as refusal:
         return _refused(str(refusal), status=409, job=job, user=user)
     job.refresh_from_db()
@@ -506,19 +507,6 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
     }
     was_at = was.astimezone(UTC).isoformat(timespec="microseconds")
     return JsonResponse({"text": text, "was": was_at, "entry": _entry(job, user)})
-
-
-@transaction.atomic
-def _move(job: Job, to: datetime, expected: datetime, user: AbstractBaseUser) -> None:
-    # Under the lock of its item nobody else moves the job between the look and the move.
-    item = job.find_item()
-    if item is not None:
-        store.lock_item(item)
-    job.refresh_from_db(fields=["run_at", "state"])
-    if job.run_at != expected:
-        raise MovedMeanwhile(_moved_by(job))
-    # Kept as it is here: a history is translated for whoever reads it.
-    operations.move(job=job, run_at=to, by=user, reason=gettext_noop("Moved in the calendar."))
 
 
 def _moved_by(job: Job) -> str:

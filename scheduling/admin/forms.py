@@ -1,7 +1,8 @@
 """What a person fills in beside a button of the admin: a time, an end, a reason."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from django import forms
@@ -11,27 +12,21 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.admin.local_time import LocalTimeField
-from scheduling.models import Schedulable, Status
+from scheduling.admin.seen import described, expect, read, signed
+from scheduling.models import Job, Schedulable, Status
+from scheduling.operations import Seen
 
 
 class ReasonForm(forms.Form):
     """Why something is done. The fields of a form are what its operation takes."""
 
     template_name = "scheduling/button_fields.html"
-    # Says who has changed last what the form is about.
-    changed_by: Callable[[], str] = staticmethod(lambda: gettext("somebody else"))
-
     reason = forms.CharField(
         label=_("Why"),
         required=False,
         max_length=1000,
         widget=forms.TextInput(attrs={"placeholder": _("optional")}),
     )
-
-    @staticmethod
-    def times_of(item: Schedulable) -> dict[str, datetime | None]:
-        """Return the item's times that the form starts with."""
-        return {}
 
     def wish(self) -> dict[str, Any]:
         """
@@ -53,52 +48,53 @@ class PauseForm(ReasonForm):
     reason = forms.CharField(label=_("Why"), max_length=1000)
 
 
-class PlanForm(ReasonForm):
-    """Times of an item, and what they were when its page was made."""
+class ButtonForm(ReasonForm):
+    """What a button of a page sends: also what the page has shown of the row that it is about."""
 
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial.setdefault("seen", self._signature())
+    @staticmethod
+    def times_of(item: Any) -> dict[str, datetime | None]:
+        """Return the times that the form starts with, of an item or of what a page showed of it."""
+        return {}
 
-    def _signature(self) -> str:
-        return " ".join(sign(self.initial.get(name)) for name in ("run_at", "unpublish_at"))
+    def wish(self) -> dict[str, Any]:
+        """Return the operation's arguments, of a valid form, but for what it expects."""
+        return {name: value for name, value in super().wish().items() if name != "seen"}
 
-    def clean(self) -> dict[str, Any]:
+    def expected(self, row: Schedulable | Job, names: Sequence[str]) -> Seen | None:
         """
-        Refuse to go by times that the person has not seen: another has changed them meanwhile.
+        Return what the operation has to find, of a valid form; None of what no page has sent.
 
-        The form that is shown then has the new ones wherever he had left the old.
+        :param names: the fields that the button goes by.
         """
-        cleaned = super().clean() or self.cleaned_data
-        seen = cleaned.pop("seen", "")
-        if seen and seen != self._signature():
-            text = _("The times were changed meanwhile, by %(who)s. Look at them, and press again.")
-            self.add_error(None, ValidationError(text, params={"who": self.changed_by()}))
-            self._show_as_they_are(seen.split(" "))
-        return cleaned
+        if not self.cleaned_data["seen"]:
+            return None
+        fields = read(self.cleaned_data["seen"], row)
+        return expect(row, {name: fields[name] for name in names})
 
-    def _show_as_they_are(self, seen: list[str]) -> None:
+    def show_changed(self, row: Any) -> None:
+        """Say who has changed what meanwhile; show its new times where the old ones were left."""
+        seen = read(self.cleaned_data["seen"], row)
+        text = described(row, seen)
         data = self.data.copy()  # type: ignore[attr-defined]  # a QueryDict
-        for name, before in zip(("run_at", "unpublish_at"), seen, strict=False):
-            # A form shows whole seconds.
-            was_left = sign(self.cleaned_data.get(name)).split(".")[0] == before.split(".")[0]
-            if name in self.fields and was_left:
-                at = self.initial.get(name)
+        before = self.times_of(SimpleNamespace(**seen))
+        for name, at in self.times_of(row).items():
+            if _to_the_second(self.cleaned_data.get(name)) == _to_the_second(before[name]):
                 data[name] = self.fields[name].widget.format_value(at) or ""
                 data[f"{name}_zone"] = timezone.get_current_timezone_name()
                 data[f"{name}_which"] = str(timezone.localtime(at).fold) if at else ""
-        data["seen"] = self._signature()
+        data["seen"] = signed(row)
         self.data = data
+        self.add_error(None, text)
 
 
-def sign(at: datetime | None) -> str:
-    """Return a sign of a time, to the microsecond."""
-    return "-" if at is None else f"{at.timestamp():.6f}"
+def _to_the_second(at: datetime | None) -> datetime | None:
+    """Return a time as a form shows it."""
+    return at and at.replace(microsecond=0)
 
 
-class StartForm(PlanForm):
+class StartForm(ButtonForm):
     """When an item goes live, and when it ends."""
 
     run_at = LocalTimeField(label=_("Goes live at"))
@@ -106,7 +102,7 @@ class StartForm(PlanForm):
     field_order = ("run_at", "unpublish_at", "reason", "seen")
 
     @staticmethod
-    def times_of(item: Schedulable) -> dict[str, datetime | None]:
+    def times_of(item: Any) -> dict[str, datetime | None]:
         """Return what is planned; the times of something that is over are no plan."""
         return {
             "run_at": item.publish_at if item.status == Status.SCHEDULED else None,
@@ -114,14 +110,14 @@ class StartForm(PlanForm):
         }
 
 
-class EndForm(PlanForm):
+class EndForm(ButtonForm):
     """When an item ends."""
 
     run_at = LocalTimeField(label=_("Ends at"))
     field_order = ("run_at", "reason")
 
     @staticmethod
-    def times_of(item: Schedulable) -> dict[str, datetime | None]:
+    def times_of(item: Any) -> dict[str, datetime | None]:
         """Return the end that is planned."""
         return {"run_at": item.unpublish_at}
 

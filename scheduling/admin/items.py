@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -35,8 +36,9 @@ from scheduling.admin.display import badge, change_url, due_in, shown_time, time
 from scheduling.admin.edit_conflicts import SeenForm
 from scheduling.admin.filters import DueFilter, StatusFilter
 from scheduling.admin.local_time import LocalTimeField, LocalTimeInput, choices
-from scheduling.admin.panel import action_url_name, last_hand, panel, when
+from scheduling.admin.panel import action_url_name, panel, when
 from scheduling.admin.pause_banner import everywhere
+from scheduling.admin.seen import Page, page_of
 from scheduling.admin.unsaved import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
 from scheduling.models.references import parse_ids
@@ -310,9 +312,14 @@ class SchedulableAdmin(ModelAdmin):
     ) -> HttpResponse:
         """Add the panel to the page of an item that exists."""
         if obj is not None:
-            context["publishing"] = panel(request, obj)
-            context["share_url"] = self._share_url(obj)
-            context["panel_url"] = reverse(action_url_name(obj, "panel"), args=[obj.pk])
+            # A form that comes back has put into the item what was typed.
+            item = self.get_queryset(request).get(pk=obj.pk) if request.method == "POST" else obj
+            page = page_of(item)
+            context["publishing"] = panel(request, item, page)
+            context["share_url"] = self._share_url(item)
+            # The text stays as it is while the panel is made anew: the panel goes by it.
+            url = reverse(action_url_name(item, "panel"), args=[item.pk])
+            context["panel_url"] = f"{url}?{urlencode(page._asdict())}"
         context["when_url"] = reverse(self._url("when"))
         writes = obj is None or self.has_change_permission(request, obj)
         if self.preview_text is not None and writes:
@@ -377,8 +384,7 @@ class SchedulableAdmin(ModelAdmin):
         item = self._find(request, pk)
         times = action.form.times_of(item)
         form = action.form(request.POST, initial=times, auto_id=f"{action.name}_%s")
-        form.changed_by = partial(last_hand, item)
-        if carry_out(request, form, action, partial(action.operation, item=item)):
+        if carry_out(request, form, action, item=item):
             return redirect(change_url(self.model, pk))
         return ask_again(self, request, form, action, item, back=change_url(self.model, pk))
 
@@ -386,7 +392,7 @@ class SchedulableAdmin(ModelAdmin):
         """Show the panel alone, for a page that keeps it up to date."""
         item = self._find(request, pk)
         context = {
-            "publishing": panel(request, item),
+            "publishing": panel(request, item, _read_page(request)),
             "when_url": reverse(self._url("when")),
             "share_url": self._share_url(item),
             "again": seconds_until_news([item]),
@@ -473,6 +479,12 @@ def _without(nested: list[Any], starts: tuple[str, ...]) -> list[Any]:
         if isinstance(line, list) or not str(line).startswith(starts)
     ]
     return [line for line in kept if line != []]
+
+
+def _read_page(request: HttpRequest) -> Page | None:
+    """Return the text that the page around a panel shows; None if it does not say."""
+    versions = parse_ids(request.GET.get("version", ""))
+    return Page(versions[0], request.GET.get("text", "")) if versions else None
 
 
 def may_open_people(request: HttpRequest) -> bool:

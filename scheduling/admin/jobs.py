@@ -37,6 +37,7 @@ from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
 from scheduling.admin.forms import PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
 from scheduling.admin.panel import history
+from scheduling.admin.seen import signed
 from scheduling.errors import DomainError
 from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
 from scheduling.models.references import parse_item
@@ -268,7 +269,7 @@ class JobAdmin(ModelAdmin):
             raise PermissionDenied
         form = action.form(request.POST, auto_id=f"{action.name}_%s")
         back = change_url(Job, pk)
-        if carry_out(request, form, action, partial(action.operation, job=job)):
+        if carry_out(request, form, action, job=job):
             return redirect(back)
         return ask_again(self, request, form, action, job, back=back)
 
@@ -286,7 +287,7 @@ class JobAdmin(ModelAdmin):
         context["buttons"] = [
             {
                 "action": action,
-                "form": action.form(auto_id=f"{action.name}_%s"),
+                "form": action.form(initial={"seen": signed(obj)}, auto_id=f"{action.name}_%s"),
                 "url": reverse(f"admin:scheduling_job_{action.name}", args=[obj.pk]),
             }
             for action in JOB_ACTIONS

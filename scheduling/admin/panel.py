@@ -9,12 +9,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
 
 from scheduling.access.permissions import has_right, knows_history
 from scheduling.admin.actions import ACTIONS
-from scheduling.admin.display import badge, due_in, verbose_name
+from scheduling.admin.display import badge, change_url, due_in, verbose_name
 from scheduling.admin.health_lines import health_lines
+from scheduling.admin.seen import Page, page_of, signed
 from scheduling.models import Job, JobEvent, Schedulable, clock
 from scheduling.queries.health import publisher
 from scheduling.times import distance
@@ -56,8 +56,16 @@ def count_same_minute(at: datetime, *, but: Schedulable | None = None) -> int:
     return jobs[:MOST_COUNTED].count()
 
 
-def panel(request: HttpRequest, item: Schedulable) -> dict[str, Any]:
-    """Query what the panel of an item shows."""
+def panel(request: HttpRequest, item: Schedulable, page: Page | None = None) -> dict[str, Any]:
+    """
+    Query what the panel of an item shows.
+
+    :param page: the text beside the panel, which may be older; None if it is as it is now.
+    """
+    fresh = page_of(item)
+    is_text_old = page is not None and page.text != fresh.text
+    # A button that goes by the text is refused then: the page has not shown it.
+    seen = signed(item, page if is_text_old else fresh)
     now = clock.database_now()
     wanted = [
         (verbose_name(type(item), name), getattr(item, name))
@@ -80,7 +88,9 @@ def panel(request: HttpRequest, item: Schedulable) -> dict[str, Any]:
         ),
         "problems": [] if item.is_published else item.publish_problems(),
         "health": health(),
-        "buttons": buttons(request, item),
+        "buttons": buttons(request, item, seen),
+        "is_text_old": is_text_old,
+        "url": change_url(type(item), item.pk),
         **(_past_and_future(item) if knows_history(request.user, item) else {}),
         "may_see_jobs": has_right(request.user, "view", Job),
     }
@@ -101,13 +111,17 @@ def health() -> dict[str, Any]:
     return {"ok": is_well, "lines": lines}
 
 
-def buttons(request: HttpRequest, item: Schedulable) -> list[dict[str, Any]]:
-    """Return the buttons that the person may press now, each with its form."""
+def buttons(request: HttpRequest, item: Schedulable, seen: str) -> list[dict[str, Any]]:
+    """
+    Return the buttons that the person may press now, each with its form.
+
+    :param seen: what the page shows of the item, for them to send along.
+    """
     return [
         {
             "action": action,
             "form": action.form(
-                initial=action.form.times_of(item),
+                initial={**action.form.times_of(item), "seen": seen},
                 auto_id=f"{action.name}_%s",
                 use_required_attribute=True,
             ),
@@ -126,12 +140,6 @@ def action_url_name(item: Schedulable, name: str) -> str:
 def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
     """Return events with what their table shows, the newest first."""
     return events.select_related("job", "by").order_by("-at", "-pk")
-
-
-def last_hand(item: Schedulable) -> str:
-    """Query who had a hand in an item's jobs last."""
-    event = history(JobEvent.objects.filter(job__in=Job.objects.of(item))).first()
-    return str(event.by) if event is not None and event.by else gettext("the publisher")
 
 
 def when(at: datetime, *, but: Schedulable | None = None) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class TestManyAtOnce:
         assert blank.status == Status.DRAFT
         assert told(response) == [
             "Publish now: 1 done.",
-            "Publish now: “빈 글”: It has been changed since you looked.",
+            "Publish now: “빈 글”: It was changed meanwhile, by somebody else.",
         ]
 
     def test_shifts_nothing_from_where_the_page_did_not_show_it(self, editor: Client) -> None:
@@ -76,7 +76,7 @@ class TestManyAtOnce:
 
         assert Job.objects.open().get().run_at == FAR_OFF + timedelta(hours=1)
         assert told(twice)[-1:] == [
-            "Shift by an interval: “첫눈”: It has been changed since you looked."
+            "Shift by an interval: “첫눈”: It was changed meanwhile, by one-of-Editors."
         ]
 
     def test_leaves_for_the_next_time_what_would_take_too_long(
