@@ -11,8 +11,8 @@ from graphlib import CycleError, TopologicalSorter
 import grimp
 
 PACKAGES = ("armo", "content", "scheduling")
-# What every group of the engine may use; an arrow to it says nothing.
-GROUND = ("scheduling.conf", "scheduling.errors")
+# The lowest layer of the engine: what every group may use, so that an arrow to it says nothing.
+GROUND = ("conf", "errors", "outages", "times")
 MOST_ARROWS = 35
 # One group with `apps`: what Django reads from a site's settings, by name.
 SET_UP = ("broker", "checks")
@@ -23,10 +23,10 @@ Arrows = dict[str, set[str]]
 def group_of_the_engine(module: str) -> str | None:
     """Return the part of `scheduling` that a module belongs to; None for none that counts."""
     package, _, rest = module.partition(".")
-    if package != "scheduling" or not rest or module in GROUND:
-        return None
     group = rest.partition(".")[0]
-    return None if group == "migrations" else "apps" if group in SET_UP else group
+    if package != "scheduling" or group in ("", "migrations", *GROUND):
+        return None
+    return "apps" if group in SET_UP else group
 
 
 def group_of_the_project(module: str) -> str | None:
@@ -71,7 +71,7 @@ def main() -> int:
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     broken = False
     for title, group_of in (
-        ("scheduling", group_of_the_engine),
+        (f"scheduling (but {', '.join(GROUND)}, which all may use)", group_of_the_engine),
         ("the project", group_of_the_project),
     ):
         found = arrows(graph, group_of)
