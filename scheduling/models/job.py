@@ -110,8 +110,9 @@ class JobQuerySet(models.QuerySet["Job"]):
         """
         longest = max(timedelta(seconds=conf.OVERDUE_AFTER), longest_attempt())
         untried = Q(attempt_begun_at=None) | Q(attempt_begun_at__lt=now - longest)
-        untouched = self.overdue(now=now).filter(untried, next_attempt_at__lt=overdue_limit(now))
-        # In this order `job_due` is read from its start, however many PostgreSQL expects.
+        # All are overdue: no attempt is planned before `run_at`. That is not asked for besides, so
+        # that PostgreSQL reads `job_due` from its start and stops, however many it expects.
+        untouched = self.open().filter(untried, next_attempt_at__lt=overdue_limit(now))
         return untouched.order_by("next_attempt_at", "pk")
 
     def not_notified(self) -> Self:

@@ -199,6 +199,7 @@ class TestAJob:
         now = clock.database_now()
         stuck = Job.objects.stuck(now=now)
         assert [it.pk for it in stuck] == ([job.pk] if situation.is_stuck else [])
+        assert set(stuck) <= set(Job.objects.overdue(now=now))
         assert (health.publisher().stuck_seconds is not None) == situation.is_stuck
         assert the_doctor().ok != situation.is_stuck
 
