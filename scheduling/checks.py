@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connection, models
 from django.utils.module_loading import import_string
+from django_q.conf import Conf
 
 from scheduling import conf
 from scheduling.broker import TimedBroker
@@ -34,6 +35,12 @@ def _check_settings() -> Iterator[CheckMessage]:
             "'scheduling' stands after 'django_q' in INSTALLED_APPS.",
             hint="Put it before: its command `qcluster` takes the place of django-q2's own.",
             id="scheduling.E001",
+        )
+    elif settings.Q_CLUSTER.get("max_attempts") != Conf.MAX_ATTEMPTS:
+        yield Error(
+            "django_q was imported before 'scheduling' had completed its settings.",
+            hint="Put 'scheduling' before every application that imports django_q.",
+            id="scheduling.E010",
         )
     if connection.vendor != "postgresql":
         yield Error(

@@ -104,6 +104,8 @@ class Project:
         (folder / "notes").mkdir()
         (folder / "notes" / "models.py").write_text(MODELS)
         (folder / "notes" / "admin.py").write_text(ADMIN)
+        (folder / "early").mkdir()
+        (folder / "early" / "__init__.py").write_text("import django_q.conf")
         (folder / "letters").mkdir()
         (folder / "letters" / "models.py").write_text(KEYED_BY_UUID)
         at = connection.settings_dict
@@ -183,6 +185,10 @@ class TestAFreshProject:
                 "'scheduling' stands after 'django_q' in INSTALLED_APPS",
             ),
             (
+                'INSTALLED_APPS.insert(0, "early")',
+                "django_q was imported before 'scheduling' had completed its settings",
+            ),
+            (
                 'DATABASES["default"]["ENGINE"] = "django.db.backends.sqlite3"',
                 "The database is sqlite; the engine needs PostgreSQL",
             ),
@@ -192,7 +198,15 @@ class TestAFreshProject:
                 "The primary key of letters.Letter is a UUIDField; jobs name their item by an int",
             ),
         ],
-        ids=["no queue", "only itself", "wrong order", "SQLite", "no broker", "a UUID"],
+        ids=[
+            "no queue",
+            "only itself",
+            "wrong order",
+            "read early",
+            "SQLite",
+            "no broker",
+            "a UUID",
+        ],
     )
     def test_has_check_say_what_is_missing(
         self, project: Project, changes: str, words: str
