@@ -27,7 +27,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
 from armo.common.theme import ModelAdmin
-from scheduling import conf
+from scheduling import conf, operations
 from scheduling.access.permissions import has_right, may_change, may_delete, sees_all, visible_to
 from scheduling.access.preview_links import make_preview_token
 from scheduling.admin import bulk
@@ -38,7 +38,7 @@ from scheduling.admin.filters import DueFilter, StatusFilter
 from scheduling.admin.local_time import LocalTimeField, LocalTimeInput, choices
 from scheduling.admin.panel import action_url_name, panel, when
 from scheduling.admin.pause_banner import everywhere
-from scheduling.admin.seen import Page, page_of
+from scheduling.admin.seen import Page, last_change_by, page_of
 from scheduling.admin.unsaved import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
 from scheduling.models.references import parse_ids
@@ -71,6 +71,7 @@ class SchedulableAdmin(ModelAdmin):
 
     form = SeenForm
     change_form_template = "scheduling/item_change_form.html"
+    delete_confirmation_template = "scheduling/item_delete.html"
     list_before_template = "scheduling/item_list_head.html"
     list_display: Any = (
         "__str__",
@@ -275,6 +276,24 @@ class SchedulableAdmin(ModelAdmin):
                 "status": item.get_status_display()
             }
             return not_saved(self, request, title, status=403)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask whether to delete an item, or delete it; ask again where it is not what was shown."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except operations.ChangedMeanwhile as changed:
+            text = gettext("It was changed meanwhile, by %(who)s. Look at it, and press again.")
+            messages.error(request, text % {"who": last_change_by(changed.row)})
+            return redirect(request.get_full_path())
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete an item, if it is as the page has shown it."""
+        for version in parse_ids(request.POST.get("seen", "")):
+            items = self.model._base_manager.filter(pk=obj.pk)
+            operations.lock_for_change(items=items, expected=operations.Seen(version=version))
+        super().delete_model(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name what is cancelled with the items, but no rows that only join them to their words."""

@@ -337,6 +337,42 @@ class TestAButtonOfAJob:
         assert press(boss, job, "rerun", **job_fields(boss, job, "rerun")).status_code == 302
 
 
+class TestDeletingAnItem:
+    def delete(self, client: Client, item: Schedulable, seen: str) -> Any:
+        url = reverse("admin:content_story_delete", args=[item.pk])
+        return client.post(url, {"post": "yes", "seen": seen})
+
+    def seen_on_page(self, client: Client, item: Schedulable) -> str:
+        url = reverse("admin:content_story_delete", args=[item.pk])
+        return fields_in(client.get(url).content.decode())["seen"]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_refused_where_a_colleague_has_changed_it(
+        self, boss: Client, bora: Any, in_background: InBackground
+    ) -> None:
+        story = StoryFactory(scheduled=True)
+        seen = self.seen_on_page(boss, story)
+        with transaction.atomic():
+            swap_text(story, bora)
+            waiting = in_background(self.delete, boss, story, seen)
+            wait_until_blocked()
+
+        response = waiting.result(SECONDS)
+        assert told(response) == ["It was changed meanwhile, by bora. Look at it, and press again."]
+        assert response["Location"] == reverse("admin:content_story_delete", args=[story.pk])
+        assert Job.objects.get().is_open
+        assert LogEntry.objects.count() == 1  # bora's
+
+    @pytest.mark.django_db
+    def test_deletes_what_its_page_has_shown(self, boss: Client) -> None:
+        story = StoryFactory()
+
+        response = self.delete(boss, story, self.seen_on_page(boss, story))
+
+        assert response.status_code == 302
+        assert not Story.objects.exists()
+
+
 class TestTheCalendar:
     def move(self, client: Client, job: Job, to: str, expected: str) -> Any:
         data = {"job": job.pk, "to": to, "expected": expected}
