@@ -2,8 +2,9 @@
 Who may do what.
 
 Rights are Django's permissions on each type of content and on jobs. Of a type whose items belong to
-someone (`Schedulable.OWNER`), whoever may neither schedule, publish nor rerun it sees what readers
-see and his own, and changes his own while they are drafts: what others have decided on stays.
+someone (`Schedulable.OWNER`), people who may neither schedule, publish nor rerun it see what
+readers see and their own items, and change their own while they are drafts: what others have
+decided on stays.
 """
 
 from functools import reduce
@@ -74,15 +75,15 @@ def visible_to(user: User, items: Rows) -> Rows:
 
 def may_change(user: User, item: Schedulable) -> bool:
     """Return whether the person may change what an item says."""
-    return has_right(user, "change", type(item)) and _is_his_to_touch(user, item)
+    return has_right(user, "change", type(item)) and _may_touch(user, item)
 
 
 def may_delete(user: User, item: Schedulable) -> bool:
-    """Return whether the person may delete an item: what is not his to change is not either."""
-    return has_right(user, "delete", type(item)) and _is_his_to_touch(user, item)
+    """Return whether the person may delete an item, by the same rule as changing it."""
+    return has_right(user, "delete", type(item)) and _may_touch(user, item)
 
 
-def _is_his_to_touch(user: User, item: Schedulable) -> bool:
+def _may_touch(user: User, item: Schedulable) -> bool:
     model = type(item)
     if sees_all(user, model) or model.OWNER is None:
         return True
