@@ -383,7 +383,7 @@ def _confirmed_ids(request: HttpRequest) -> list[int] | None:
     """Return the rows that the page before was about."""
     try:
         ids = json.loads(request.POST[ROWS])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return None
     if not isinstance(ids, list):
         return None
@@ -406,7 +406,7 @@ def _seen(request: HttpRequest, form: ReasonForm) -> dict[str, Any] | None:
     try:
         seen = json.loads(request.POST[SEEN])
         rows = seen["rows"] if seen["wish"] == _wish(form) else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return rows if isinstance(rows, dict) else None
 

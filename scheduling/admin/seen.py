@@ -89,7 +89,7 @@ def read(seen: str, row: Any) -> dict[str, Any]:
     names = OF_JOB if isinstance(row, Job) else (*TEXT, *TIMES, "text")
     try:
         values = json.loads(seen)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     return unpacked(values, names)
 
@@ -138,43 +138,40 @@ def described(row: Any, seen: Mapping[str, Any]) -> str:
     who = _by(last_event(row))
     if isinstance(row, Job):
         if seen["state"] == row.state:
-            return gettext(
-                "The job was moved meanwhile, by %(who)s. Look at it, and press again."
-            ) % {"who": who}
+            text = gettext("The job was moved meanwhile, by %(who)s. Look at it, and press again.")
+            return text % {"who": who}
         return gettext(
             "The job was changed meanwhile, by %(who)s: it is %(state)s now. Look at it, and press"
             " again."
         ) % {"state": row.get_state_display(), "who": who}
     said = []
-    if seen["status"] != row.status:
-        said.append(
-            gettext(
+    # A page from before an update of Armo sends something else.
+    if seen["version"] is not None:
+        if seen["status"] != row.status:
+            text = gettext(
                 "The status was changed meanwhile, by %(who)s: it is %(status)s now. Look at it,"
                 " and press again."
             )
-            % {"status": row.get_status_display(), "who": who}
-        )
-    elif any(seen[name] != getattr(row, name) for name in TIMES):
-        said.append(
-            gettext("The times were changed meanwhile, by %(who)s. Look at them, and press again.")
-            % {"who": who}
-        )
-    if seen["text"] != text_sign(row):
-        said.append(
-            format_html(
-                '{} <a href="{}" target="_blank" rel="noopener">{}</a>',
-                gettext(
-                    "The text was changed meanwhile, by %(who)s. Read it before you press again."
-                )
-                % {"who": _name(_last_entry(row))},
-                change_url(type(row), row.pk),
-                gettext("Show it as it is now"),
+            said.append(text % {"status": row.get_status_display(), "who": who})
+        elif any(seen[name] != getattr(row, name) for name in TIMES):
+            text = gettext(
+                "The times were changed meanwhile, by %(who)s. Look at them, and press again."
             )
-        )
+            said.append(text % {"who": who})
+        if seen["text"] != text_sign(row):
+            said.append(_described_text(row))
     if not said:
-        # It was changed, and changed back.
-        said.append(
-            gettext("It was changed meanwhile, by %(who)s. Look at it, and press again.")
-            % {"who": last_change_by(row)}
-        )
+        # Or it was changed, and changed back.
+        text = gettext("It was changed meanwhile, by %(who)s. Look at it, and press again.")
+        said.append(text % {"who": last_change_by(row)})
     return format_html_join(" ", "{}", ((sentence,) for sentence in said))
+
+
+def _described_text(item: Schedulable) -> str:
+    text = gettext("The text was changed meanwhile, by %(who)s. Read it before you press again.")
+    return format_html(
+        '{} <a href="{}" target="_blank" rel="noopener">{}</a>',
+        text % {"who": _name(_last_entry(item))},
+        change_url(type(item), item.pk),
+        gettext("Show it as it is now"),
+    )

@@ -147,7 +147,16 @@ class TestAButtonOfAnOldPage:
 
     @each_button
     @pytest.mark.parametrize(
-        "seen", ["nonsense", "[]", "{}", "[0,2,3,4,5]", '["x","y",1e400,{},1]']
+        "seen",
+        [
+            "nonsense",
+            "4123456.654321 -",
+            "[]",
+            "[0,2,3,4,5]",
+            '["x","y",1e400,{},1]',
+            "[" * 100_000,
+        ],
+        ids=["no JSON", "as it was before", "too short", "other types", "infinite", "too deep"],
     )
     @pytest.mark.django_db
     def test_is_refused_what_no_page_has_shown(
