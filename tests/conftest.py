@@ -33,10 +33,16 @@ def django_db_modify_db_settings() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Have a test that commits leave the database as `migrate` left it, in little time."""
+    """Keep what `migrate` has made, for `emptied_database` to put back."""
     with django_db_blocker.unblock():
         emptied_database.keep_what_migrate_made()
-    get_commands()["flush"] = emptied_database.Command()  # type: ignore[assignment] # Django allows it
+
+
+@pytest.fixture(autouse=True)
+def _quick_flush() -> None:
+    """Have a test that commits leave the database as `migrate` left it, in little time."""
+    # Each time: Django looks for commands again when a test changes INSTALLED_APPS.
+    get_commands()["flush"] = emptied_database.Command()  # type: ignore[assignment] # it may be one
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.core.management.commands import flush
 from django.db import connection, transaction
 
@@ -34,6 +35,7 @@ class Command(flush.Command):
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [KEPT])
             for (table,) in cursor.fetchall():
                 cursor.execute(f"INSERT INTO {table} SELECT * FROM {KEPT}.{table}")
+        ContentType.objects.clear_cache()
 
 
 def keep_what_migrate_made() -> None:

@@ -10,9 +10,9 @@ from tests import emptied_database
 from tests.factories import FAR_OFF, StoryFactory
 
 
-def rights() -> list[tuple[int, str, int]]:
-    groups = Group.objects.values_list("pk", "name", "permissions")
-    return list(groups.order_by("pk", "permissions"))
+def rights() -> list[tuple[str, str]]:
+    groups = Group.objects.values_list("name", "permissions__codename")
+    return list(groups.order_by("name", "permissions__codename"))
 
 
 class TestTheDatabase:
