@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test chaos fuzz bench browser screenshots schema messages format clean
+.PHONY: help run stop check lint types contracts migrations test quick chaos fuzz bench browser screenshots schema messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -30,6 +30,9 @@ migrations: .venv/dev | .env ## Whether a model has changed without its migratio
 
 test: .venv/dev | .env ## Every test, on a real database
 	@$(BIN)/pytest -n 2 --dist loadfile
+
+quick: .venv/dev | .env ## The tests to run while writing: no processes, browser, state machine or slow ones
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=0 --durations-min=1 $(addprefix --ignore=tests/,process browser scheduling/state_machine)
 
 chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), JSON
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))

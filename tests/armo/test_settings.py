@@ -24,6 +24,7 @@ def manage(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 class TestAStart:
     @pytest.mark.parametrize(
         ("missing", "line"),

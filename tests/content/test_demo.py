@@ -47,6 +47,7 @@ def scheduled_items() -> list[Schedulable]:
     ]
 
 
+@pytest.mark.slow
 class TestDemo:
     def test_lets_everyone_in_with_the_rights_of_their_group(self, demo: Demo) -> None:
         demo()

@@ -80,6 +80,7 @@ class TestAStory:
         st.text(alphabet=st.characters(), max_size=80)
         | st.text("ab'\"\\:*&|!()<-> 가", max_size=40)
     )
+    @pytest.mark.slow
     def test_is_looked_for_by_any_text_there_is(self, text: str) -> None:
         assert len(titles(text)) <= 3
 

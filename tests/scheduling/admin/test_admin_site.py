@@ -20,6 +20,7 @@ from tests.factories import FAR_OFF, StoryFactory
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.slow
 class TestQueries:
     """As many however much there is: nobody waits longer on a large site."""
 

@@ -326,6 +326,7 @@ class TestThePage:
             assert gettext("Nothing is scheduled.") in html
         assert "Nothing is scheduled." not in html
 
+    @pytest.mark.slow
     def test_takes_the_same_queries_however_many_jobs_there_are(self) -> None:
         client = signed_in("Editors")
         failed_publish()

@@ -32,6 +32,7 @@ def bulk(editor: User) -> Any:
     return send
 
 
+@pytest.mark.slow
 class TestMany:
     def test_are_scheduled_together(self, bulk: Any, editor: User) -> None:
         made = stories(3)

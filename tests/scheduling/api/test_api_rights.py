@@ -139,6 +139,7 @@ WISHES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 class TestEveryRole:
     @pytest.mark.parametrize(
         ("items", "make"),

@@ -431,6 +431,7 @@ class TestTheLog:
         assert not [record for record in caplog.records if secret in str(vars(record))]
 
 
+@pytest.mark.slow
 class TestTheDatabase:
     @pytest.mark.parametrize("group", ["Editors", "Authors"])
     def test_is_asked_as_often_for_many_jobs_as_for_one(

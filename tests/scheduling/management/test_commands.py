@@ -740,6 +740,7 @@ class TestAWrongCommand:
         assert result.code == 1
         assert re.search("[가-힣]", result.err)
 
+    @pytest.mark.slow
     def test_is_one_line_of_a_real_process_too(self, db: None) -> None:
         done = subprocess.run(
             [sys.executable, "manage.py", "schedule", "story:1", "--at", FAR],

@@ -219,6 +219,7 @@ def look_up(rows: QuerySet[Any]) -> list[dict[str, Any]]:
     return list(nodes(report["Plan"]))
 
 
+@pytest.mark.slow
 class TestDue:
     """`due()` and the partial index beside it carry the same condition."""
 
@@ -666,6 +667,7 @@ TEXT = st.text(
 )
 
 
+@pytest.mark.slow
 class TestProblems:
     # PostgreSQL judges many rows at a time: one example is a few hundred titles and bodies.
     @hypothesis_settings(

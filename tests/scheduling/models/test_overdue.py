@@ -204,6 +204,7 @@ class TestAJob:
         assert the_doctor().ok != situation.is_stuck
 
 
+@pytest.mark.slow
 class TestAllJobsTogether:
     def test_are_named_by_all_alike(self, admin: Client) -> None:
         # Last: what is due is published on the way of whatever fails.

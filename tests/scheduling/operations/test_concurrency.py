@@ -24,7 +24,7 @@ from tests.database_rows import due_stories, history, open_jobs, row, wakes_at
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.process.worker import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 What = JobEvent.What
 HOUR = timedelta(hours=1)

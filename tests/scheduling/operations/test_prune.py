@@ -290,6 +290,7 @@ class TestCount:
         assert prune_all() == counted._asdict()
 
 
+@pytest.mark.slow
 class TestTheIndex:
     @pytest.fixture
     def _many_rows(self) -> None:
@@ -369,6 +370,7 @@ class TestAnOpenBatch:
         assert history(Job.objects.get()) == ["succeeded"]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 class TestPruneBesideOthers:
     def test_passes_over_a_job_that_someone_holds(self, other: BaseDatabaseWrapper) -> None:

@@ -229,6 +229,7 @@ class TestAnErrorOfTheDatabase:
         assert [item.status for item in items] == ["draft"] * 3 + ["scheduled", "draft"]
 
 
+@pytest.mark.slow
 class TestABacklogThatStatisticsKnowNothingOf:
     def test_is_not_read_for_each_batch_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, "BATCH", 100)

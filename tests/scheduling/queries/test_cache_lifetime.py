@@ -82,6 +82,7 @@ class TestSecondsUntilNextChange:
             seconds_until_next_change(Story, story)
 
 
+@pytest.mark.slow
 class TestTheQuery:
     @pytest.fixture
     def _many_rows(self) -> None:

@@ -533,6 +533,7 @@ class TestALostMessage:
         assert plain_broker().dequeue() is None
 
 
+@pytest.mark.slow
 class TestItsSleep:
     @pytest.mark.usefixtures("real_loop")
     def test_ends_within_about_a_second_so_that_the_stop_flag_is_read(self) -> None:

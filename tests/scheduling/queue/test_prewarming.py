@@ -20,7 +20,7 @@ from scheduling.worker import batch_runner
 from tests.database_rows import due_stories, row
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 SECONDS = 10
 

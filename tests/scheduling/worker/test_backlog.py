@@ -18,7 +18,7 @@ from scheduling.worker import batch_runner
 from tests.database_rows import due_stories
 from tests.factories import FAR_OFF
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 WAITING = 20_000
 TABLES = {"content_story", "scheduling_job", "django_q_ormq"}

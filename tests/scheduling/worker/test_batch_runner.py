@@ -307,6 +307,7 @@ class TestBatches:
             assert done == number + 2
 
 
+@pytest.mark.slow
 class TestABacklogThatStatisticsKnowNothingOf:
     """As after many were scheduled at once: PostgreSQL counts again up to a minute later."""
 

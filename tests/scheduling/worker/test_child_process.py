@@ -112,6 +112,7 @@ class TestWorkThatRaises:
             child_process.run(work, seconds=10, failed=forget)
 
 
+@pytest.mark.slow
 class TestWorkThatTakesTooLong:
     def test_is_told_so_and_where_it_was(self, notes: Path) -> None:
         start = time.monotonic()
@@ -202,6 +203,7 @@ class TestWorkThatEndsItsProcess:
         assert not psutil.Process().children()
 
 
+@pytest.mark.slow
 class TestTheChild:
     def test_dies_with_its_parent(self, notes: Path) -> None:
         program = (

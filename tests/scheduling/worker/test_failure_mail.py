@@ -227,6 +227,7 @@ class TestThePeople:
         assert job.told_at is not None
         assert (last_event(job).detail or {})["told"] == []
 
+    @pytest.mark.slow
     def test_get_one_mail_about_many_failures_instead_of_a_flood(self) -> None:
         jobs = [failed_publish() for _ in range(12)]
 

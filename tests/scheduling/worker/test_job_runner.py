@@ -315,6 +315,7 @@ class TestAnErrorThatMayPass:
         assert wakes_at(job) == job.next_attempt_at
         assert (row(story).status, row(story).publish_at) == (Status.SCHEDULED, LONG_AGO)
 
+    @pytest.mark.slow
     def test_waits_longer_each_time_and_not_the_same_for_all(self) -> None:
         due_stories(12)
 

@@ -32,6 +32,7 @@ def _conf_as_it_was() -> Iterator[None]:
         setattr(Conf, name, value)
 
 
+@pytest.mark.slow
 class TestALanesSettings:
     @pytest.mark.usefixtures("_conf_as_it_was")
     @pytest.mark.parametrize("name", ["publish", "slow", "mail"])

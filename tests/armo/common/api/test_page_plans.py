@@ -19,7 +19,11 @@ STORIES, SCHEDULED = 24_000, 4_000
 LONG = ("content_story", "content_storysearch", "scheduling_job", "scheduling_jobevent")
 PAGE = 50
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_many", "unthrottled")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("_many", "unthrottled"),
+]
 
 
 @pytest.fixture(scope="module")

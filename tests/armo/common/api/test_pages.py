@@ -66,6 +66,7 @@ def in_order(rows: list[Any], ordering: str) -> list[int]:
     return [row.pk for row in sorted(rows, key=key, reverse=ordering.startswith("-"))]
 
 
+@pytest.mark.slow
 class TestAWalk:
     @pytest.mark.parametrize("size", [1, 2, 3, 1000])
     @pytest.mark.parametrize("ordering", ORDERINGS)
@@ -230,6 +231,7 @@ def tagged(number: int) -> None:
             operations.schedule(item=waiting, run_at=FAR_OFF + n * HOUR, by=None)
 
 
+@pytest.mark.slow
 class TestTheNumberOfQueries:
     @pytest.fixture
     def queries(self) -> Callable[[User | None], dict[str, int]]:

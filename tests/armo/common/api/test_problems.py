@@ -291,6 +291,7 @@ FIELDS = (
 )
 
 
+@pytest.mark.slow
 class TestABadBody:
     @pytest.fixture(autouse=True)
     def _no_limit(self, unthrottled: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield f"{method.upper()} {path}", operation
 
 
+@pytest.mark.slow
 class TestTheDocument:
     def test_is_what_make_schema_writes_without_a_warning(self) -> None:
         written = StringIO()
