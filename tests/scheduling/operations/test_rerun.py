@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ
 
 from content.models import Story
-from scheduling import operations
+from scheduling import conf, operations
 from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
@@ -210,7 +210,7 @@ class TestRerun:
         operations.rerun(job=job, by=None)
 
         job.refresh_from_db()
-        assert OrmQ.objects.get(pk=job.message_id).key == settings.SLOW_LANE
+        assert OrmQ.objects.get(pk=job.message_id).key == conf.SLOW_LANE
 
 
 def delete(job: Job) -> None:
