@@ -442,9 +442,13 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self.sweep_at = self.full_sweep_at = 0.0
         self.release_at = self.release_pause = 0.0
 
+    def on_sleep(self) -> None:
+        """Do nothing; a test learns by it that the broker is about to sleep."""
+
     def _sleep(self, seconds: float) -> None:
         if seconds <= 0:
             return
+        self.on_sleep()
         if not conf.QUEUE_LISTEN:
             sleep(seconds)
             return

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -29,7 +30,6 @@ from scheduling.queue import messages
 from scheduling.queue.messages import Message, insert_messages
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
-from tests.process.worker import wait_until
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -90,6 +90,8 @@ class OnItsThread:
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(1)
         self.broker = self.pool.submit(plain_broker).result(SECONDS)
+        self.asleep = Event()
+        self.broker.on_sleep = self.asleep.set  # type: ignore[method-assign] # for this one
         self.pid: int = self.pool.submit(self._pid).result(SECONDS)
 
     def _pid(self) -> int:
@@ -97,14 +99,16 @@ class OnItsThread:
 
     def dequeue(self) -> Future[Claimed]:
         """Begin a dequeue, and return once it sleeps."""
+        self.asleep.clear()
         claimed = self.pool.submit(self.broker.dequeue)
-        wait_until(self.is_asleep, seconds=SECONDS, what="the broker sleeps")
+        assert self.asleep.wait(SECONDS)
         return claimed
 
     def dequeue_until_claimed(self) -> Future[tuple[Claimed, float]]:
         """Begin to dequeue until there is something, and return once it sleeps."""
+        self.asleep.clear()
         future = self.pool.submit(self.until_claimed)
-        wait_until(self.is_asleep, seconds=SECONDS, what="the broker sleeps")
+        assert self.asleep.wait(SECONDS)
         return future
 
     def until_claimed(self) -> tuple[Claimed, float]:
@@ -114,19 +118,6 @@ class OnItsThread:
             if claimed := self.broker.dequeue():
                 return claimed, monotonic()
         return None, monotonic()
-
-    def is_asleep(self) -> bool:
-        with connection.cursor() as cursor:
-            # Within a transaction it would stay what it was.
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT FROM pg_stat_activity"
-                " WHERE pid = %s AND state = 'idle'"
-                # The last it asks before it sleeps.
-                " AND (query LIKE '%%min(lock)%%' OR query LIKE '%%2 seconds%%')",
-                [self.pid],
-            )
-            return cursor.fetchone() is not None
 
     def close(self) -> None:
         self.pool.submit(connections.close_all).result(SECONDS)
