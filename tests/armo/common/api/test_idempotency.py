@@ -333,7 +333,7 @@ class TestTwoAtOnce:
 
     def test_are_two_when_the_first_came_to_nothing(self, post: Post) -> None:
         with (
-            patch("armo.common.api.idempotency._keep", side_effect=SystemExit),
+            patch.object(KeptAnswer, "save", side_effect=SystemExit),
             pytest.raises(SystemExit),
         ):
             post(STORIES, {"title": "t"})
