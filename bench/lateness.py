@@ -11,7 +11,7 @@ from bench import stage
 from bench.run import Run
 from scheduling import operations
 from scheduling.broker import TimedBroker
-from scheduling.models import clock
+from scheduling.models import Kind, clock, transition_of
 from scheduling.models.sql import along_the_index
 from scheduling.worker import batch_runner
 from tests.process.server import execute, wait_until_time
@@ -112,16 +112,14 @@ def _add(
 
 def _scans() -> dict[str, Sequence[str]]:
     """Return which sequential scans the plans have that a worker repeats all the time."""
+    scope = batch_runner.Scope(transition_of(Kind.PUBLISH))
     statements = {
         "the message's claim": (
             TimedBroker.statements.claim,
             {"key": "publish", "bulk": 1, "retry": 210, "owner": 1, "is_paused": False},
         ),
-        "the jobs' claim": (
-            batch_runner.CLAIM,
-            batch_runner._wanted(batch_runner.PUBLISH),
-        ),
-        "the look for due ends": (batch_runner.ANY_ENDS, {}),
+        "the jobs' claim": (batch_runner._claim(scope), batch_runner._wanted(scope)),
+        "the look for due ends": (batch_runner.ANY_DUE, {"kinds": [str(Kind.UNPUBLISH)]}),
         "the look round": (
             TimedBroker.statements.look,
             {"key": "publish", "owner": 1, "dead": [], "lock": 0, "releases": True, "finds": True},

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import plain, stage
 from bench.run import Run
-from scheduling.models import publish_log
+from scheduling.models import Kind, publish_log, transition_of
 from scheduling.worker import batch_runner
 from tests.process.server import execute, wait_until_time
 from tests.process.worker import Worker
@@ -114,13 +114,12 @@ PARTS = {
 def _parts_of_the_statement(number: int) -> dict[str, float]:
     """Do everything that is due, a batch at a time, and add up what each step took, in seconds."""
     sums: dict[str, float] = defaultdict(float)
-    prepared = batch_runner._prepare(batch_runner.PUBLISH)
+    scope = batch_runner.Scope(transition_of(Kind.PUBLISH))
+    prepared = batch_runner._prepare(scope)
     for _ in range(-(-number // batch_runner.BATCH)):
         began = time.perf_counter()
         statement = f"EXPLAIN (ANALYZE, FORMAT json) {prepared.statement}"
-        [[[report]]] = execute(
-            statement, {**prepared.params, **batch_runner._wanted(batch_runner.PUBLISH)}
-        )
+        [[[report]]] = execute(statement, {**prepared.params, **batch_runner._wanted(scope)})
         took = time.perf_counter() - began
         inside = dict.fromkeys(PARTS.values(), 0.0)
         for step in report["Plan"]["Plans"]:

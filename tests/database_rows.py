@@ -8,7 +8,7 @@ from django.db.models import Model
 from django_q.models import OrmQ
 
 from content.models import Notice, Story
-from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock, transition_of
 from scheduling.operations import store
 from scheduling.worker import job_runner
 from tests.factories import LONG_AGO, NoticeFactory, StoryFactory
@@ -62,7 +62,10 @@ def due_stories(number: int, **fields: Any) -> list[Story]:
 def open_jobs_of(stories: Iterable[Story]) -> list[Job]:
     """Open the job that each story asks for."""
     ids = store.open_jobs(
-        [(story, Kind.PUBLISH, story.publish_at or LONG_AGO) for story in stories],
+        [
+            store.Planned(story, transition_of(Kind.PUBLISH), story.publish_at or LONG_AGO)
+            for story in stories
+        ],
         at=clock.database_now(),
         by=None,
         reason="",

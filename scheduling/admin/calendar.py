@@ -41,9 +41,9 @@ from scheduling.models import (
     OPEN_STATES,
     Job,
     JobEvent,
-    Kind,
     State,
     clock,
+    kind_choices,
     schedulable_models,
 )
 
@@ -91,7 +91,7 @@ class FilterForm(forms.Form):
         ]
         choices: dict[str, list[Any]] = {
             "type": types,
-            "kind": Kind.choices,
+            "kind": kind_choices(),
             "status": [
                 ("scheduled", gettext("Still to run")),
                 (State.SUCCEEDED.value, State.SUCCEEDED.label),
@@ -285,7 +285,7 @@ class Writer:
         self.types = {type_.pk: _type(user, model) for model, type_ in types.items()}
         self.gone = _type(user, None)
         # A label is translated each time that it is asked for.
-        self.kinds = {kind.value: str(kind.label) for kind in Kind}
+        self.kinds = {kind: str(label) for kind, label in kind_choices()}
         self.states = {state.value: str(state.label) for state in State}
         self.zone = timezone.get_current_timezone()
 
@@ -304,7 +304,7 @@ class Writer:
             title=row.item_title or f"{type_.name}:{row.object_id}",
             type=type_.label,
             kind=row.kind,
-            kind_label=self.kinds[row.kind],
+            kind_label=self.kinds.get(row.kind, row.kind),
             state=row.state,
             state_label=self.states[row.state],
             url=f"{type_.head}{number}{type_.tail}",

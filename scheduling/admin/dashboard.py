@@ -17,7 +17,8 @@ from django.utils.translation import ngettext
 from scheduling.access.permissions import has_right, sees_all, visible_jobs
 from scheduling.admin.display import change_url, shown_time
 from scheduling.admin.health_lines import health_lines
-from scheduling.models import Job, JobQuerySet, Kind, State, clock, schedulable_models
+from scheduling.models import Job, JobQuerySet, State, clock, schedulable_models
+from scheduling.models.transitions import kind_label
 from scheduling.queries import health
 from scheduling.queries.dashboard_stats import Failure, Figures, Hour, Planned, figures, own_drafts
 from scheduling.times import distance, measured
@@ -128,7 +129,7 @@ def _planned(planned: Planned, seen: Figures) -> dict[str, Any]:
 def _failure(failure: Failure, now: datetime) -> dict[str, Any]:
     return {
         **_item(failure),
-        "kind": Kind(failure.kind).label,
+        "kind": kind_label(failure.kind),
         "time": shown_time(failure.failed_at),
         "distance": distance(failure.failed_at, now),
         # Ours are kept in English and shown in the person's language.

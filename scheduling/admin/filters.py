@@ -13,7 +13,17 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from armo.common.theme import DropdownFilter
-from scheduling.models import IsOneOf, Job, JobQuerySet, Kind, Schedulable, State, Status, clock
+from scheduling.models import (
+    IsOneOf,
+    Job,
+    JobQuerySet,
+    Schedulable,
+    State,
+    Status,
+    clock,
+    kind_choices,
+    status_choices,
+)
 from scheduling.models.references import parse_id
 
 
@@ -71,18 +81,18 @@ KEEP: dict[str, Callable[[Any], QuerySet[Any]]] = {
 
 
 class ChoiceFilter(DropdownFilter):
-    """By a field that knows its values."""
+    """By a field whose values are known."""
 
-    values: Any
+    choices_of: Callable[[], list[tuple[str, Any]]]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return every value."""
-        return self.values.choices
+        return type(self).choices_of()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows of that value."""
         value = self.value()
-        if value not in self.values.values:
+        if value not in dict(type(self).choices_of()):
             return queryset
         return queryset.filter(**{str(self.parameter_name): value})
 
@@ -90,19 +100,22 @@ class ChoiceFilter(DropdownFilter):
 class StatusFilter(ChoiceFilter):
     """Items by status."""
 
-    title, parameter_name, values = _("status"), "status", Status
+    title, parameter_name = _("status"), "status"
+    choices_of = status_choices
 
 
 class StateFilter(ChoiceFilter):
     """Jobs by state."""
 
-    title, parameter_name, values = _("state"), "state", State
+    title, parameter_name = _("state"), "state"
+    choices_of = staticmethod(lambda: list(State.choices))
 
 
 class KindFilter(ChoiceFilter):
     """Jobs by kind."""
 
-    title, parameter_name, values = _("kind"), "kind", Kind
+    title, parameter_name = _("kind"), "kind"
+    choices_of = kind_choices
 
 
 class OverdueFilter(DropdownFilter):

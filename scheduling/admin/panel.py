@@ -15,7 +15,8 @@ from scheduling.admin.actions import ACTIONS
 from scheduling.admin.display import badge, change_url, due_in, verbose_name
 from scheduling.admin.health_lines import health_lines
 from scheduling.admin.seen import Page, page_of, signed
-from scheduling.models import Job, JobEvent, Schedulable, clock
+from scheduling.models import Job, JobEvent, Schedulable, Status, clock
+from scheduling.models.transitions import kinds_leading_to
 from scheduling.queries.health import publisher
 from scheduling.times import distance
 
@@ -49,7 +50,9 @@ def count_same_minute(at: datetime, *, but: Schedulable | None = None) -> int:
     """Query how many other items go live in the minute of a moment."""
     start = at.replace(second=0, microsecond=0)
     jobs = Job.objects.open().filter(
-        kind="publish", run_at__gte=start, run_at__lt=start + timedelta(minutes=1)
+        kind__in=kinds_leading_to(Status.PUBLISHED),
+        run_at__gte=start,
+        run_at__lt=start + timedelta(minutes=1),
     )
     if but is not None:
         jobs = jobs.exclude(pk__in=Job.objects.of(but).open().values("pk"))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.utils.choices import CallableChoiceIterator
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -16,10 +17,13 @@ from armo.common.api.fields import (
     TextField,
     YesNoField,
 )
-from scheduling.models import Job, JobEvent, Kind, State, Status
+from scheduling.models import Job, JobEvent, Kind, State, Status, kind_choices, status_choices
 from scheduling.models.references import MalformedItem, item_pattern, names_of_types, parse_item
 
 MAX_REASON = 1000
+# Those that are registered when a request comes.
+STATUSES: Any = CallableChoiceIterator(status_choices)
+KINDS: Any = CallableChoiceIterator(kind_choices)
 MAX_BULK = 10_000
 EXAMPLE_TIME = "2099-03-01T09:00:00+09:00"
 EXAMPLE_END = "2099-03-01T12:00:00+09:00"
@@ -67,8 +71,8 @@ class UnscheduleInput(ReasonInput):
     """What is cancelled."""
 
     kind = ChoiceField(
-        choices=Kind.choices,
-        default=Kind.PUBLISH,
+        choices=KINDS,
+        default=Kind.PUBLISH.value,
         help_text="`publish` takes the end with it; `unpublish` cancels the end alone.",
     )
 
@@ -158,7 +162,7 @@ class ItemOutput(serializers.Serializer[Any]):
     """What every type of content answers with, beside what it adds."""
 
     id = serializers.IntegerField()
-    status = serializers.ChoiceField(choices=Status.choices)
+    status = serializers.ChoiceField(choices=STATUSES)
     publish_at = MomentField(allow_null=True, help_text="The moment that was asked for.")
     unpublish_at = MomentField(allow_null=True, help_text="When it is taken down.")
     published_at = MomentField(allow_null=True, help_text="When it really went live, last.")
@@ -189,7 +193,7 @@ class JobOutput(serializers.Serializer[Job]):
     """A job: one timed change of one item."""
 
     id = serializers.IntegerField()
-    kind = serializers.ChoiceField(choices=Kind.choices)
+    kind = serializers.ChoiceField(choices=KINDS)
     state = serializers.ChoiceField(choices=State.choices)
     model = serializers.SerializerMethodField(help_text="The item's type, as `content.story`.")
     item = serializers.CharField(source="item_label", help_text="As `story:42`.")
@@ -234,7 +238,7 @@ class JobInput(ReasonInput):
 
     model = TypeField(max_length=200, help_text="A type of content: `story`, or `content.story`.")
     id = IdField()
-    kind = ChoiceField(choices=Kind.choices)
+    kind = ChoiceField(choices=KINDS)
     run_at = MomentField(help_text="In the future, by the database's clock.")
 
 
@@ -249,7 +253,7 @@ class RerunFilterInput(StrictInput):
 
     ids = ListField(child=IdField(), required=False, min_length=1, max_length=1000)
     state = ChoiceField(choices=[(State.FAILED.value, "failed")], required=False)
-    kind = ChoiceField(choices=Kind.choices, required=False)
+    kind = ChoiceField(choices=KINDS, required=False)
     item = ItemField(required=False, max_length=200, help_text="As `story:42`.")
     run_at_after = MomentField(required=False, is_bound=True)
     run_at_before = MomentField(required=False, is_bound=True)
@@ -274,7 +278,7 @@ class RerunAnswer(serializers.Serializer[Any]):
     outcome = serializers.ChoiceField(choices=["rerun", "already", "refused", "failed"])
     text = serializers.CharField()
     item = serializers.CharField(allow_null=True)
-    kind = serializers.ChoiceField(choices=Kind.choices, allow_null=True)
+    kind = serializers.ChoiceField(choices=KINDS, allow_null=True)
     code = serializers.CharField(allow_null=True, help_text="Of a refusal.")
 
 

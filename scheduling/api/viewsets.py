@@ -55,7 +55,7 @@ from scheduling.api.serializers import (
     UnscheduleInput,
     content_of,
 )
-from scheduling.models import Job, JobEvent, Kind, Schedulable, Status
+from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, status_label
 from scheduling.models.references import ID_PATTERN, ItemNotFound, find_model
 from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
 from scheduling.queries.cache_lifetime import Freshness
@@ -374,7 +374,7 @@ class SchedulableViewSet(ApiViewSet):
         if values.get("status") is None and not is_scheduled:
             raise operations.InvalidTransition(
                 _("It is %(status)s: send status “scheduled” with its time.")
-                % {"status": Status(item.status).label}
+                % {"status": status_label(item.status)}
             )
         at = values.get("publish_at") or (item.publish_at if is_scheduled else None)
         if at is None:
@@ -512,7 +512,7 @@ class JobViewSet(ApiViewSet):
         job = operations.schedule(
             item=item,
             run_at=wish["run_at"],
-            kind=Kind(wish["kind"]),
+            kind=wish["kind"],
             by=self.by,
             reason=wish["reason"],
         )

@@ -26,11 +26,12 @@ from scheduling import conf
 from scheduling.access.permissions import conditions_of_visible_jobs
 from scheduling.ical.tokens import find_calendar_user, note_reading
 from scheduling.models import (
+    TRANSITIONS,
     IsOneOf,
     Job,
     JobEvent,
     JobQuerySet,
-    Kind,
+    Transition,
     schedulable_models,
 )
 from scheduling.models.references import title_of
@@ -152,7 +153,7 @@ def _event(job: Job, title: str, past: History) -> Event:
     event.add("dtstart", _second(job.run_at))
     event.add("dtend", _second(job.run_at) + SHOWN_LENGTH)
     event.add("sequence", past.moved)
-    event.add("summary", _summary(job) % {"title": one_line(title)})
+    event.add("summary", _summary(job, one_line(title)))
     event.add("description", _description(job))
     with suppress(NoReverseMatch):  # the type has no admin, or is gone
         event.add("url", _admin_url(job))
@@ -165,10 +166,9 @@ def _second(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(microsecond=0)
 
 
-def _summary(job: Job) -> str:
-    if job.kind == Kind.PUBLISH:
-        return gettext("Publish: %(title)s")
-    return gettext("Take down: %(title)s")
+def _summary(job: Job, title: str) -> str:
+    summary = TRANSITIONS.get(job.kind, Transition).summary
+    return str(summary) % {"title": title, "kind": capfirst(job.get_kind_display())}
 
 
 def _description(job: Job) -> str:

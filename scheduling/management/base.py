@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from scheduling.errors import DomainError
-from scheduling.models import Kind, Schedulable, references
+from scheduling.models import TRANSITIONS, Schedulable, references
 from scheduling.outages import first_line
 from scheduling.times import utc
 
@@ -123,7 +123,7 @@ def add_item(parser: CommandParser) -> None:
 
 def add_kind(parser: CommandParser, **options: Any) -> None:
     """Take a kind of job."""
-    parser.add_argument("--kind", choices=Kind.values, **options)
+    parser.add_argument("--kind", choices=list(TRANSITIONS), **options)
 
 
 def add_json(parser: CommandParser) -> None:

@@ -14,28 +14,40 @@ from scheduling.models.item import (
     Schedulable,
     SchedulableQuerySet,
     Status,
+    register_status,
     schedulable_models,
+    status_choices,
+    status_label,
 )
 from scheduling.models.job import (
     OPEN_STATES,
-    WISHES,
     Job,
     JobEvent,
     JobQuerySet,
-    Kind,
     State,
     lane_of,
     longest_attempt,
     overdue_limit,
+    rerunnable,
 )
 from scheduling.models.pause import Pause, PauseEvent
+from scheduling.models.transitions import (
+    TRANSITIONS,
+    Kind,
+    Transition,
+    kind_choices,
+    mirrored,
+    register,
+    transition_of,
+    unmirrored,
+)
 from scheduling.models.worker import Heartbeat
 
 __all__ = [
     "ALLOWED",
     "OPEN_STATES",
+    "TRANSITIONS",
     "VISIBLE",
-    "WISHES",
     "CalendarLink",
     "ClockNow",
     "ClockTimestamp",
@@ -51,8 +63,18 @@ __all__ = [
     "SchedulableQuerySet",
     "State",
     "Status",
+    "Transition",
+    "kind_choices",
     "lane_of",
     "longest_attempt",
+    "mirrored",
     "overdue_limit",
+    "register",
+    "register_status",
+    "rerunnable",
     "schedulable_models",
+    "status_choices",
+    "status_label",
+    "transition_of",
+    "unmirrored",
 ]

@@ -7,22 +7,22 @@ from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from scheduling import conf
 from scheduling.models.expressions import ClockNow, ClockTimestamp
-from scheduling.models.item import Schedulable, Status
+from scheduling.models.item import Schedulable, schedulable_models
+from scheduling.models.task_names import task_of
+from scheduling.models.transitions import (
+    TRANSITIONS,
+    Transition,
+    kind_choices,
+    transition_of,
+)
 
 # Jobs
-
-
-class Kind(models.TextChoices):
-    """What a job does to its item."""
-
-    PUBLISH = "publish", pgettext_lazy("kind", "publish")
-    UNPUBLISH = "unpublish", pgettext_lazy("kind", "unpublish")
 
 
 class State(models.TextChoices):
@@ -35,19 +35,11 @@ class State(models.TextChoices):
     CANCELLED = "cancelled", pgettext_lazy("state", "cancelled")
 
 
-# Which time of an item a job of each kind mirrors, and which items ask for one.
-WISHES = {
-    Kind.PUBLISH: ("publish_at", Q(status=Status.SCHEDULED)),
-    Kind.UNPUBLISH: (
-        "unpublish_at",
-        Q(status__in=(Status.SCHEDULED, Status.PUBLISHED), unpublish_at__isnull=False),
-    ),
-}
-
-
 def lane_of(model: type[models.Model] | None, kind: str) -> str:
     """Return the lane that runs jobs of that kind for items of that type."""
-    if kind == Kind.PUBLISH and model and issubclass(model, Schedulable) and model.has_hook():
+    transition = TRANSITIONS.get(kind)
+    runs_hook = transition is not None and transition.runs_hook
+    if runs_hook and model and issubclass(model, Schedulable) and model.has_hook():
         return conf.SLOW_LANE
     return conf.PUBLISH_LANE
 
@@ -72,6 +64,24 @@ NOTIFIED_WITHIN = timedelta(days=1)
 
 # A job in one of these has still to run.
 OPEN_STATES = (State.WAITING, State.RETRYING)
+
+
+def rerunnable() -> Q:
+    """
+    Return the condition of the failed jobs whose items still ask for just this.
+
+    `operations.rerun` refuses the others: since then their item was published by hand, scheduled
+    anew, or deleted.
+    """
+    asking = Q(pk__in=[])
+    run_at = OuterRef("run_at")
+    for model in schedulable_models():
+        items = model._base_manager.filter(pk=OuterRef("object_id"))
+        of_kinds = Q(pk__in=[])
+        for transition in TRANSITIONS.values():
+            of_kinds |= Q(Exists(items.filter(transition.rerunnable(run_at))), kind=transition.name)
+        asking |= Q(content_type=ContentType.objects.get_for_model(model)) & of_kinds
+    return Q(state=State.FAILED) & asking
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -132,7 +142,12 @@ class Job(models.Model):
     It outlives its item, so the item is named by type and id and by `item_title`.
     """
 
-    kind = models.CharField(_("kind"), max_length=9, choices=Kind)
+    kind = models.CharField(_("kind"), max_length=32, choices=kind_choices)
+    # 0 of a kind that mirrors a time of its item, which has one such open job then; of any other
+    # the job's own id, so that an item may have several.
+    slot = models.BigIntegerField(default=0, db_default=0, editable=False)
+    # What its kind wants to know beside the item and the time.
+    params = models.JSONField(_("parameters"), null=True, blank=True)
     state = models.CharField(_("state"), max_length=9, choices=State, default=State.WAITING)
     content_type = models.ForeignKey(
         ContentType, on_delete=models.PROTECT, verbose_name=_("type"), db_index=False
@@ -175,7 +190,6 @@ class Job(models.Model):
         default_permissions = ("view", "schedule", "rerun", "prune")
         permissions = (("pause_job", "Can pause publishing"),)
         constraints: ClassVar = [
-            models.CheckConstraint(name="job_known_kind", condition=Q(kind__in=Kind.values)),
             models.CheckConstraint(name="job_known_state", condition=Q(state__in=State.values)),
             models.CheckConstraint(
                 name="job_finished_when_closed",
@@ -188,7 +202,7 @@ class Job(models.Model):
             ),
             models.UniqueConstraint(
                 name="job_one_open",
-                fields=["content_type", "object_id", "kind"],
+                fields=["content_type", "object_id", "kind", "slot"],
                 condition=Q(state__in=OPEN_STATES),
             ),
         ]
@@ -229,6 +243,20 @@ class Job(models.Model):
         """Return the lane whose workers run it: `slow` when its type has a hook."""
         model = ContentType.objects.get_for_id(self.content_type_id).model_class()
         return lane_of(model, self.kind)
+
+    @property
+    def task(self) -> str:
+        """Return the function that its queue rows name."""
+        return task_of(self.kind)
+
+    @property
+    def transition(self) -> Transition:
+        """
+        Return what it does.
+
+        :raises UnknownKind: the application that had its kind is not installed any more.
+        """
+        return transition_of(self.kind)
 
     @property
     def is_open(self) -> bool:

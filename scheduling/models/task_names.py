@@ -12,3 +12,16 @@ TELL_FAILURES = "scheduling.tasks.tell_failures"
 GIVE_UP = "scheduling.tasks.give_up"
 BURY = "scheduling.tasks.bury"
 BEAT = "scheduling.tasks.beat"
+
+# The kinds that there were before each had a task of its own.
+RUN_BY_RUN_JOB = ("publish", "unpublish")
+
+
+def task_of(kind: str) -> str:
+    """
+    Return the function that the queue rows of a kind name.
+
+    Each further kind has one of its own, which `scheduling.tasks` makes up: a worker of a version
+    before it knows no such function, and cannot take the job for a publish.
+    """
+    return RUN_JOB if kind in RUN_BY_RUN_JOB else f"scheduling.tasks.run_{kind}"

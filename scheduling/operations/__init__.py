@@ -7,6 +7,12 @@ lock a job first but never wait for an item, so the two cannot block each other 
 (docs/adr/0003).
 """
 
+from scheduling.models.transitions import (
+    EndNotAfterStart,
+    InvalidTransition,
+    NotPublishable,
+    UnknownKind,
+)
 from scheduling.operations.expected import ChangedMeanwhile, Expected, Seen
 from scheduling.operations.item import (
     KEEP,
@@ -27,12 +33,9 @@ from scheduling.operations.item import (
     unschedule,
 )
 from scheduling.operations.rules import (
-    EndNotAfterStart,
-    InvalidTransition,
     ItemHasMovedOn,
     JobNotFound,
     NotInFuture,
-    NotPublishable,
     SomeRefused,
 )
 from scheduling.operations.schedule_many import schedule_many
@@ -49,6 +52,7 @@ __all__ = [
     "NotPublishable",
     "Seen",
     "SomeRefused",
+    "UnknownKind",
     "cancel",
     "check_publish_now",
     "check_rerun",

@@ -1,5 +1,6 @@
 """The operations on one item, or on one job of it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,20 +19,17 @@ from scheduling.models import (
     clock,
 )
 from scheduling.models.references import ItemNotFound
+from scheduling.models.transitions import (
+    Failed,
+    InvalidTransition,
+    Transition,
+    invalid_transition,
+    require_transition,
+    transition_of,
+)
 from scheduling.operations import store
 from scheduling.operations.expected import Expected, require_unchanged
-from scheduling.operations.rules import (
-    EndNotAfterStart,
-    InvalidTransition,
-    ItemHasMovedOn,
-    invalid_transition,
-    kept_end,
-    nothing_scheduled,
-    require_end_after,
-    require_future,
-    require_publishable,
-    require_transition,
-)
+from scheduling.operations.rules import ItemHasMovedOn, kept_end, nothing_scheduled, require_future
 
 What = JobEvent.What
 
@@ -49,18 +47,23 @@ def schedule(
     item: Schedulable,
     run_at: datetime,
     by: AbstractBaseUser | None,
-    kind: Kind = Kind.PUBLISH,
+    kind: str = Kind.PUBLISH,
     unpublish_at: datetime | _Keep | None = KEEP,
+    params: Mapping[str, Any] | None = None,
     reason: str = "",
     expected: Expected | None = None,
 ) -> Job:
     """
-    Have an item published, or taken down, at a moment; move it when it is scheduled already.
+    Have an item published, or changed in another way, at a moment.
+
+    Of a kind that mirrors a time of the item, such as publish, what is scheduled already is moved;
+    of any other, the item gets one more job.
 
     :param run_at: aware; must lie after the database's clock.
     :param by: who asked for it; None is the publisher itself.
     :param unpublish_at: of a publish: its end, None for none; left out, the item keeps the end it
         has.
+    :param params: what the kind wants to know beside the item and the time; JSON.
     :param expected: what they saw of the item; None if it may be anything.
     :raises ChangedMeanwhile: it is not what they saw.
     :raises NotInFuture:
@@ -68,58 +71,47 @@ def schedule(
     :raises InvalidTransition: it is live already; or, for an end, neither live nor scheduled.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises ItemNotFound: it has been deleted.
+    :raises UnknownKind:
     """
-    return _schedule(
-        store.lock(item, expected),
-        run_at=run_at,
-        by=by,
-        kind=kind,
-        unpublish_at=unpublish_at,
-        reason=reason,
-    )
+    transition = transition_of(kind)
+    locked = store.lock(item, expected)
+    _check_schedule(locked.row, transition, run_at, unpublish_at, locked.now)
+    if transition.time_field is None:
+        planned = store.Planned(locked.row, transition, run_at, params)
+        return store.open_job(planned, at=locked.now, by=by, reason=reason)
+    return _plan(locked, transition, run_at, unpublish_at, by=by, reason=reason)
 
 
-def _schedule(
+def _plan(
     locked: store.Locked,
-    *,
+    transition: Transition,
     run_at: datetime,
+    unpublish_at: datetime | _Keep | None,
+    *,
     by: AbstractBaseUser | None,
-    kind: Kind,
-    unpublish_at: datetime | _Keep | None = KEEP,
     reason: str,
 ) -> Job:
-    row = locked.row
-    now = locked.now
-    if kind == Kind.UNPUBLISH:
-        require_future(run_at, now)
-        return _schedule_end(locked, run_at=run_at, at=now, by=by, reason=reason)
-
-    end = kept_end(row) if isinstance(unpublish_at, _Keep) else unpublish_at
-    check_schedule(row=row, run_at=run_at, unpublish_at=end, now=now)
-    store.write(locked, status=Status.SCHEDULED, publish_at=run_at, unpublish_at=end)
-    job = store.set_job(locked, Kind.PUBLISH, run_at, at=now, by=by, reason=reason)
-    store.set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
+    """Write the times of a locked item, and have its jobs mirror them."""
+    end = _end_of(locked.row, unpublish_at)
+    store.write(locked, **transition.planned(run_at, end))
+    store.mirror_times(locked, at=locked.now, by=by, reason=reason)
+    [job] = locked.open_jobs_of(transition.name)
     return job
 
 
-def _schedule_end(
-    locked: store.Locked,
-    *,
+def _end_of(row: Schedulable, unpublish_at: datetime | _Keep | None) -> datetime | None:
+    return kept_end(row) if isinstance(unpublish_at, _Keep) else unpublish_at
+
+
+def _check_schedule(
+    row: Schedulable,
+    transition: Transition,
     run_at: datetime,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
-) -> Job:
-    row = locked.row
-    if row.status not in (Status.PUBLISHED, Status.SCHEDULED):
-        raise InvalidTransition(
-            gettext("Only what is live or scheduled can be given an end; it is %(status)s.")
-            % {"status": Status(row.status).label}
-        )
-    if row.publish_at is not None and run_at <= row.publish_at:
-        raise EndNotAfterStart
-    store.write(locked, unpublish_at=run_at)
-    return store.set_job(locked, Kind.UNPUBLISH, run_at, at=at, by=by, reason=reason)
+    unpublish_at: datetime | _Keep | None,
+    now: datetime,
+) -> None:
+    require_future(run_at, now)
+    transition.check_schedule(row, run_at, _end_of(row, unpublish_at))
 
 
 def check_schedule(
@@ -130,15 +122,11 @@ def check_schedule(
     unpublish_at: datetime | _Keep | None = KEEP,
 ) -> None:
     """
-    Raise what `schedule` would raise for an item that is just so; it queries nothing.
+    Raise what scheduling a publish would raise for an item that is just so; query nothing.
 
     :param now: the database's clock.
     """
-    require_future(run_at, now)
-    require_transition(row, Status.SCHEDULED)
-    require_publishable(row)
-    end = kept_end(row) if isinstance(unpublish_at, _Keep) else unpublish_at
-    require_end_after(run_at, end)
+    _check_schedule(row, transition_of(Kind.PUBLISH), run_at, unpublish_at, now)
 
 
 @transaction.atomic
@@ -162,7 +150,11 @@ def move(
     and what `schedule` raises.
     """
     locked = _lock_open(job, expected)
-    return _schedule(locked, run_at=run_at, by=by, kind=Kind(job.kind), reason=reason)
+    _check_schedule(locked.row, job.transition, run_at, KEEP, locked.now)
+    if job.transition.time_field is None:
+        store.move_job(job, run_at=run_at, at=locked.now, by=by, reason=reason)
+        return job
+    return _plan(locked, job.transition, run_at, KEEP, by=by, reason=reason)
 
 
 @transaction.atomic
@@ -170,52 +162,61 @@ def unschedule(
     *,
     item: Schedulable,
     by: AbstractBaseUser | None,
-    kind: Kind = Kind.PUBLISH,
+    kind: str = Kind.PUBLISH,
     reason: str = "",
     expected: Expected | None = None,
 ) -> Job:
     """
-    Cancel what is scheduled for an item; a cancelled publish takes its end with it.
+    Cancel what is scheduled of a kind for an item; a cancelled publish takes its end with it.
 
-    A failed item is given up by this: it goes back to where it was before it was scheduled.
+    A failed item goes back to where it was before it was scheduled.
 
     :param expected: what the person saw of the item; None if it may be anything.
-    :returns: the job that was cancelled; of a failed item, the job that had failed.
+    :returns: the job that was cancelled, of several the first; of a failed item, the job that had
+        failed.
     :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: nothing of that kind is scheduled.
     :raises ItemNotFound: it has been deleted.
     """
-    return _unschedule(store.lock(item, expected), by=by, kind=kind, reason=reason)
-
-
-def _unschedule(
-    locked: store.Locked, *, by: AbstractBaseUser | None, kind: Kind, reason: str
-) -> Job:
-    now = locked.now
-    job = locked.jobs.get(kind)
-    unwanted = [job] if job else []
-    if kind == Kind.PUBLISH and locked.row.status in (Status.SCHEDULED, Status.FAILED):
-        unwanted = list(locked.jobs.values())
-        if job is None and locked.row.status == Status.FAILED:
-            job = store.last_job(item=locked.row, kind=kind)
-        if job is None:
-            # It was marked as scheduled by hand, and no sweep has given it a job yet.
-            job = store.record(locked, kind, What.CANCELLED, at=now, by=by, reason=reason)
-        # What has been live before was not a draft.
-        before = Status.DRAFT if locked.row.published_at is None else Status.UNPUBLISHED
-        store.write(locked, status=before, publish_at=None, unpublish_at=None)
-    elif job is None:
+    transition = transition_of(kind)
+    locked = store.lock(item, expected)
+    jobs = locked.open_jobs_of(kind)
+    if jobs:
+        return _cancel(locked, transition, jobs, by=by, reason=reason)
+    if not transition.is_cancellable(locked.row):
         raise nothing_scheduled()
-    elif kind == Kind.UNPUBLISH:
-        store.write(locked, unpublish_at=None)
-    for open_job in unwanted:
-        store.cancel_job(job=open_job, at=now, by=by, reason=reason)
+    job = None
+    if locked.row.status == transition.on_failure:
+        job = store.last_job(item=locked.row, kind=kind)
+    if job is None:
+        # It was marked as scheduled by hand, and the reconciler has given it no job yet.
+        job = store.record(locked, kind, What.CANCELLED, at=locked.now, by=by, reason=reason)
+    _cancel(locked, transition, [job], by=by, reason=reason)
     return job
 
 
+def _cancel(
+    locked: store.Locked,
+    transition: Transition,
+    jobs: list[Job],
+    *,
+    by: AbstractBaseUser | None,
+    reason: str,
+) -> Job:
+    """Take off a locked item what jobs of a kind were to do, and cancel those that are open."""
+    if fields := transition.unplanned(locked.row):
+        store.write(locked, **fields)
+    if transition.time_field is None:
+        for job in jobs:
+            store.cancel_job(job=job, at=locked.now, by=by, reason=reason)
+    else:
+        store.mirror_times(locked, at=locked.now, by=by, reason=reason)
+    return jobs[0]
+
+
 def check_unschedule(*, row: Schedulable) -> None:
-    """Raise what `unschedule` would raise for an item that is just so; it queries nothing."""
-    if row.status not in (Status.SCHEDULED, Status.FAILED):
+    """Raise what cancelling a publish would raise for an item that is just so; query nothing."""
+    if not transition_of(Kind.PUBLISH).is_cancellable(row):
         raise nothing_scheduled()
 
 
@@ -236,7 +237,7 @@ def cancel(
     :raises ItemNotFound: its item has been deleted.
     """
     locked = _lock_open(job, expected)
-    return _unschedule(locked, by=by, kind=Kind(job.kind), reason=reason)
+    return _cancel(locked, job.transition, [job], by=by, reason=reason)
 
 
 @transaction.atomic
@@ -267,21 +268,17 @@ def publish_now(
     if end is not None and end <= now:
         end = None
     if locked.row.has_hook():
-        store.write(locked, status=Status.SCHEDULED, publish_at=now, unpublish_at=end)
-        job = store.set_job(locked, Kind.PUBLISH, now, at=now, by=by, reason=reason)
-    else:
-        store.write(
-            locked, status=Status.PUBLISHED, publish_at=now, published_at=now, unpublish_at=end
-        )
-        job = store.record_by_hand(locked, Kind.PUBLISH, at=now, by=by, reason=reason)
-    store.set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
+        return _plan(locked, transition_of(Kind.PUBLISH), now, end, by=by, reason=reason)
+    store.write(locked, status=Status.PUBLISHED, publish_at=now, published_at=now, unpublish_at=end)
+    job = store.record_by_hand(locked, Kind.PUBLISH, at=now, by=by, reason=reason)
+    store.mirror_times(locked, at=now, by=by, reason=reason)
     return job
 
 
 def check_publish_now(*, row: Schedulable) -> None:
-    """Raise what `publish_now` would raise for an item that is just so; it queries nothing."""
-    require_transition(row, Status.PUBLISHED)
-    require_publishable(row)
+    """Raise what `publish_now` would raise for an item that is just so; query nothing."""
+    require_transition(row.status, Status.PUBLISHED)
+    transition_of(Kind.PUBLISH).require_ready(row)
 
 
 @transaction.atomic
@@ -312,10 +309,10 @@ def unpublish_now(
 
 
 def check_unpublish_now(*, row: Schedulable) -> None:
-    """Raise what `unpublish_now` would raise for an item that is just so; it queries nothing."""
+    """Raise what `unpublish_now` would raise for an item that is just so; query nothing."""
     # `ALLOWED` has more ways there: what was live before and is cancelled goes back to it.
     if row.status != Status.PUBLISHED:
-        raise invalid_transition(row, Status.UNPUBLISHED)
+        raise invalid_transition(row.status, Status.UNPUBLISHED)
 
 
 @transaction.atomic
@@ -339,16 +336,15 @@ def rerun(
     :raises JobNotFound: the job has been pruned.
     """
     locked = _lock_for_rerun(job, expected)
-    row = locked.row
     now = clock.database_now()
-    if job.kind == Kind.PUBLISH:
-        store.write(locked, status=Status.SCHEDULED)
-        end = row.unpublish_at
-        store.set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=by, reason=reason)
-    # A new start: all attempts are to be had again, and a new failure is told again.
+    # A new start: all attempts are to be had again, and a new failure is mailed again.
     job.state, job.attempts, job.finished_at, job.told_at = State.WAITING, 0, None, None
     store.wake(job=job, at=now)
     store.new_event(job=job, what=What.RERUN, at=now, by=by, reason=reason).save()
+    if fields := job.transition.reopened():
+        store.write(locked, **fields)
+        locked.open_jobs.append(job)
+        store.mirror_times(locked, at=now, by=by, reason=reason)
     return job
 
 
@@ -391,12 +387,7 @@ def reconcile(*, item: Schedulable, reason: str) -> None:
         locked = store.lock(item)
     except ItemNotFound:
         return
-    row = locked.row
-    now = locked.now
-    start = row.publish_at if row.status == Status.SCHEDULED else None
-    end = row.unpublish_at if row.status in (Status.SCHEDULED, Status.PUBLISHED) else None
-    store.set_job_or_none(locked, Kind.PUBLISH, start, at=now, by=None, reason=reason)
-    store.set_job_or_none(locked, Kind.UNPUBLISH, end, at=now, by=None, reason=reason)
+    store.mirror_times(locked, at=locked.now, by=None, reason=reason)
 
 
 @transaction.atomic
@@ -406,9 +397,8 @@ def forget(*, item: Schedulable, reason: str) -> None:
         locked = store.lock(item)
     except ItemNotFound:
         return
-    now = locked.now
-    for job in locked.jobs.values():
-        store.cancel_job(job=job, at=now, by=None, reason=reason)
+    for job in locked.open_jobs:
+        store.cancel_job(job=job, at=locked.now, by=None, reason=reason)
 
 
 def _lock_open(job: Job, expected: Expected | None) -> store.Locked:
@@ -441,36 +431,16 @@ def _lock_for_rerun(job: Job, expected: Expected | None = None) -> store.Locked:
         )
     if locked is None:
         raise ItemNotFound
-    if job.kind == Kind.PUBLISH:
-        _require_still_to_publish(locked, job)
-    else:
-        _require_still_to_end(locked, job)
-    return locked
-
-
-def _require_still_to_publish(locked: store.Locked, job: Job) -> None:
-    row = locked.row
+    transition, row = job.transition, locked.row
     assert job.finished_at is not None  # it has failed
-    was_live_since = row.published_at is not None and row.published_at >= job.finished_at
-    if Kind.PUBLISH in locked.jobs or row.status == Status.SCHEDULED:
-        raise ItemHasMovedOn(gettext("It has been scheduled anew since."))
-    if row.status == Status.PUBLISHED or was_live_since:
-        raise ItemHasMovedOn(gettext("It has been published since."))
-    if row.status != Status.FAILED:
-        raise ItemHasMovedOn(gettext("Its schedule has been given up since."))
-    if row.publish_at != job.run_at or store.last_job(item=row, kind=Kind.PUBLISH) != job:
-        raise ItemHasMovedOn(gettext("It has been given another time since."))
-    if row.unpublish_at is not None and row.unpublish_at <= clock.database_now():
-        # It would go live and be taken down at once.
-        raise ItemHasMovedOn(gettext("Its end has passed since. Schedule it anew."))
-    require_publishable(row)
-
-
-def _require_still_to_end(locked: store.Locked, job: Job) -> None:
-    row = locked.row
-    if row.status != Status.PUBLISHED:
-        raise ItemHasMovedOn(gettext("It has been taken down since."))
-    if Kind.UNPUBLISH in locked.jobs or row.unpublish_at not in (None, job.run_at):
-        raise ItemHasMovedOn(gettext("It has been given another end since."))
-    if row.unpublish_at is None:
-        raise ItemHasMovedOn(gettext("Its end has been given up since."))
+    past = Failed(
+        run_at=job.run_at,
+        failed_at=job.finished_at,
+        has_open=bool(locked.open_jobs_of(job.kind)),
+        is_newest=store.last_job(item=row, kind=job.kind) == job,
+        now=locked.now,
+    )
+    if why := transition.why_not_again(row, past):
+        raise ItemHasMovedOn(why)
+    transition.require_ready(row)
+    return locked

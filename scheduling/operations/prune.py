@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django_q.models import Task
 
 from scheduling.models import (
@@ -19,11 +18,8 @@ from scheduling.models import (
     Job,
     JobEvent,
     JobQuerySet,
-    Kind,
-    State,
-    Status,
     clock,
-    schedulable_models,
+    rerunnable,
 )
 
 BATCH = 1000
@@ -69,20 +65,7 @@ def prune(older_than: timedelta) -> Iterator[Pruned]:
 
 def prunable_jobs(before: datetime) -> JobQuerySet:
     """Return the jobs that were over before that time and that nobody can want any more."""
-    return Job.objects.filter(~_can_be_rerun(), finished_at__lt=before)
-
-
-def _can_be_rerun() -> Q:
-    """Return the condition of a failed job whose item still asks for just this; see `rerun`."""
-    wanted = Q()
-    for model in schedulable_models():
-        items = model._base_manager.filter(pk=OuterRef("object_id"))
-        publish = items.filter(status=Status.FAILED, publish_at=OuterRef("run_at"))
-        end = items.filter(status=Status.PUBLISHED, unpublish_at=OuterRef("run_at"))
-        wanted |= Q(content_type=ContentType.objects.get_for_model(model)) & (
-            (Q(kind=Kind.PUBLISH) & Exists(publish)) | (Q(kind=Kind.UNPUBLISH) & Exists(end))
-        )
-    return Q(state=State.FAILED) & wanted
+    return Job.objects.filter(~rerunnable(), finished_at__lt=before)
 
 
 def _tasks(before: datetime) -> QuerySet[Any]:

@@ -8,45 +8,16 @@ from django.utils.translation import gettext
 
 from scheduling.errors import DomainError, ProblemsError
 from scheduling.models import (
-    ALLOWED,
     Schedulable,
     Status,
 )
-
-# What may become what; scheduling what is scheduled moves it.
-TRANSITIONS = frozenset(
-    [(now, wanted) for now, all_wanted in ALLOWED.items() for wanted in all_wanted]
-    + [(Status.SCHEDULED, Status.SCHEDULED)]
-)
+from scheduling.models.transitions import InvalidTransition
 
 
 class NotInFuture(DomainError):
     """That time has already passed."""
 
     code = "not_in_future"
-
-
-class InvalidTransition(DomainError):
-    """That cannot be done in the present status."""
-
-    code = "invalid_transition"
-
-
-class NotPublishable(ProblemsError):
-    """It cannot go live as it is."""
-
-    code = "not_publishable"
-
-
-class EndNotAfterStart(DomainError):
-    """The end must come after the start."""
-
-    code = "validation_error"
-
-    def facts(self) -> dict[str, Any]:
-        """Return which field of a request is wrong."""
-        error = {"field": "unpublish_at", "code": "ends_too_early", "detail": str(self)}
-        return {"errors": [error]}
 
 
 class SomeRefused(ProblemsError):
@@ -98,13 +69,6 @@ def require_future(run_at: datetime, now: datetime) -> None:
         raise NotInFuture
 
 
-def require_end_after(run_at: datetime, end: datetime | None) -> None:
-    """Raise `EndNotAfterStart` where an end does not come after its start."""
-    if end is not None and end <= run_at:
-        # It may be an end from before, which nobody has named now.
-        raise EndNotAfterStart(f"{EndNotAfterStart.default_message()} ({end:%Y-%m-%d %H:%M:%S %Z})")
-
-
 class ItemRow(NamedTuple):
     """What `schedule_many` has to know of an item; a whole item takes ten times as long to make."""
 
@@ -118,23 +82,3 @@ class ItemRow(NamedTuple):
 def nothing_scheduled() -> InvalidTransition:
     """Return the refusal to cancel what is not scheduled."""
     return InvalidTransition(gettext("Nothing is scheduled."))
-
-
-def require_transition(row: Schedulable | ItemRow, wanted: Status) -> None:
-    """Raise `InvalidTransition` unless the item's status may become that one."""
-    if (row.status, wanted) not in TRANSITIONS:
-        raise invalid_transition(row, wanted)
-
-
-def invalid_transition(row: Schedulable | ItemRow, wanted: Status) -> InvalidTransition:
-    """Return the refusal of a change of status."""
-    return InvalidTransition(
-        gettext("It is %(now)s and cannot become %(wanted)s.")
-        % {"now": Status(row.status).label, "wanted": wanted.label}
-    )
-
-
-def require_publishable(row: Schedulable) -> None:
-    """Raise `NotPublishable` where something is missing."""
-    if problems := row.publish_problems():
-        raise NotPublishable(problems)

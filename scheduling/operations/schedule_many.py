@@ -22,17 +22,10 @@ from scheduling.models import (
 )
 from scheduling.models.references import ItemNotFound
 from scheduling.models.sql import along_the_index, pipeline, send
+from scheduling.models.transitions import require_end_after, require_transition, transition_of
 from scheduling.operations import store
 from scheduling.operations.expected import Expected, require_unchanged
-from scheduling.operations.rules import (
-    ItemRow,
-    SomeRefused,
-    kept_end,
-    require_end_after,
-    require_future,
-    require_publishable,
-    require_transition,
-)
+from scheduling.operations.rules import ItemRow, SomeRefused, kept_end, require_future
 
 
 @transaction.atomic
@@ -96,9 +89,9 @@ def schedule_many(
         for batch in batches:
             batch.write(at=now, by=by, reason=reason)
     for batch in batches:
-        batch.write_ends(at=now, by=by, reason=reason)
-    for batch in batches:
         batch.take_over()
+    for batch in batches:
+        batch.mirror_ends(at=now, by=by, reason=reason)
     jobs = [job_id for batch in batches for job_id in batch.job_ids]
     return Job.objects.filter(IsOneOf("pk", jobs)).order_by("pk")
 
@@ -110,6 +103,7 @@ class _Batch:
         self, model: type[Schedulable], items: dict[int, Schedulable], run_at: datetime
     ) -> None:
         self.model, self.items, self.run_at = model, items, run_at
+        self.publish = transition_of(Kind.PUBLISH)
         self.here = model._base_manager.filter(IsOneOf("pk", items))
         # By the item: how it is, the end it keeps, the job that ends it.
         self.rows: dict[int, ItemRow] = {}
@@ -126,7 +120,7 @@ class _Batch:
         """Lock them and ask how they are, and which may not go live as they are."""
         rows = self.here.select_for_update().order_by("pk").values_list("pk", *ItemRow._fields)
         self.items_answer = send(rows)
-        condition = self.model.publishable_condition()
+        condition = self.publish.ready(self.model)
         unready = self.here.exclude(condition).values_list("pk")
         self.unready_answer = send(unready) if condition else None
 
@@ -153,9 +147,9 @@ class _Batch:
                 if pk not in self.rows:
                     raise ItemNotFound
                 require_unchanged(expected.get(item), self.rows[pk])
-                require_transition(self.rows[pk], Status.SCHEDULED)
+                require_transition(self.rows[pk].status, Status.SCHEDULED)
                 if pk in unready:
-                    require_publishable(self.model._base_manager.get(pk=pk))
+                    self.publish.require_ready(self.model._base_manager.get(pk=pk))
                 require_end_after(self.run_at, self.ends[pk])
             except DomainError as refusal:
                 refusals[item] = refusal
@@ -165,13 +159,15 @@ class _Batch:
         """Take in which jobs there are."""
         with self.jobs_answer as rows:
             for job in store.read_open_jobs(rows, self.model):
-                found = self.publishes if job.kind == Kind.PUBLISH else self.end_jobs
-                found[job.object_id] = job
+                if job.kind == self.publish.name:
+                    self.publishes[job.object_id] = job
+                elif job.kind == self.publish.ended_by:
+                    self.end_jobs[job.object_id] = job
         self.without = [item for pk, item in self.items.items() if pk not in self.publishes]
 
-    def missing(self) -> Iterator[tuple[Schedulable, Kind, datetime]]:
+    def missing(self) -> Iterator[store.Planned]:
         """Return what jobs there have to be and are not."""
-        return ((item, Kind.PUBLISH, self.run_at) for item in self.without)
+        return (store.Planned(item, self.publish, self.run_at) for item in self.without)
 
     @property
     def job_ids(self) -> list[int]:
@@ -189,15 +185,6 @@ class _Batch:
         if self.new:
             store.store_jobs(self.new, at=at, by=by, reason=reason)
 
-    def write_ends(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
-        """Bring in line the jobs that end them: few, an end that stays has its job already."""
-        for pk, item in self.items.items():
-            end, wanted = self.end_jobs.get(pk), self.ends[pk]
-            if wanted != (end.run_at if end else None):
-                jobs = {end.kind: Job.objects.get(pk=end.pk)} if end else {}
-                locked = store.Locked(item, item, jobs, at)
-                store.set_job_or_none(locked, Kind.UNPUBLISH, wanted, at=at, by=by, reason=reason)
-
     def take_over(self) -> None:
         """Have the items in hand follow."""
         for pk, row in self.rows.items():
@@ -208,3 +195,11 @@ class _Batch:
                 published_at=row.published_at,
                 version=row.version + 1,
             )
+
+    def mirror_ends(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+        """Bring in line the jobs that end them: few, an end that stays has its job already."""
+        for pk, item in self.items.items():
+            end, wanted = self.end_jobs.get(pk), self.ends[pk]
+            if wanted != (end.run_at if end else None):
+                locked = store.Locked(item, item, list(Job.objects.of(item).open()), at)
+                store.mirror_times(locked, at=at, by=by, reason=reason)

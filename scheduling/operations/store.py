@@ -20,19 +20,21 @@ from django.utils.translation import gettext_noop
 
 from scheduling.models import (
     OPEN_STATES,
+    TRANSITIONS,
     IsOneOf,
     Job,
     JobEvent,
-    Kind,
     Schedulable,
     State,
     Status,
+    Transition,
     lane_of,
+    mirrored,
 )
 from scheduling.models.publish_log import BY_HAND, Change, announce
 from scheduling.models.references import ItemNotFound, title_of
 from scheduling.models.sql import prepared_cursor
-from scheduling.models.task_names import RUN_JOB
+from scheduling.models.task_names import task_of
 from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import JobNotFound
 from scheduling.queue import messages
@@ -71,13 +73,13 @@ INSERT_JOBS = f"""
         SELECT *, {NEXT_MESSAGE} AS message
         FROM json_to_recordset(%(wanted)s)
              AS (job bigint, kind text, type int, object bigint, title text, at timestamptz,
-                 key text, payload text)
+                 slot bigint, params jsonb, key text, payload text)
     ), {PUT}, opened AS (
         INSERT INTO scheduling_job
             (id, kind, state, content_type_id, object_id, item_title, run_at, next_attempt_at,
-             attempts, reason, scheduled_by_id, message_id, created_at)
+             attempts, reason, scheduled_by_id, message_id, created_at, slot, params)
         SELECT job, kind, 'waiting', type, object, title, at, at,
-               0, %(reason)s::text, %(by)s, message, %(now)s
+               0, %(reason)s::text, %(by)s, message, %(now)s, coalesce(slot, 0), params
         FROM wanted
     ), recorded AS (
         INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason)
@@ -157,14 +159,14 @@ def lock_item(item: Schedulable) -> Schedulable | None:
     return reader.read(values) if values else None
 
 
-def lock_open_jobs(item: Schedulable) -> tuple[dict[str, Job], datetime]:
-    """Lock the item's open jobs; return them by kind, and the database's clock after that."""
+def lock_open_jobs(item: Schedulable) -> tuple[list[Job], datetime]:
+    """Lock the item's open jobs, oldest first; return them, and the database's clock after that."""
     statement, reader = _open_jobs_reader()
     with prepared_cursor() as cursor:
         cursor.execute(statement, [ContentType.objects.get_for_model(item).pk, item.pk])
         rows = cursor.fetchall()
     jobs = [reader.read(values) for _, *values in rows if values[0] is not None]
-    return {job.kind: job for job in jobs}, rows[0][0]
+    return jobs, rows[0][0]
 
 
 def write_item(row: Schedulable, **fields: Any) -> None:
@@ -195,7 +197,7 @@ def new_event(
 def new_job(
     *,
     item: Schedulable,
-    kind: Kind,
+    kind: str,
     run_at: datetime,
     by: AbstractBaseUser | None,
     reason: str,
@@ -215,18 +217,30 @@ def new_job(
     )
 
 
-def last_job(*, item: Schedulable, kind: Kind) -> Job | None:
+def last_job(*, item: Schedulable, kind: str) -> Job | None:
     """Query the newest job of that kind, open or finished."""
     return Job.objects.of(item).filter(kind=kind).order_by("-pk").first()
+
+
+class Planned(NamedTuple):
+    """What is to have a job: an item, what happens to it, when, and what that has to know."""
+
+    item: Schedulable
+    transition: Transition
+    run_at: datetime
+    params: Mapping[str, Any] | None = None
 
 
 class NewJob(NamedTuple):
     """A job that is not stored yet."""
 
     pk: int
-    item: Schedulable
-    kind: Kind
-    run_at: datetime
+    planned: Planned
+
+    @property
+    def slot(self) -> int:
+        """Return its `Job.slot`."""
+        return 0 if self.planned.transition.time_field else self.pk
 
 
 class OpenJob(NamedTuple):
@@ -251,20 +265,21 @@ def open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> QuerySet[
 
 def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[OpenJob]:
     """Return what that query has found."""
-    lanes: dict[str, str] = {kind: lane_of(model, kind) for kind in Kind}
+    lanes = {kind: lane_of(model, kind) for kind in TRANSITIONS}
     for pk, kind, object_id, run_at, message_id in cursor.fetchall():
-        yield OpenJob(pk, kind, object_id, run_at, message_id, lanes[kind])
+        if kind in lanes:
+            yield OpenJob(pk, kind, object_id, run_at, message_id, lanes[kind])
 
 
 def open_jobs(
-    wanted: Iterable[tuple[Schedulable, Kind, datetime]],
+    wanted: Iterable[Planned],
     *,
     at: datetime,
     by: AbstractBaseUser | None,
     reason: str,
 ) -> list[int]:
     """
-    Save a new job for each item, kind and time, with its message and its first event.
+    Save a new job for each, with its message and its first event.
 
     :param at: now, by the database's clock.
     :returns: the ids of the jobs, in that order.
@@ -275,25 +290,19 @@ def open_jobs(
     return [job.pk for job in jobs]
 
 
-def open_job(
-    item: Schedulable,
-    kind: Kind,
-    run_at: datetime,
-    *,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
-) -> Job:
-    """Do the same for one; return the job."""
-    new = give_ids([(item, kind, run_at)])
-    [message_id] = _read(store_jobs(new, at=at, by=by, reason=reason))
+def open_job(planned: Planned, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> Job:
+    """Save a new job with its message and its first event; return it."""
+    [new] = give_ids([planned])
+    [message_id] = _read(store_jobs([new], at=at, by=by, reason=reason))
     job = new_job(
-        item=item,
-        kind=kind,
-        run_at=run_at,
+        item=planned.item,
+        kind=planned.transition.name,
+        run_at=planned.run_at,
         by=by,
         reason=reason,
-        pk=new[0].pk,
+        pk=new.pk,
+        slot=new.slot,
+        params=planned.params,
         message_id=message_id,
         created_at=at,
     )
@@ -301,36 +310,40 @@ def open_job(
     return job
 
 
-def give_ids(wanted: Iterable[tuple[Schedulable, Kind, datetime]]) -> list[NewJob]:
+def give_ids(wanted: Iterable[Planned]) -> list[NewJob]:
     """Return new jobs, not saved yet."""
     wanted = list(wanted)
     with prepared_cursor() as cursor:
         cursor.execute(NEXT_IDS, [len(wanted)])
         ids = cursor.fetchall()
-    return [NewJob(pk, *each) for [pk], each in zip(ids, wanted, strict=True)]
+    return [NewJob(pk, planned) for [pk], planned in zip(ids, wanted, strict=True)]
 
 
 def store_jobs(
     jobs: Sequence[NewJob], *, at: datetime, by: AbstractBaseUser | None, reason: str
 ) -> CursorWrapper:
     """Save new jobs with their messages and first events; see `open_jobs`."""
-    models = {type(item) for _, item, *_ in jobs}
+    models = {type(job.planned.item) for job in jobs}
     type_ids = {model: ContentType.objects.get_for_model(model).pk for model in models}
-    lanes = {(model, kind): lane_of(model, kind) for model in models for kind in Kind}
-    rows: Iterator[dict[str, object]] = (
-        {
-            "kind": str(kind),
+    lanes = {(model, kind): lane_of(model, kind) for model in models for kind in TRANSITIONS}
+    tasks = {kind: task_of(kind) for kind in TRANSITIONS}
+
+    def row(job: NewJob) -> dict[str, object]:
+        item, transition, _, params = job.planned
+        values: dict[str, object] = {
+            "kind": transition.name,
             "type": type_ids[type(item)],
             "object": item.pk,
             "title": title_of(item),
         }
-        for _, item, kind, _ in jobs
-    )
+        # A hundred thousand rows are quicker without what most of them do not have.
+        return values if transition.time_field else {**values, "slot": job.pk, "params": params}
+
     wakes = (
-        messages.Wake(pk, run_at, lanes[type(item), kind], RUN_JOB)
-        for pk, item, kind, run_at in jobs
+        messages.Wake(pk, run_at, lanes[type(item), it.name], tasks[it.name])
+        for pk, (item, it, run_at, _) in jobs
     )
-    return _store(INSERT_JOBS, rows, wakes, at=at, by=by, reason=reason)
+    return _store(INSERT_JOBS, map(row, jobs), wakes, at=at, by=by, reason=reason)
 
 
 def _store(
@@ -393,7 +406,7 @@ def move_jobs(
     rows: Iterator[dict[str, object]] = (
         {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
     )
-    wakes = (messages.Wake(job.pk, run_at, job.lane, RUN_JOB) for job in jobs)
+    wakes = (messages.Wake(job.pk, run_at, job.lane, task_of(job.kind)) for job in jobs)
     return _store(MOVE_JOBS, rows, wakes, at=at, by=by, reason=reason)
 
 
@@ -415,7 +428,7 @@ def wake(*, job: Job, at: datetime) -> None:
     """
     messages.take_back([job.message_id])
     job.next_attempt_at, job.attempt_begun_at = at, None
-    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane, func=RUN_JOB)
+    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane, func=job.task)
     job.save()
 
 
@@ -448,10 +461,14 @@ class Locked:
     # What the caller holds, and the row as it is.
     item: Schedulable
     row: Schedulable
-    # Its open jobs by kind, locked too.
-    jobs: dict[str, Job]
+    # Its open jobs, locked too, oldest first.
+    open_jobs: list[Job]
     # The database's clock when all that was locked.
     now: datetime
+
+    def open_jobs_of(self, kind: str) -> list[Job]:
+        """Return its open jobs of that kind: one at most, where the kind mirrors a time."""
+        return [job for job in self.open_jobs if job.kind == kind]
 
 
 # Steps
@@ -471,7 +488,7 @@ def lock(item: Schedulable, expected: Expected | None = None) -> Locked:
     require_unchanged(expected, row)
     item.copy_engine_fields(row)
     jobs, now = lock_open_jobs(item)
-    return Locked(item=item, row=row, jobs=jobs, now=now)
+    return Locked(item=item, row=row, open_jobs=jobs, now=now)
 
 
 def lock_job(job: Job, expected: Expected | None = None) -> Locked | None:
@@ -485,11 +502,11 @@ def lock_job(job: Job, expected: Expected | None = None) -> Locked | None:
     """
     item = job.find_item()
     locked = None if item is None else lock(item, expected)
-    if locked is not None and locked.jobs.get(job.kind) == job:
-        found = locked.jobs[job.kind]
+    if locked is not None and job in locked.open_jobs:
+        place = locked.open_jobs.index(job)
         for field in Job._meta.concrete_fields:
-            setattr(job, field.attname, getattr(found, field.attname))
-        locked.jobs[job.kind] = job
+            setattr(job, field.attname, getattr(locked.open_jobs[place], field.attname))
+        locked.open_jobs[place] = job
     else:
         # It is not open, so it was not locked with the item.
         try:
@@ -506,47 +523,34 @@ def write(locked: Locked, **fields: object) -> None:
     locked.item.copy_engine_fields(locked.row)
 
 
-def set_job_or_none(
-    locked: Locked,
-    kind: Kind,
-    run_at: datetime | None,
-    *,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
-) -> None:
-    """Have one open job of that kind at that time, or none when there is no time."""
-    if run_at is not None:
-        set_job(locked, kind, run_at, at=at, by=by, reason=reason)
-    elif kind in locked.jobs:
-        cancel_job(job=locked.jobs[kind], at=at, by=by, reason=reason)
+def mirror_times(locked: Locked, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+    """
+    Have one open job for each time that the locked row asks for, and none for any other.
 
-
-def set_job(
-    locked: Locked,
-    kind: Kind,
-    run_at: datetime,
-    *,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
-) -> Job:
-    """Have one open job of that kind at that time: open it, move it, or leave it as it is."""
-    job = locked.jobs.get(kind)
-    if job is None:
-        return open_job(locked.row, kind, run_at, at=at, by=by, reason=reason)
-    if job.run_at != run_at:
-        move_job(job, run_at=run_at, at=at, by=by, reason=reason)
-    return job
+    A job that is there is moved, or left as it is. Kinds that mirror no time are left alone.
+    """
+    for transition in mirrored():
+        jobs = locked.open_jobs_of(transition.name)
+        run_at = transition.asked_at(locked.row)
+        if run_at is None:
+            for job in jobs:
+                cancel_job(job=job, at=at, by=by, reason=reason)
+                locked.open_jobs.remove(job)
+        elif not jobs:
+            planned = Planned(locked.row, transition, run_at)
+            locked.open_jobs.append(open_job(planned, at=at, by=by, reason=reason))
+        elif jobs[0].run_at != run_at:
+            move_job(jobs[0], run_at=run_at, at=at, by=by, reason=reason)
 
 
 def record_by_hand(
-    locked: Locked, kind: Kind, *, at: datetime, by: AbstractBaseUser | None, reason: str
+    locked: Locked, kind: str, *, at: datetime, by: AbstractBaseUser | None, reason: str
 ) -> Job:
     """Record a change made at once, in place of what was scheduled."""
-    if kind in locked.jobs:
+    for planned in locked.open_jobs_of(kind):
         instead = reason or gettext_noop("Done by hand instead.")
-        cancel_job(job=locked.jobs[kind], at=at, by=by, reason=instead)
+        cancel_job(job=planned, at=at, by=by, reason=instead)
+        locked.open_jobs.remove(planned)
     job = record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
     announce(
         BY_HAND,
@@ -557,7 +561,7 @@ def record_by_hand(
 
 def record(
     locked: Locked,
-    kind: Kind,
+    kind: str,
     what: JobEvent.What,
     *,
     at: datetime,

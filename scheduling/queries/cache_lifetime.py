@@ -6,9 +6,10 @@ from math import floor
 from time import monotonic
 from typing import Any, Self
 
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, QuerySet
 
-from scheduling.models import WISHES, ClockTimestamp, Job, Schedulable
+from scheduling.models import ClockTimestamp, Job, Schedulable, Transition, mirrored, unmirrored
 
 # What nobody has scheduled, an item that is published by hand, is seen after that many seconds.
 LONGEST_SECONDS = 60
@@ -28,23 +29,38 @@ def seconds_until_next_change(
 
 def next_changes(model: type[Schedulable], item: Schedulable | None = None) -> QuerySet[Any, Any]:
     """
-    Return the query of the time left until the next start, and until the next end.
+    Return the query of the time left until the next change of each kind.
 
     An end counts from when it is scheduled, as the index has it: what is not live yet starts
     before it ends, so that the nearer of the two is the same.
     """
-    first, second = (_next_change(model, item, *wish) for wish in WISHES.values())
-    return first.union(second, all=True)
+    changes = [_next_asked(model, item, it) for it in mirrored()]
+    if kinds := [it.name for it in unmirrored()]:
+        changes.append(_next_job(model, item, kinds))
+    first, *others = changes
+    return first.union(*others, all=True)
 
 
-def _next_change(
-    model: type[Schedulable], item: Schedulable | None, name: str, wanted: Any
+def _next_asked(
+    model: type[Schedulable], item: Schedulable | None, transition: Transition
 ) -> QuerySet[Any, Any]:
-    rows = model._base_manager.filter(wanted)
+    rows, name = model._base_manager.filter(transition.asking()), str(transition.time_field)
     if item is not None:
         rows = rows.filter(pk=item.pk)
     left = rows.values_list(F(name) - ClockTimestamp(), flat=True)
     return left if item is not None else left.order_by(name, "pk")[:1]
+
+
+def _next_job(
+    model: type[Schedulable], item: Schedulable | None, kinds: list[str]
+) -> QuerySet[Any, Any]:
+    """Return the query of the time left of jobs whose times are on no item."""
+    content_type = ContentType.objects.get_for_model(model)
+    jobs = Job.objects.open().filter(content_type=content_type, kind__in=kinds)
+    if item is not None:
+        jobs = jobs.filter(object_id=item.pk)
+    left = jobs.values_list(F("run_at") - ClockTimestamp(), flat=True)
+    return left.order_by("run_at", "pk")[:1]
 
 
 def last_end_of_a_job() -> datetime | None:

@@ -14,7 +14,6 @@ from django.db.models import (
     Count,
     DateTimeField,
     DurationField,
-    Exists,
     ExpressionWrapper,
     F,
     Func,
@@ -22,7 +21,6 @@ from django.db.models import (
     Max,
     Model,
     OuterRef,
-    Q,
     QuerySet,
     Subquery,
     Value,
@@ -34,14 +32,15 @@ from scheduling.models import (
     Job,
     JobEvent,
     JobQuerySet,
-    Kind,
     Schedulable,
     State,
     Status,
     overdue_limit,
+    rerunnable,
     schedulable_models,
 )
 from scheduling.models.sql import pipeline, send
+from scheduling.models.transitions import kinds_leading_to
 
 DAYS = 30
 HOURS = 24
@@ -132,7 +131,7 @@ def figures(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Figures:
     :param now: the database's clock; aware.
     :param zone: whose days and weeks are meant; a week begins on Monday.
     """
-    publishes = jobs.filter(kind=Kind.PUBLISH)
+    publishes = jobs.filter(kind__in=kinds_leading_to(Status.PUBLISHED))
     done = publishes.filter(state=State.SUCCEEDED)
     ends = _Ends.after(now, zone)
     days = _days_until(now, zone)
@@ -261,24 +260,6 @@ def _coming(publishes: JobQuerySet) -> QuerySet[Job, Any]:
 # What has failed
 
 
-def _unsettled() -> Q:
-    """
-    Return the condition of failed jobs after which somebody still has to do something.
-
-    A job that failed stays failed; but since then its item may have been published by hand,
-    scheduled anew, given up or deleted. See `operations.rerun`, which refuses then.
-    """
-    condition = Q(pk__in=[])
-    for model in schedulable_models():
-        items = model._base_manager.filter(pk=OuterRef("object_id"))
-        failed = items.filter(status=Status.FAILED, publish_at=OuterRef("run_at"))
-        live = items.filter(status=Status.PUBLISHED, unpublish_at=OuterRef("run_at"))
-        condition |= Q(content_type=_type_id(model)) & (
-            Q(Exists(failed), kind=Kind.PUBLISH) | Q(Exists(live), kind=Kind.UNPUBLISH)
-        )
-    return condition
-
-
 def _latest_failed(jobs: JobQuerySet) -> JobQuerySet:
     """Return a query of the newest failed jobs."""
     return jobs.filter(state=State.FAILED).order_by("-finished_at", "-pk")[:MOST_LOOKED_AT]
@@ -286,12 +267,12 @@ def _latest_failed(jobs: JobQuerySet) -> JobQuerySet:
 
 def _settling(latest: JobQuerySet) -> QuerySet[Job, Any]:
     """Return a query of whether each is still to be settled."""
-    return latest.values_list(ExpressionWrapper(_unsettled(), BooleanField()))
+    return latest.values_list(ExpressionWrapper(rerunnable(), BooleanField()))
 
 
 def _failures(latest: JobQuerySet) -> QuerySet[Job, Any]:
     lines = JobEvent.objects.filter(job=OuterRef("pk"), what=JobEvent.What.FAILED).order_by("-pk")
-    rows = Job.objects.filter(_unsettled(), pk__in=latest.values("pk")).annotate(
+    rows = Job.objects.filter(rerunnable(), pk__in=latest.values("pk")).annotate(
         why=Subquery(lines.values("reason")[:1]),
         error=Subquery(lines.values(name=KT("detail__error"))[:1]),
     )

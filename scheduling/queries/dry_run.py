@@ -8,7 +8,8 @@ from typing import NamedTuple
 from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext
 
-from scheduling.models import Job, Kind, Schedulable, schedulable_models
+from scheduling.models import TRANSITIONS, Job, Schedulable, schedulable_models
+from scheduling.models.transitions import UnknownKind
 
 BATCH = 1000
 
@@ -42,10 +43,10 @@ def _look_at(batch: Sequence[Job]) -> Iterator[Forecast]:
         item = items.get((job.content_type_id, job.object_id))
         if item is None:
             yield Forecast(job, [gettext("The item is gone.")])
-        elif job.kind == Kind.PUBLISH:
-            yield Forecast(job, item.publish_problems())
+        elif (transition := TRANSITIONS.get(job.kind)) is None:
+            yield Forecast(job, [UnknownKind.default_message()])
         else:
-            yield Forecast(job, [])
+            yield Forecast(job, transition.problems(item))
 
 
 def _items_of(batch: Sequence[Job]) -> dict[tuple[int, int], Schedulable]:

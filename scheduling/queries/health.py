@@ -14,14 +14,12 @@ from django_q.models import OrmQ
 from scheduling import conf
 from scheduling.models import (
     OPEN_STATES,
-    WISHES,
     Heartbeat,
     Job,
-    Kind,
     Pause,
     State,
-    Status,
     clock,
+    mirrored,
     schedulable_models,
 )
 from scheduling.operations import pause as pausing
@@ -247,26 +245,26 @@ def _pairs() -> Iterator[Check]:
     for model in schedulable_models():
         name = model._meta.model_name
         of_model = Job.objects.filter(content_type=ContentType.objects.get_for_model(model))
-        for kind, (time, wished) in WISHES.items():
-            jobs = of_model.filter(kind=kind)
-            wishing = model._base_manager.filter(wished)
-            # An end that has failed for good has no open job, and is told of among the failures.
+        marks = [it.on_failure for it in mirrored() if it.on_failure]
+        for transition in mirrored():
+            kind, time = transition.name, str(transition.time_field)
+            jobs, items = of_model.filter(kind=kind), model._base_manager.all()
+            # One that has failed for good has no open job, and is listed among the failures.
             answer = jobs.filter(Q(state__in=OPEN_STATES) | Q(state=State.FAILED))
-            unheard = wishing.filter(
-                ~Exists(answer.filter(object_id=OuterRef("pk"), run_at=OuterRef(time)))
-            )
-            yield _pair(f"{name} to {kind} without a job", unheard, SWEPT)
-            # The end of a failed item waits for a rerun.
-            asking = model._base_manager.filter(wished | Q(status=Status.FAILED))
+            found = answer.filter(object_id=OuterRef("pk"), run_at=OuterRef(time))
+            without = items.filter(transition.asking()).filter(~Exists(found))
+            yield _pair(f"{name} to {kind} without a job", without, SWEPT)
+            # The other times of a failed item wait for a rerun.
+            asking = items.filter(transition.asking() | Q(status__in=marks))
             unasked = jobs.open().filter(
                 ~Exists(asking.filter(**{"pk": OuterRef("object_id"), time: OuterRef("run_at")}))
             )
             yield _pair(f"job to {kind} a {name} that does not ask for it", unasked, IDLE)
-        failed = of_model.filter(kind=Kind.PUBLISH, state=State.FAILED)
-        lost = model._base_manager.filter(status=Status.FAILED).filter(
-            ~Exists(failed.filter(object_id=OuterRef("pk"), run_at=OuterRef("publish_at")))
-        )
-        yield _pair(f"failed {name} without a failed job", lost, LOST)
+            if transition.on_failure:
+                failed = jobs.filter(state=State.FAILED)
+                of_item = failed.filter(object_id=OuterRef("pk"), run_at=OuterRef(time))
+                lost = items.filter(status=transition.on_failure).filter(~Exists(of_item))
+                yield _pair(f"failed {name} without a failed job", lost, LOST)
     silent = Job.objects.open().filter(~Exists(OrmQ.objects.filter(pk=OuterRef("message_id"))))
     yield _pair("open job without a message", silent, SWEPT)
 

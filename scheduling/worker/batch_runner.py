@@ -22,11 +22,17 @@ from typing import Any, NamedTuple
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import Q
+from django.db.models import Field, Q
 from django.db.models.expressions import RawSQL
 from psycopg.types.datetime import TimestamptzLoader
 
-from scheduling.models import Kind, Schedulable, Status, schedulable_models
+from scheduling.models import (
+    TRANSITIONS,
+    Schedulable,
+    Transition,
+    schedulable_models,
+    transition_of,
+)
 from scheduling.models.publish_log import WORKER, Change, announce
 from scheduling.models.sql import along_the_index
 from scheduling.worker import heartbeat
@@ -53,11 +59,21 @@ CLAIM = """
       AND (next_attempt_at, id) > (%(after_time)s, %(after_id)s)
       AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
       AND (%(items)s::bigint[] IS NULL OR object_id = ANY(%(items)s))
-      AND (%(items)s::bigint[] IS NOT NULL OR NOT EXISTS (SELECT FROM scheduling_pause))
+      AND (%(items)s::bigint[] IS NOT NULL OR NOT EXISTS (SELECT FROM scheduling_pause)){alone}
     ORDER BY next_attempt_at, id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 """
+
+# Of a kind that mirrors no time an item may have several: the earliest of its open jobs comes
+# first, whatever its kind.
+ALONE = """
+      AND NOT EXISTS (
+          SELECT FROM scheduling_job AS before
+          WHERE before.content_type_id = scheduling_job.content_type_id
+            AND before.object_id = scheduling_job.object_id
+            AND before.state IN ('waiting', 'retrying')
+            AND (before.run_at, before.id) < (scheduling_job.run_at, scheduling_job.id))"""
 
 # Everything about a batch. The rows of each step are found through an array of ids, and looked up
 # in those before by hash (`IS TRUE` keeps PostgreSQL from making a join of it): a join, with
@@ -106,9 +122,9 @@ DONE = """
 
 # PostgreSQL does not know how few of the open jobs are due, and without an order to walk along
 # would rather read the whole table.
-ANY_ENDS = """
+ANY_DUE = """
     SELECT FROM scheduling_job
-    WHERE state IN ('waiting', 'retrying') AND kind = 'unpublish'
+    WHERE state IN ('waiting', 'retrying') AND kind = ANY(%(kinds)s)
       AND next_attempt_at <= (SELECT clock_timestamp())
       AND NOT EXISTS (SELECT FROM scheduling_pause)
     ORDER BY next_attempt_at, id
@@ -147,7 +163,7 @@ class Batch(NamedTuple):
 class Scope(NamedTuple):
     """Which jobs a statement takes: of a kind, and of items whose end has passed, or has not."""
 
-    kind: Kind
+    transition: Transition
     ended: bool = False
 
 
@@ -161,10 +177,6 @@ class Prepared(NamedTuple):
     names: dict[int, str]
 
 
-PUBLISH, PUBLISH_ENDED = Scope(Kind.PUBLISH), Scope(Kind.PUBLISH, ended=True)
-UNPUBLISH = Scope(Kind.UNPUBLISH)
-
-
 def drain(*, at: float | None = None) -> int:
     """
     Publish, and take down, everything that is due; nothing while publishing is paused.
@@ -176,12 +188,22 @@ def drain(*, at: float | None = None) -> int:
     :returns: how many jobs succeeded.
     :raises django.db.OperationalError: the database cannot be reached; what was committed stays.
     """
+    first, *others = TRANSITIONS.values()
     with along_the_index():
-        done = sum(_each_batch(PUBLISH, at))
-        if _fetch(ANY_ENDS, {}):
-            # What was to be taken down by now too: readers never see it in between.
-            done += sum(_each_batch(PUBLISH_ENDED)) + sum(_each_batch(UNPUBLISH))
+        done = sum(_each_batch(Scope(first), at))
+        if _fetch(ANY_DUE, {"kinds": [it.name for it in others]}):
+            done += sum(_each_batch(Scope(first, ended=True)))
+            done += sum(sum(_rounds(Scope(transition))) for transition in others)
     return done
+
+
+def _rounds(scope: Scope) -> Iterator[int]:
+    """Give how many jobs each round has done: the next ones of its items come in the next round."""
+    while True:
+        done = sum(_each_batch(scope))
+        yield done
+        if not done or scope.transition.time_field is not None:
+            return
 
 
 def seconds_until_next(*, past: float = 0) -> float:
@@ -222,7 +244,7 @@ def _take(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
     except DatabaseError:
         logger.warning("A batch broke; its parts go on apart.", exc_info=True)
     with transaction.atomic():
-        rows = _fetch(CLAIM, _wanted(prepared.scope, after=after))
+        rows = _fetch(_claim(prepared.scope), _wanted(prepared.scope, after=after))
     done = _halves(prepared, [row[0] for row in rows])
     return Batch([DueJob._make([*row[:5], row[4], False]) for row in rows], done)
 
@@ -251,7 +273,8 @@ def _do(prepared: Prepared, **wanted: Any) -> Batch:
         batch = _run(prepared, **wanted)
         if prepared.scope.ended and batch.done:
             items = [job.object_id for job in batch.met if job.is_done]
-            ended = _run(_prepare(UNPUBLISH), items=items)
+            by = transition_of(str(prepared.scope.transition.ended_by))
+            ended = _run(_prepare(Scope(by)), items=items)
             batch = batch._replace(done=batch.done + ended.done)
         return batch
 
@@ -261,10 +284,10 @@ def _run(prepared: Prepared, **wanted: Any) -> Batch:
     params = {**prepared.params, **_wanted(scope, **wanted)}
     met = [DueJob(*row) for row in _fetch(prepared.statement, params)]
     met.sort(key=lambda job: (job.next_attempt_at, job.id))
-    status = Status.PUBLISHED if scope.kind == Kind.PUBLISH else Status.UNPUBLISHED
+    outcome = scope.transition.leads_to or scope.transition.name
     names = prepared.names
     changes = [
-        Change(f"{names[job.content_type_id]}:{job.object_id}", status, job.at, job.run_at, job.id)
+        Change(f"{names[job.content_type_id]}:{job.object_id}", outcome, job.at, job.run_at, job.id)
         for job in met
         if job.is_done
     ]
@@ -282,7 +305,7 @@ def _wanted(
 ) -> dict[str, Any]:
     """Return the parameters of the claim."""
     return {
-        "kind": scope.kind.value,
+        "kind": scope.transition.name,
         "types": [_content_type_id(model) for model in _models(scope)],
         "after_time": after[0],
         "after_id": after[1],
@@ -294,8 +317,8 @@ def _wanted(
 
 def _models(scope: Scope) -> list[type[Schedulable]]:
     """Return the types that need not be asked."""
-    is_asked = scope.kind == Kind.PUBLISH
-    return [model for model in schedulable_models() if not (is_asked and model.has_hook())]
+    runs_hook = scope.transition.runs_hook
+    return [model for model in schedulable_models() if not (runs_hook and model.has_hook())]
 
 
 def _content_type_id(model: type[Schedulable]) -> int:
@@ -317,37 +340,79 @@ def _prepare(scope: Scope) -> Prepared:
         # With its parents in tables of their own, a type's status is in that of the first of them.
         meta = model._meta.get_field("status").model._meta
         table, key = quote(meta.db_table), quote(str(meta.pk.column))
-        change = CHANGE[scope.kind]
-        items.append(ITEMS.format(n=n, free=_named(free, n), table=table, key=key, change=change))
+        change, set_to = _set_clause(scope.transition, model, n)
+        params |= {f"{n}_set_{place}": value for place, value in enumerate(set_to)}
+        items.append(
+            ITEMS.format(n=n, free=_named(free, f"{n}"), table=table, key=key, change=change)
+        )
         done.append(DONE.format(n=n))
-    statement = DRAIN.format(claim=CLAIM, items=", ".join(items), done=" UNION ALL".join(done))
+    statement = DRAIN.format(
+        claim=_claim(scope), items=", ".join(items), done=" UNION ALL".join(done)
+    )
     return Prepared(scope, statement, params, names)
 
 
-CHANGE = {
-    Kind.PUBLISH: (
-        "status = 'published', published_at = (SELECT at FROM moment), version = version + 1"
-    ),
-    Kind.UNPUBLISH: "status = 'unpublished', version = version + 1",
-}
+def _claim(scope: Scope) -> str:
+    return CLAIM.format(alone="" if scope.transition.time_field else ALONE)
+
+
+def _set_clause(transition: Transition, model: type[Schedulable], n: int) -> tuple[str, list[Any]]:
+    """Return what the transition sets, and its parameters; see `Transition.changes`."""
+    compiler = model._base_manager.all().query.get_compiler(connection=connection)
+    quote = connection.ops.quote_name
+    meta = model._meta.get_field("status").model._meta
+    key = f"{quote(meta.db_table)}.{quote(str(meta.pk.column))}"
+    parts, params = ["version = version + 1"], []
+    changes = transition.changes(at=MOMENT, params=_ParamsOfJob(n, key))
+    for name, value in changes.items():
+        field = meta.get_field(name)
+        assert isinstance(field, Field)  # not the far end of a relation
+        if hasattr(value, "resolve_expression"):
+            sql, values = compiler.compile(value.resolve_expression(compiler.query))
+        else:
+            sql, values = "%s", [field.get_db_prep_save(value, connection)]
+        parts.append(f"{quote(str(field.column))} = {sql}")
+        params += values
+    return _named(", ".join(parts), f"{n}_set"), params
+
+
+MOMENT = RawSQL("(SELECT at FROM moment)", [])
+
+
+class _ParamsOfJob(dict[str, Any]):
+    """The parameters of the job that changes a row, each as an expression that gives its text."""
+
+    def __init__(self, n: int, key: str) -> None:
+        super().__init__()
+        self.n, self.key = n, key
+
+    def __missing__(self, name: str) -> RawSQL:
+        text = (
+            "(SELECT job.params ->> %s FROM scheduling_job AS job"  # noqa: S608 (names)
+            f" JOIN free_{self.n} AS free ON free.job = job.id WHERE free.id = {self.key})"
+        )
+        return RawSQL(text, [name])  # noqa: S611 (names of the model's own)
 
 
 def _may_change(scope: Scope, model: type[Schedulable]) -> Q:
-    """Return the condition on the item of a claimed job: it still asks for just this."""
-    due_item, due_time = RawSQL("due.object_id", []), RawSQL("due.run_at", [])
-    if scope.kind == Kind.UNPUBLISH:
-        return Q(pk=due_item, unpublish_at=due_time, status=Status.PUBLISHED)
-    has_ended = Q(unpublish_at__lte=RawSQL("moment.at", []))
-    if not scope.ended:
-        has_ended = Q(unpublish_at=None) | ~has_ended
-    ready = Q(pk=due_item, publish_at=due_time, status=Status.SCHEDULED)
-    return ready & has_ended & model.publishable_condition()
+    """Return the condition on the item of a claimed job: it can run, and nothing keeps it."""
+    transition, now = scope.transition, RawSQL("moment.at", [])
+    may = Q(pk=RawSQL("due.object_id", [])) & transition.runnable(RawSQL("due.run_at", []))
+    if transition.ended_by:
+        end = str(transition_of(transition.ended_by).time_field)
+        has_ended = Q(**{f"{end}__lte": now})
+        may &= has_ended if scope.ended else Q(**{end: None}) | ~has_ended
+    return may & transition.ready(model)
 
 
-def _named(sql: str, n: int) -> str:
-    """Give the parameters of one type's condition names, so that they fit into the whole."""
+def _named(sql: str, prefix: str) -> str:
+    """Give the parameters of one part names, so that they fit into the whole."""
     numbers = count()
-    return re.sub("%%|%s", lambda it: it[0] if it[0] == "%%" else f"%({n}_{next(numbers)})s", sql)
+
+    def name(found: re.Match[str]) -> str:
+        return found[0] if found[0] == "%%" else f"%({prefix}_{next(numbers)})s"
+
+    return re.sub("%%|%s", name, sql)
 
 
 def _fetch(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -18,27 +18,28 @@ from functools import partial
 from typing import NamedTuple
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F
-from django.utils.translation import gettext_noop
+from django.db.models import F, Q
+from django.utils.translation import gettext, gettext_noop
 from django_q.exceptions import TimeoutException
 
 from scheduling import conf
 from scheduling.errors import DomainError
 from scheduling.models import (
+    TRANSITIONS,
     Job,
     JobEvent,
-    Kind,
     Schedulable,
     State,
-    Status,
     clock,
     longest_attempt,
+    mirrored,
+    status_label,
 )
 from scheduling.models.publish_log import WORKER, Change, announce
 from scheduling.models.references import ItemNotFound
-from scheduling.models.task_names import RUN_JOB
-from scheduling.operations import NotPublishable, reconcile, store
+from scheduling.models.transitions import InvalidTransition
 from scheduling.operations import pause as pausing
+from scheduling.operations import reconcile, store
 from scheduling.outages import DISCONNECTED, retry_while_disconnected
 from scheduling.queue import messages
 from scheduling.worker import batch_runner, child_process, failure_mail
@@ -49,8 +50,13 @@ What = JobEvent.What
 
 # How long a job waits for an item that somebody's open transaction holds; no attempt is counted.
 BUSY_PAUSE = timedelta(seconds=0.5)
-# How long an end waits for the publish before it, which is being retried.
-UNPUBLISHED_YET_PAUSE = timedelta(seconds=5)
+# How long a job waits for one before it that is being retried, as an end for its publish.
+NOT_YET_PAUSE = timedelta(seconds=5)
+# How long a job of an unknown kind is left to workers of another version.
+UNKNOWN_KIND_PAUSE = timedelta(minutes=1)
+# How long work waits in its place for a database that is away; less than a task may take.
+PATIENCE_SECONDS = 40.0
+LONGEST_PAUSE_SECONDS = 0.5
 # First key of the advisory locks under which attempts are made; the second is the job's id.
 ATTEMPT_LOCK = 0x41726D70
 
@@ -248,19 +254,26 @@ def _begin(job_id: int) -> _Begun:
     if pausing.current():
         _hold(job)
         return _Begun(_Answer.OVER)
+    now = clock.database_now()
+    if job.kind not in TRANSITIONS:
+        logger.warning("%s is of a kind that this worker does not know: left to others.", job)
+        messages.put(job_id=job_id, at=now + UNKNOWN_KIND_PAUSE, lane=job.lane, func=job.task)
+        return _Begun(_Answer.OVER)
     item = job.find_item()
     if item is not None and not _can_lock(item):
         _wait(job, BUSY_PAUSE)
         return _Begun(_Answer.OVER)
-    now = clock.database_now()
+    if item is not None and _is_behind_another(job, item):
+        _wait(job, NOT_YET_PAUSE)
+        return _Begun(_Answer.OVER)
     if job.attempt_begun_at is not None:
         # An attempt was begun and never ended, and nobody is at it any more.
         if not conf.QUEUE_LISTEN and (left := _may_still_run(job.attempt_begun_at, now)):
-            messages.put(job_id=job_id, at=now + left, lane=job.lane, func=RUN_JOB)
+            messages.put(job_id=job_id, at=now + left, lane=job.lane, func=job.task)
             return _Begun(_Answer.OVER)
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has not heard of the end of that attempt.
-        task = {"name": f"job {job_id}", "func": RUN_JOB, "args": (job_id,)}
+        task = {"name": f"job {job_id}", "func": job.task, "args": (job_id,)}
         messages.keep_failure(task, str(WorkerDied()), at=now)
         if not job.is_open or job.next_attempt_at > now:
             return _Begun(_Answer.OVER)
@@ -270,8 +283,16 @@ def _begin(job_id: int) -> _Begun:
     job.attempts += 1
     job.attempt_begun_at = now
     job.save(update_fields=["attempts", "attempt_begun_at"])
-    has_hook = job.kind == Kind.PUBLISH and item is not None and item.has_hook()
+    has_hook = job.transition.runs_hook and item is not None and item.has_hook()
     return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
+
+
+def _is_behind_another(job: Job, item: Schedulable) -> bool:
+    """Query whether an open job of the item comes before it, of a kind that mirrors no time."""
+    if job.transition.time_field is not None:
+        return False
+    before = Q(run_at__lt=job.run_at) | Q(run_at=job.run_at, pk__lt=job.pk)
+    return Job.objects.of(item).open().filter(before).exists()
 
 
 def _may_still_run(begun_at: datetime, now: datetime) -> timedelta:
@@ -285,8 +306,10 @@ def _carry_out(job_id: int) -> None:
         return
     item = job.find_item()
     version = None
-    if item is not None and job.kind == Kind.PUBLISH and item.has_hook() and _wants(item, job):
-        _require_publishable(item)
+    transition = job.transition
+    has_hook = transition.runs_hook and item is not None and item.has_hook()
+    if has_hook and item is not None and transition.can_run(item, job.run_at):
+        transition.require_ready(item)
         # No lock is held meanwhile: the hook may talk to a network, and editors must not wait for
         # that. What it writes is undone when it raises.
         with transaction.atomic():
@@ -312,48 +335,44 @@ def _change(job_id: int, version: int | None) -> None:
         _put_off(job, BUSY_PAUSE)
         return
     item.refresh_from_db()
-    if job.kind == Kind.UNPUBLISH:
-        _unpublish(job, item)
-    elif item.has_hook() and item.version != version and _wants(item, job):
+    transition = job.transition
+    if not transition.can_run(item, job.run_at):
+        _leave(job, item)
+    elif transition.runs_hook and item.has_hook() and item.version != version:
         # Somebody has changed what the hook has checked: it has to see that too.
         _put_off(job, BUSY_PAUSE)
     else:
-        _publish(job, item)
-
-
-def _publish(job: Job, item: Schedulable) -> None:
-    if not _wants(item, job):
-        _follow(item)
-        return
-    _require_publishable(item)
-    at = clock.database_now()
-    store.write_item(item, status=Status.PUBLISHED, published_at=at)
-    _succeed(job, item, at)
-    ends = Job.objects.of(item).open().filter(kind=Kind.UNPUBLISH, run_at__lte=at)
-    for end in ends.select_for_update(skip_locked=True):
-        # It has passed and waited for this.
-        store.wake(job=end, at=at)
-
-
-def _unpublish(job: Job, item: Schedulable) -> None:
-    if item.status == Status.SCHEDULED and item.unpublish_at == job.run_at:
-        _put_off(job, UNPUBLISHED_YET_PAUSE)
-    elif item.status != Status.PUBLISHED or item.unpublish_at != job.run_at:
-        _follow(item)
-    else:
+        transition.require_ready(item)
         at = clock.database_now()
-        store.write_item(item, status=Status.UNPUBLISHED)
+        store.write_item(item, **transition.changes(at=at, params=job.params or {}))
         _succeed(job, item, at)
+        _wake_passed(job, item, at)
 
 
-def _wants(item: Schedulable, job: Job) -> bool:
-    """Whether the item still asks for just this publish."""
-    return item.status == Status.SCHEDULED and item.publish_at == job.run_at
+def _leave(job: Job, item: Schedulable) -> None:
+    """
+    Do not change an item that is in no status for it.
+
+    :raises InvalidTransition: of a kind that mirrors no time: only the job says what was asked for.
+    """
+    transition = job.transition
+    if transition.time_field is None:
+        raise InvalidTransition(
+            gettext("It is %(status)s by now.") % {"status": status_label(item.status)}
+        )
+    if transition.asked_at(item) == job.run_at:
+        # It comes before its time, as an end whose publish is being retried.
+        _put_off(job, NOT_YET_PAUSE)
+    else:
+        _follow(item)
 
 
-def _require_publishable(item: Schedulable) -> None:
-    if problems := item.publish_problems():
-        raise NotPublishable(problems)
+def _wake_passed(job: Job, item: Schedulable, at: datetime) -> None:
+    """Have those of the item's times taken up now that have passed and waited for this change."""
+    kinds = [it.name for it in mirrored() if it.name != job.kind]
+    passed = Job.objects.of(item).open().filter(kind__in=kinds, run_at__lte=at)
+    for other in passed.select_for_update(skip_locked=True):
+        store.wake(job=other, at=at)
 
 
 def _follow(item: Schedulable) -> None:
@@ -363,7 +382,8 @@ def _follow(item: Schedulable) -> None:
 
 def _succeed(job: Job, item: Schedulable, at: datetime) -> None:
     store.close_job(job=job, state=State.SUCCEEDED, what=What.SUCCEEDED, at=at, by=None)
-    announce(WORKER, [Change(item.label, item.status, at, job.run_at, job.pk)])
+    outcome = job.transition.leads_to or job.kind
+    announce(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
 
 
 # Failure
@@ -429,10 +449,9 @@ def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
         detail=_describe(error),
     )
     item = job.find_item()
-    if item is not None and job.kind == Kind.PUBLISH:
-        type(item)._base_manager.filter(
-            pk=item.pk, status=Status.SCHEDULED, publish_at=job.run_at
-        ).update(status=Status.FAILED, version=F("version") + 1)
+    if item is not None and job.transition.on_failure:
+        rows = type(item)._base_manager.filter(job.transition.runnable(job.run_at), pk=item.pk)
+        rows.update(status=job.transition.on_failure, version=F("version") + 1)
     failure_mail.enqueue()
     logger.error("%s failed for good: %s", job, _text(error))
 
@@ -489,7 +508,7 @@ def _hold(job: Job) -> None:
     """
     messages.take_back([job.message_id])
     job.message_id = messages.put(
-        job_id=job.pk, at=job.next_attempt_at, lane=job.lane, func=RUN_JOB
+        job_id=job.pk, at=job.next_attempt_at, lane=job.lane, func=job.task
     )
     job.save(update_fields=["message_id"])
 
@@ -506,5 +525,5 @@ def _wake_again(job_id: int) -> None:
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.is_open:
         messages.put(
-            job_id=job_id, at=clock.database_now() + BUSY_PAUSE, lane=job.lane, func=RUN_JOB
+            job_id=job_id, at=clock.database_now() + BUSY_PAUSE, lane=job.lane, func=job.task
         )

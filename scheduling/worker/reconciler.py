@@ -22,17 +22,17 @@ from django.utils.translation import gettext_noop
 
 from scheduling import conf
 from scheduling.models import (
-    WISHES,
     Job,
     JobQuerySet,
-    Kind,
     Schedulable,
     State,
+    Transition,
     clock,
     lane_of,
+    mirrored,
     schedulable_models,
 )
-from scheduling.models.task_names import RUN_JOB
+from scheduling.models.task_names import task_of
 from scheduling.operations import store
 from scheduling.queue import messages
 from scheduling.worker import failure_mail
@@ -94,7 +94,7 @@ def sweep(*, everything: bool = True) -> Swept:
     drained = drain()
     horizon = clock.database_now() + CLOSE_LOOK
     until = None if everything else horizon
-    adopted = sum(adopt(model, kind, until) for model, kind in _with_orphans(until))
+    adopted = sum(adopt(model, transition, until) for model, transition in _with_orphans(until))
     if adopted:
         drained += drain()
     messages = restore_messages(until)
@@ -131,7 +131,7 @@ def restore_messages(until: datetime | None) -> int:
             # Another sweep may have given them one between this query's look and its locks.
             cursor.execute(STILL_WITHOUT, [[job_id for job_id, *_ in found]])
             wanted = [
-                messages.Wake(job_id, at, lane_of(_model(content_type_id), kind), RUN_JOB)
+                messages.Wake(job_id, at, lane_of(_model(content_type_id), kind), task_of(kind))
                 for job_id, at, kind, content_type_id in cursor.fetchall()
             ]
             if wanted:
@@ -160,15 +160,15 @@ def _model(content_type_id: int) -> type[Model] | None:
     return ContentType.objects.get_for_id(content_type_id).model_class()
 
 
-def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
+def adopt(model: type[Schedulable], transition: Transition, until: datetime | None) -> int:
     """
     Give each item that asks for a change of that kind, and has no open job for it, one.
 
     :param until: aware; leave items alone that ask for it after that time.
     :returns: how many were given one.
     """
-    jobs, time = _open_jobs(model, kind), WISHES[kind][0]
-    orphans = _orphans(model, kind, until)
+    jobs, time = _open_jobs(model, transition), str(transition.time_field)
+    orphans = _orphans(model, transition, until)
     adopted = 0
     while True:
         with transaction.atomic():
@@ -178,9 +178,13 @@ def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
             # query's look and its locks.
             found = jobs.filter(object_id__in=[item.pk for item in batch])
             taken = set(found.values_list("object_id", flat=True))
-            if kind == Kind.UNPUBLISH:
-                taken |= _whose_end_has_failed(model, batch)
-            wanted = [(item, kind, getattr(item, time)) for item in batch if item.pk not in taken]
+            if transition.on_failure is None:
+                taken |= _whose_job_has_failed(model, transition, batch)
+            wanted = [
+                store.Planned(item, transition, getattr(item, time))
+                for item in batch
+                if item.pk not in taken
+            ]
             if wanted:
                 store.open_jobs(
                     wanted,
@@ -199,25 +203,26 @@ def adopt(model: type[Schedulable], kind: Kind, until: datetime | None) -> int:
         )
 
 
-def _open_jobs(model: type[Schedulable], kind: Kind) -> JobQuerySet:
+def _open_jobs(model: type[Schedulable], transition: Transition) -> JobQuerySet:
     content_type = ContentType.objects.get_for_model(model)
-    return Job.objects.open().filter(content_type=content_type, kind=kind)
+    return Job.objects.open().filter(content_type=content_type, kind=transition.name)
 
 
-def _orphans(model: type[Schedulable], kind: Kind, until: datetime | None) -> QuerySet[Any]:
+def _orphans(
+    model: type[Schedulable], transition: Transition, until: datetime | None
+) -> QuerySet[Any]:
     """Return the items that ask for a change of that kind and have no open job for it."""
-    jobs = _open_jobs(model, kind)
-    time, wished = WISHES[kind]
-    items = model._base_manager.filter(wished).order_by(time, "pk")
+    jobs, time = _open_jobs(model, transition), str(transition.time_field)
+    items = model._base_manager.filter(transition.asking()).order_by(time, "pk")
     if until is not None:
         jobs = jobs.filter(next_attempt_at__lte=until)
         items = items.filter(**{f"{time}__lte": until})
     return items.filter(~Exists(jobs.filter(object_id=OuterRef("pk"))))
 
 
-def _with_orphans(until: datetime | None) -> list[tuple[type[Schedulable], Kind]]:
+def _with_orphans(until: datetime | None) -> list[tuple[type[Schedulable], Transition]]:
     """Return the types and kinds that have some, asked in one statement: mostly none has."""
-    asked = [(model, kind) for model in schedulable_models() for kind in Kind]
+    asked = [(model, it) for model in schedulable_models() for it in mirrored()]
     queries = [_orphans(*one, until).order_by().values("pk").query for one in asked]
     compiled = [query.sql_with_params() for query in queries]
     statement = "SELECT " + ", ".join(f"EXISTS ({sql})" for sql, _ in compiled)
@@ -227,20 +232,22 @@ def _with_orphans(until: datetime | None) -> list[tuple[type[Schedulable], Kind]
         return list(compress(asked, cursor.fetchone()))
 
 
-def _whose_end_has_failed(model: type[Schedulable], items: Sequence[Schedulable]) -> set[int]:
+def _whose_job_has_failed(
+    model: type[Schedulable], transition: Transition, items: Sequence[Schedulable]
+) -> set[int]:
     """
-    Return the items that are still up because taking them down has failed for good.
+    Return the items whose job has failed for good, of a kind that leaves no mark on them.
 
     They look as if nobody had given them a job; a new one each minute would fail each minute.
     """
     failed = Job.objects.filter(
         content_type=ContentType.objects.get_for_model(model),
-        kind=Kind.UNPUBLISH,
+        kind=transition.name,
         state=State.FAILED,
         object_id__in=[item.pk for item in items],
     ).values_list("object_id", "run_at")
-    ends = {(item.pk, item.unpublish_at) for item in items}
-    return {pk for pk, run_at in failed if (pk, run_at) in ends}
+    asked = {(item.pk, transition.asked_at(item)) for item in items}
+    return {pk for pk, run_at in failed if (pk, run_at) in asked}
 
 
 def _forbid_nested_loops() -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from content.importing import IMPORTERS, Outcome, Result, find_posts, is_post
 from scheduling.management import base
-from scheduling.models import Status
+from scheduling.models import Status, status_label
 
 # The summary counts all of these, in this order, also those that are zero.
 STATUSES = (Status.PUBLISHED, Status.SCHEDULED, Status.DRAFT, Status.UNPUBLISHED, Status.FAILED)
@@ -75,7 +75,7 @@ class Command(base.ArmoCommand):
 
 
 def _line(result: Result) -> str:
-    status = f", {Status(result.status).label}" if result.status else ""
+    status = f", {status_label(result.status)}" if result.status else ""
     text = f"{result.file}: {result.outcome.label}{status}: {' '.join(result.notes)}"
     # A file may hold characters that a terminal obeys.
     return "".join(sign if sign.isprintable() else "�" for sign in text)
@@ -95,7 +95,7 @@ def _count(results: Sequence[Result]) -> dict[str, dict[str, int]]:
 
 def _summary(counts: dict[str, dict[str, int]]) -> str:
     outcomes = ", ".join(f"{Outcome(name).label} {n}" for name, n in counts["outcomes"].items())
-    statuses = ", ".join(f"{Status(name).label} {n}" for name, n in counts["statuses"].items())
+    statuses = ", ".join(f"{status_label(name)} {n}" for name, n in counts["statuses"].items())
     return _("Files: %(outcomes)s. Written: %(statuses)s.") % {
         "outcomes": outcomes,
         "statuses": statuses,

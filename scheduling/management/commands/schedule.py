@@ -29,7 +29,7 @@ class Command(base.ArmoCommand):
             item=base.item(options["item"]),
             run_at=base.moment(options["at"]),
             by=None,
-            kind=Kind(options["kind"]),
+            kind=options["kind"],
             reason=options["reason"],
         )
         self.stdout.write(str(job.pk))

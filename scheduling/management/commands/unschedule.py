@@ -25,7 +25,7 @@ class Command(base.ArmoCommand):
         job = operations.unschedule(
             item=base.item(options["item"]),
             by=None,
-            kind=Kind(options["kind"]),
+            kind=options["kind"],
             reason=options["reason"],
         )
         self.stdout.write(str(job.pk))

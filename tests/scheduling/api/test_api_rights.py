@@ -367,8 +367,8 @@ def test_every_kind_is_asked_for_by_the_right_to_schedule() -> None:
     client = client_of(person(group="Authors"))
     notice = NoticeFactory(published=True)
 
-    for kind in Kind.values:
-        wish = {"model": "notice", "id": notice.pk, "kind": kind, "run_at": str(FAR_OFF)}
+    for kind in Kind:
+        wish = {"model": "notice", "id": notice.pk, "kind": str(kind), "run_at": str(FAR_OFF)}
         assert client.post(f"{API}/jobs/", wish, format="json").status_code == 403
 
 

@@ -23,7 +23,7 @@ from scheduling.access.permissions import jobs_of_own_items
 from scheduling.ical import feed
 from scheduling.ical.feed import calendar_url, jobs_to_show, lines, one_line, write_calendar
 from scheduling.ical.tokens import make_calendar_link, revoke_calendar_link
-from scheduling.models import CalendarLink, Job, JobEvent, Kind, State, Status, clock
+from scheduling.models import CalendarLink, Job, JobEvent, Kind, State, Status, clock, transition_of
 from scheduling.operations import store
 from tests.database_rows import failed_publish, over
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
@@ -464,7 +464,12 @@ class TestTheDatabase:
         own = StoryFactory.build_batch(700, published=True, author=author)
         last = StoryFactory.build_batch(3, scheduled=True, author=author)
         stories = Story.objects.bulk_create([*others, *own, *last])
-        wanted = [(s, Kind.PUBLISH, s.publish_at or FAR_OFF) for s in stories if s not in own]
+        publish = transition_of(Kind.PUBLISH)
+        wanted = [
+            store.Planned(story, publish, story.publish_at or FAR_OFF)
+            for story in stories
+            if story not in own
+        ]
         store.open_jobs(wanted, at=clock.database_now(), by=None, reason="")
         Job.objects.bulk_create(
             store.new_job(

@@ -254,7 +254,7 @@ class TestAFailedJob:
         assert not Job.objects.exists()
 
     @pytest.mark.parametrize("status", Status.values)
-    @pytest.mark.parametrize("kind", Kind.values)
+    @pytest.mark.parametrize("kind", list(Kind))
     def test_is_kept_whenever_it_may_be_run_again(self, status: str, kind: str) -> None:
         make = failed_publish if kind == Kind.PUBLISH else failed_end
         job = put_back(make())

@@ -202,7 +202,7 @@ class TestRerun:
         assert history(job) == [What.SCHEDULED, What.FAILED, What.RERUN, What.SUCCEEDED]
 
     def test_of_a_type_with_a_hook_goes_to_its_own_lane(
-        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         job = failed_publish()
         monkeypatch.setattr(Story, "before_publish", lambda story: None)

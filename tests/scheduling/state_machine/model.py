@@ -249,7 +249,7 @@ class Expected:
         if item.publish_at is not None and run_at <= item.publish_at:
             raise EndNotAfterStart
         self._write(item, unpublish_at=run_at)
-        self._set_job(item, Kind.UNPUBLISH, run_at)
+        self._bring_in_line(item)
 
     def move(self, job: ExpectedJob, run_at: datetime) -> None:
         self._require_item(job.item)
@@ -269,10 +269,8 @@ class Expected:
     def unschedule(self, item: Item, kind: str) -> None:
         self._require_item(item)
         job = self.open_job(item, kind)
-        unwanted = [job] if job else []
         if kind == Kind.PUBLISH and item.status in (Status.SCHEDULED, Status.FAILED):
             has_failed = item.status == Status.FAILED and any(self.jobs_of(item, kind))
-            unwanted = [end for end in (self.open_job(item, k) for k in Kind) if end]
             if job is None and not has_failed:
                 self._record(item, kind, State.CANCELLED)
             before = Status.DRAFT if item.published_at is None else Status.UNPUBLISHED
@@ -281,8 +279,7 @@ class Expected:
             raise InvalidTransition
         elif kind == Kind.UNPUBLISH:
             self._write(item, unpublish_at=None)
-        for open_job in unwanted:
-            self._close(open_job, State.CANCELLED)
+        self._bring_in_line(item)
 
     def publish_now(self, item: Item) -> None:
         self._require_item(item)
@@ -312,12 +309,12 @@ class Expected:
     def rerun(self, job: ExpectedJob) -> None:
         item = job.item
         self.check_rerun(job)
-        if job.kind == Kind.PUBLISH:
-            self._write(item, status=Status.SCHEDULED)
-            self._set_job(item, Kind.UNPUBLISH, item.unpublish_at)
         job.state, job.attempts, job.finished_at, job.is_told = State.WAITING, 0, None, False
         self._wake(job, NOW)
         job.history.append(What.RERUN)
+        if job.kind == Kind.PUBLISH:
+            self._write(item, status=Status.SCHEDULED)
+            self._bring_in_line(item)
 
     def check_rerun(self, job: ExpectedJob) -> None:
         item = job.item

@@ -1122,7 +1122,7 @@ class TestTheEngine:
         monkeypatch.setattr(Notice, "before_publish", lambda notice: Machine.hook())
         # Half a unit of time, so that no pause ends when something else is due.
         monkeypatch.setattr(job_runner, "BUSY_PAUSE", PAUSE)
-        monkeypatch.setattr(job_runner, "UNPUBLISHED_YET_PAUSE", PAUSE)
+        monkeypatch.setattr(job_runner, "NOT_YET_PAUSE", PAUSE)
         settings.RETRY_DELAYS = RETRY_DELAYS
         Machine.counts.clear()
         Machine.steps = 0

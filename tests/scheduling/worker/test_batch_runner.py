@@ -328,7 +328,7 @@ class TestABacklogThatStatisticsKnowNothingOf:
         fetch = batch_runner._fetch
 
         def explained(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-            if statement != batch_runner.ANY_ENDS:
+            if statement != batch_runner.ANY_DUE:
                 [[[report]]] = fetch(f"EXPLAIN (ANALYZE, FORMAT json) {statement}", params)
                 steps = [report["Plan"]]
                 for step in steps:

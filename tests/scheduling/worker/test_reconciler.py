@@ -9,7 +9,7 @@ from django_q.models import OrmQ
 
 from content.models import Notice, Story
 from scheduling import tasks
-from scheduling.models import Job, Kind, Status
+from scheduling.models import Job, Kind, Status, transition_of
 from scheduling.models.clock import database_now
 from scheduling.worker import reconciler
 from tests.database_rows import (
@@ -174,7 +174,7 @@ class TestAnItemWithoutAJob:
             status=Status.SCHEDULED, publish_at=database_now() - timedelta(seconds=1)
         )
 
-        adopted = reconciler.adopt(Story, Kind.PUBLISH, database_now() + HOUR)
+        adopted = reconciler.adopt(Story, transition_of(Kind.PUBLISH), database_now() + HOUR)
 
         assert adopted == 1
         assert open_jobs(story) == {Kind.PUBLISH: story.publish_at}

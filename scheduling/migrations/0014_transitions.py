@@ -1,0 +1,59 @@
+"""
+Let an application add kinds of job: they are registered, not listed in a constraint.
+
+A kind that mirrors no time of its item may have several open jobs for one, told apart by `slot`,
+and may carry parameters.
+"""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import migrations, models
+
+import scheduling.models.transitions
+
+
+class Migration(migrations.Migration):
+    dependencies: ClassVar = [
+        ("contenttypes", "0002_remove_content_type_name"),
+        ("scheduling", "0013_operators_may_pause"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations: ClassVar = [
+        migrations.RemoveConstraint(
+            model_name="job",
+            name="job_known_kind",
+        ),
+        migrations.RemoveConstraint(
+            model_name="job",
+            name="job_one_open",
+        ),
+        migrations.AddField(
+            model_name="job",
+            name="params",
+            field=models.JSONField(blank=True, null=True, verbose_name="parameters"),
+        ),
+        migrations.AddField(
+            model_name="job",
+            name="slot",
+            field=models.BigIntegerField(db_default=0, default=0, editable=False),
+        ),
+        migrations.AlterField(
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=scheduling.models.transitions.kind_choices,
+                max_length=32,
+                verbose_name="kind",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ("waiting", "retrying"))),
+                fields=("content_type", "object_id", "kind", "slot"),
+                name="job_one_open",
+            ),
+        ),
+    ]

@@ -1,0 +1,419 @@
+"""
+What a job does to its item: one object for each kind of job.
+
+All that is particular to a kind is said here, and nowhere else: which time of the item it mirrors,
+which items ask for it, what it leads to, what keeps it from running, what it changes, when a failed
+one may run again, and how people read it. Operations, batches, single runs, the reconciler and the
+pages go over the registered ones; none of them asks which kind it has in front of it.
+
+A new kind is one subclass, registered when its application is loaded (CONTRIBUTING.md has one from
+beginning to end).
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.errors import DomainError, ProblemsError
+from scheduling.models.item import ALLOWED, Schedulable, Status, status_label
+
+Text = str | Promise
+
+
+class Kind(StrEnum):
+    """The names of the kinds that every site has."""
+
+    PUBLISH = "publish"
+    UNPUBLISH = "unpublish"
+
+
+class InvalidTransition(DomainError):
+    """That cannot be done in the present status."""
+
+    code = "invalid_transition"
+
+
+class NotPublishable(ProblemsError):
+    """It cannot go live as it is."""
+
+    code = "not_publishable"
+
+
+class EndNotAfterStart(DomainError):
+    """The end must come after the start."""
+
+    code = "validation_error"
+
+    def facts(self) -> dict[str, Any]:
+        """Return which field of a request is wrong."""
+        error = {"field": "unpublish_at", "code": "ends_too_early", "detail": str(self)}
+        return {"errors": [error]}
+
+
+class UnknownKind(DomainError):
+    """There is no such kind of job."""
+
+    code = "validation_error"
+
+
+class Failed(NamedTuple):
+    """What `why_not_again` has to know of a failed job, and of the item's jobs since."""
+
+    run_at: datetime
+    failed_at: datetime
+    # Whether the item has an open job of the kind, and whether this one is its newest.
+    has_open: bool
+    is_newest: bool
+    # The database's clock.
+    now: datetime
+
+
+class Transition:
+    """
+    What one kind of job does to its item.
+
+    The defaults are those of a kind that mirrors no time of the item: the job alone carries its
+    time, and an item may have several open ones, which run in the order of their times.
+    """
+
+    # In rows, commands and the API, of at most 32 characters. It never changes once jobs have it.
+    name: ClassVar[str]
+    # For people: what is done, as "publish"; and the two in calendars, of an entry and of a legend.
+    label: ClassVar[Text]
+    summary: ClassVar[Text] = _("%(kind)s: %(title)s")
+    legend: ClassVar[Text] = ""
+
+    # The time of the item that its jobs mirror, if any: then an item has one open job of the kind.
+    time_field: ClassVar[str | None] = None
+    # The statuses of an item that it may be scheduled for; None is all.
+    scheduled_from: ClassVar[Collection[str] | None] = None
+    # The statuses in which it can run, the one that it leads to, and the one after a failure; None
+    # leaves the status as it is.
+    runs_from: ClassVar[Collection[str]]
+    leads_to: ClassVar[str | None] = None
+    on_failure: ClassVar[str | None] = None
+    # Whether the type's `before_publish()` comes before it.
+    runs_hook: ClassVar[bool] = False
+    # The kind that ends what it does: where that is due as well, both run in one transaction, and
+    # readers never see what lies between.
+    ended_by: ClassVar[str | None] = None
+
+    # Scheduling
+
+    def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
+        """
+        Raise why it cannot be scheduled for an item that is just so; query nothing.
+
+        :param end: of a publish, when it is taken down again.
+        """
+        if self.scheduled_from is not None and row.status not in self.scheduled_from:
+            raise InvalidTransition(
+                gettext("Nothing of this kind can be scheduled for what is %(status)s.")
+                % {"status": status_label(row.status)}
+            )
+
+    def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
+        """Return what scheduling it writes to the item."""
+        return {}
+
+    def unplanned(self, row: Schedulable) -> dict[str, Any]:
+        """Return what cancelling it writes to the item."""
+        return {}
+
+    def is_cancellable(self, row: Schedulable) -> bool:
+        """Return whether it can be cancelled though the item has no open job of the kind."""
+        return False
+
+    # Which items ask for one
+
+    def asking(self) -> Q:
+        """Return the condition of the items that ask for one, of a kind that mirrors a time."""
+        return Q(pk__in=[])
+
+    def asked_at(self, row: Schedulable) -> datetime | None:
+        """Return when the item asks for one; None when it does not."""
+        return None
+
+    # Running
+
+    def can_run(self, row: Schedulable, run_at: datetime) -> bool:
+        """Return whether the item is in a status for it and, where it mirrors one, has its time."""
+        return row.status in self.runs_from and (
+            self.time_field is None or getattr(row, self.time_field) == run_at
+        )
+
+    def runnable(self, run_at: Any) -> Q:
+        """
+        Return the same as a condition.
+
+        :param run_at: a time, or an expression.
+        """
+        time = Q() if self.time_field is None else Q(**{self.time_field: run_at})
+        return Q(status__in=list(self.runs_from)) & time
+
+    def ready(self, model: type[Schedulable]) -> Q:
+        """Return the condition that holds for just the rows without `problems()`."""
+        return Q()
+
+    def problems(self, row: Schedulable) -> list[str]:
+        """Return what keeps it from an item, a sentence each; query nothing."""
+        return []
+
+    def require_ready(self, row: Schedulable) -> None:
+        """Raise `NotPublishable` where there are problems."""
+        if problems := self.problems(row):
+            raise NotPublishable(problems)
+
+    def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the item's fields with what they are set to; the version grows by itself.
+
+        The batch puts it into one statement for many items, so everything here may be an
+        expression: it can be assigned, not looked at.
+
+        :param at: the moment of the change.
+        :param params: of the job; in a batch each is text, or NULL where the job does not have it.
+        """
+        return {} if self.leads_to is None else {"status": self.leads_to}
+
+    # After a failure
+
+    def rerunnable(self, run_at: Any) -> Q:
+        """
+        Return the condition of the items that a failed job can be run again for.
+
+        :param run_at: of the job: a time, or an expression.
+        """
+        statuses = self.runs_from if self.on_failure is None else [self.on_failure]
+        time = Q() if self.time_field is None else Q(**{self.time_field: run_at})
+        return Q(status__in=list(statuses)) & time
+
+    def why_not_again(self, row: Schedulable, past: "Failed") -> str:
+        """Return why a failed job cannot be run again for the item as it is, or nothing."""
+        if row.status in self.runs_from:
+            return ""
+        return gettext("It is %(status)s by now.") % {"status": status_label(row.status)}
+
+    def reopened(self) -> dict[str, Any]:
+        """Return what running a failed job again writes to the item."""
+        return {}
+
+
+class Publish(Transition):
+    """The item goes live."""
+
+    name = "publish"
+    label = pgettext_lazy("kind", "publish")
+    summary = _("Publish: %(title)s")
+    legend = _("goes live")
+    time_field = "publish_at"
+    runs_from = (Status.SCHEDULED,)
+    leads_to = Status.PUBLISHED
+    on_failure = Status.FAILED
+    runs_hook = True
+    ended_by = "unpublish"
+
+    def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
+        """Raise what keeps the item from being published then."""
+        require_transition(row.status, Status.SCHEDULED)
+        self.require_ready(row)
+        require_end_after(run_at, end)
+
+    def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
+        """Have it scheduled, with both of its times."""
+        return {"status": Status.SCHEDULED, "publish_at": run_at, "unpublish_at": end}
+
+    def unplanned(self, row: Schedulable) -> dict[str, Any]:
+        """Have it go back to where it was, without its times; what was live was not a draft."""
+        if not self.is_cancellable(row):
+            return {}
+        before = Status.DRAFT if row.published_at is None else Status.UNPUBLISHED
+        return {"status": before, "publish_at": None, "unpublish_at": None}
+
+    def is_cancellable(self, row: Schedulable) -> bool:
+        """Return whether it is scheduled, or has failed: its last job is over then."""
+        return row.status in (Status.SCHEDULED, Status.FAILED)
+
+    def asking(self) -> Q:
+        """Return what is scheduled."""
+        return Q(status=Status.SCHEDULED)
+
+    def asked_at(self, row: Schedulable) -> datetime | None:
+        """Return when what is scheduled goes live."""
+        return row.publish_at if row.status == Status.SCHEDULED else None
+
+    def ready(self, model: type[Schedulable]) -> Q:
+        """Return what the type says of its rows."""
+        return model.publishable_condition()
+
+    def problems(self, row: Schedulable) -> list[str]:
+        """Return what the type says of the row."""
+        return row.publish_problems()
+
+    def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Have it live since that moment."""
+        return {"status": Status.PUBLISHED, "published_at": at}
+
+    def why_not_again(self, row: Schedulable, past: "Failed") -> str:
+        """Return what has become of the item since its publish failed."""
+        was_live_since = row.published_at is not None and row.published_at >= past.failed_at
+        if past.has_open or row.status == Status.SCHEDULED:
+            return gettext("It has been scheduled anew since.")
+        if row.status == Status.PUBLISHED or was_live_since:
+            return gettext("It has been published since.")
+        if row.status != Status.FAILED:
+            return gettext("Its schedule has been given up since.")
+        if row.publish_at != past.run_at or not past.is_newest:
+            return gettext("It has been given another time since.")
+        if row.unpublish_at is not None and row.unpublish_at <= past.now:
+            # It would go live and be taken down at once.
+            return gettext("Its end has passed since. Schedule it anew.")
+        return ""
+
+    def reopened(self) -> dict[str, Any]:
+        """Have it wait again, at the time it had."""
+        return {"status": Status.SCHEDULED}
+
+
+class Unpublish(Transition):
+    """The item is taken down."""
+
+    name = "unpublish"
+    label = pgettext_lazy("kind", "unpublish")
+    summary = _("Take down: %(title)s")
+    legend = _("ends")
+    time_field = "unpublish_at"
+    scheduled_from = (Status.SCHEDULED, Status.PUBLISHED)
+    runs_from = (Status.PUBLISHED,)
+    leads_to = Status.UNPUBLISHED
+
+    def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
+        """Raise what keeps the item from being given that end."""
+        if row.status not in self.scheduled_from:
+            raise InvalidTransition(
+                gettext("Only what is live or scheduled can be given an end; it is %(status)s.")
+                % {"status": status_label(row.status)}
+            )
+        if row.publish_at is not None and run_at <= row.publish_at:
+            raise EndNotAfterStart
+
+    def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
+        """Have it end then."""
+        return {"unpublish_at": run_at}
+
+    def unplanned(self, row: Schedulable) -> dict[str, Any]:
+        """Have it stay."""
+        return {"unpublish_at": None}
+
+    def asking(self) -> Q:
+        """Return what is live, or will be, and has an end."""
+        return Q(status__in=self.scheduled_from, unpublish_at__isnull=False)
+
+    def asked_at(self, row: Schedulable) -> datetime | None:
+        """Return the end of what is live, or will be."""
+        return row.unpublish_at if row.status in self.scheduled_from else None
+
+    def why_not_again(self, row: Schedulable, past: "Failed") -> str:
+        """Return what has become of the item since taking it down failed."""
+        if row.status != Status.PUBLISHED:
+            return gettext("It has been taken down since.")
+        if past.has_open or row.unpublish_at not in (None, past.run_at):
+            return gettext("It has been given another end since.")
+        if row.unpublish_at is None:
+            return gettext("Its end has been given up since.")
+        return ""
+
+
+# The registered ones, in the order in which batches take them.
+TRANSITIONS: dict[str, Transition] = {}
+
+Registered = TypeVar("Registered", bound=type[Transition])
+
+
+def register(transition: Registered) -> Registered:
+    """
+    Make a kind of job known; a class decorator, for the modules that load with an application.
+
+    :raises django.core.exceptions.ImproperlyConfigured: the name is taken, or cannot be stored.
+    """
+    name = str(transition.name)
+    known = TRANSITIONS.get(name)
+    if known is not None and type(known) is not transition:
+        raise ImproperlyConfigured(f"Two kinds of job are called {name}.")
+    if not name.isidentifier() or len(name) > 32:
+        raise ImproperlyConfigured(f"{name} cannot name a kind of job: see Transition.name.")
+    TRANSITIONS[name] = transition()
+    return transition
+
+
+register(Publish)
+register(Unpublish)
+
+
+def transition_of(kind: str) -> Transition:
+    """
+    Return what jobs of a kind do.
+
+    :raises UnknownKind: also of a stored job whose application is not installed any more.
+    """
+    try:
+        return TRANSITIONS[kind]
+    except KeyError:
+        raise UnknownKind(f"{UnknownKind.default_message()} ({kind})") from None
+
+
+def kind_label(kind: str) -> str:
+    """Return what people call a kind."""
+    transition = TRANSITIONS.get(kind)
+    return kind if transition is None else str(transition.label)
+
+
+def mirrored() -> list[Transition]:
+    """Return the kinds that mirror a time of their items."""
+    return [it for it in TRANSITIONS.values() if it.time_field is not None]
+
+
+def unmirrored() -> list[Transition]:
+    """Return the kinds whose jobs alone carry their times."""
+    return [it for it in TRANSITIONS.values() if it.time_field is None]
+
+
+def kinds_leading_to(status: str) -> list[str]:
+    """Return the names of the kinds after which an item has that status."""
+    return [it.name for it in TRANSITIONS.values() if it.leads_to == status]
+
+
+def kind_choices() -> list[tuple[str, Text]]:
+    """Return the kinds by name, with what people call them."""
+    return [(it.name, it.label) for it in TRANSITIONS.values()]
+
+
+# Rules of one row
+
+
+def require_transition(status: str, wanted: str) -> None:
+    """Raise `InvalidTransition` unless one status may follow the other; moving stays in place."""
+    if wanted not in ALLOWED[status] and not status == wanted == Status.SCHEDULED:
+        raise invalid_transition(status, wanted)
+
+
+def invalid_transition(status: str, wanted: str) -> InvalidTransition:
+    """Return the refusal of a change of status."""
+    return InvalidTransition(
+        gettext("It is %(now)s and cannot become %(wanted)s.")
+        % {"now": status_label(status), "wanted": status_label(wanted)}
+    )
+
+
+def require_end_after(run_at: datetime, end: datetime | None) -> None:
+    """Raise `EndNotAfterStart` where an end does not come after its start."""
+    if end is not None and end <= run_at:
+        # It may be an end from before, which nobody has named now.
+        raise EndNotAfterStart(f"{EndNotAfterStart.default_message()} ({end:%Y-%m-%d %H:%M:%S %Z})")

@@ -1,0 +1,1 @@
+"""An application that adds a third kind of job, with one class."""

@@ -1,0 +1,29 @@
+"""The third kind of job."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scheduling.models import Schedulable, Status, Transition
+
+
+class Archive(Transition):
+    """What was live is put away, with a last word in place of its body."""
+
+    name = "archive"
+    label = "archive"
+    summary = "Archive: %(title)s"
+    legend = "is archived"
+    scheduled_from = (Status.SCHEDULED, Status.PUBLISHED, Status.UNPUBLISHED)
+    runs_from = (Status.PUBLISHED, Status.UNPUBLISHED)
+    leads_to = Status.UNPUBLISHED
+
+    def problems(self, row: Schedulable) -> list[str]:
+        return ["It is to stay."] if str(row) == "forever" else []
+
+    def ready(self, model: type[Schedulable]) -> Any:
+        from django.db.models import Q
+
+        return ~Q(title="forever")
+
+    def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super().changes(at=at, params=params), "body": params["last_word"]}

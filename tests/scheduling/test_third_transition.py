@@ -1,0 +1,482 @@
+"""A kind of job that an application adds, on its way through every part of the engine."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+from rest_framework.test import APIClient
+
+from content.models import Notice, Story
+from scheduling import operations, tasks
+from scheduling.ical.tokens import make_calendar_link
+from scheduling.models import TRANSITIONS, Job, JobEvent, State, Status
+from scheduling.models.clock import database_now
+from scheduling.operations import pause as pausing
+from scheduling.operations import prune, rerun_many, store
+from scheduling.queries.cache_lifetime import seconds_until_next_change
+from scheduling.queries.dry_run import forecast
+from scheduling.queries.explain import explain
+from scheduling.queries.health import examine
+from scheduling.worker import batch_runner, job_runner
+from scheduling.worker.reconciler import sweep
+from tests.archive.transitions import Archive
+from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRANSITIONS, "archive", Archive())
+
+
+def schedule(item: Any = None, last_word: str = "안녕", **fields: Any) -> Job:
+    return operations.schedule(
+        item=item or StoryFactory(published=True),
+        kind="archive",
+        by=None,
+        params={"last_word": last_word},
+        **{"run_at": FAR_OFF, **fields},
+    )
+
+
+def make_due(*jobs: Job) -> None:
+    """Have jobs be due since long ago, an hour apart."""
+    for hours, job in enumerate(jobs):
+        at = LONG_AGO + hours * HOUR
+        Job.objects.filter(pk=job.pk).update(run_at=at, next_attempt_at=at)
+
+
+def due(*args: Any, **fields: Any) -> Job:
+    job = schedule(*args, **fields)
+    make_due(job)
+    job.refresh_from_db()
+    return job
+
+
+def failed() -> Job:
+    """A job that has failed since its story was a draft again, which is live by now."""
+    story = StoryFactory(published=True)
+    job = due(story)
+    Story.objects.filter(pk=story.pk).update(status=Status.DRAFT, published_at=None)
+    with pytest.raises(operations.InvalidTransition):
+        job_runner.run_alone(job.pk)
+    Story.objects.filter(pk=story.pk).update(status=Status.PUBLISHED, published_at=LONG_AGO)
+    job.refresh_from_db()
+    return job
+
+
+def row_of(job: Job) -> dict[str, Any]:
+    job.refresh_from_db()
+    task: dict[str, Any] = SignedPackage.loads(OrmQ.objects.get(pk=job.message_id).payload)
+    return task
+
+
+class TestScheduling:
+    def test_leaves_the_item_as_it_is(self) -> None:
+        story = StoryFactory(published=True)
+
+        job = schedule(story)
+
+        story.refresh_from_db()
+        assert (story.status, story.unpublish_at, story.version) == ("published", None, 1)
+        job.refresh_from_db()
+        assert (job.state, job.run_at, job.params) == ("waiting", FAR_OFF, {"last_word": "안녕"})
+
+    def test_may_give_an_item_several(self) -> None:
+        story = StoryFactory(published=True)
+
+        jobs = [schedule(story), schedule(story, run_at=FAR_OFF + HOUR), schedule(story)]
+
+        assert list(Job.objects.of(story).open().order_by("pk")) == jobs
+
+    def test_has_a_queue_row_with_a_task_of_its_own(self) -> None:
+        assert row_of(schedule())["func"] == "scheduling.tasks.run_archive"
+
+    def test_is_refused_in_a_status_it_is_not_for(self) -> None:
+        with pytest.raises(operations.InvalidTransition):
+            schedule(StoryFactory())
+
+    def test_stays_when_the_publish_is_cancelled(self) -> None:
+        story = StoryFactory()
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+        job = schedule(story, run_at=FAR_OFF + HOUR)
+
+        operations.unschedule(item=story, by=None)
+
+        assert list(Job.objects.of(story).open()) == [job]
+
+    def test_of_an_unknown_kind_is_refused(self) -> None:
+        with pytest.raises(operations.UnknownKind):
+            operations.schedule(
+                item=StoryFactory(published=True), run_at=FAR_OFF, kind="fly", by=None
+            )
+
+
+class TestMoving:
+    def test_gives_one_another_time_and_leaves_the_other(self) -> None:
+        story = StoryFactory(published=True)
+        job, other = schedule(story), schedule(story)
+
+        operations.move(job=job, run_at=FAR_OFF + HOUR, by=None)
+
+        other.refresh_from_db()
+        assert (job.run_at, other.run_at) == (FAR_OFF + HOUR, FAR_OFF)
+        assert row_of(job)["func"] == "scheduling.tasks.run_archive"
+        assert job.events.get(what="moved").old_run_at == FAR_OFF
+
+
+class TestCancelling:
+    def test_ends_one_and_leaves_the_other(self) -> None:
+        story = StoryFactory(published=True)
+        job, other = schedule(story), schedule(story)
+
+        operations.cancel(job=job, by=None)
+
+        assert list(Job.objects.of(story).open()) == [other]
+        assert job.state == State.CANCELLED
+
+    def test_of_the_kind_ends_all(self) -> None:
+        story = StoryFactory(published=True)
+        jobs = [schedule(story), schedule(story)]
+
+        first = operations.unschedule(item=story, kind="archive", by=None)
+
+        assert first == jobs[0]
+        assert not Job.objects.open().exists()
+
+    def test_without_one_is_refused(self) -> None:
+        with pytest.raises(operations.InvalidTransition):
+            operations.unschedule(item=StoryFactory(published=True), kind="archive", by=None)
+
+    def test_comes_with_the_deletion_of_the_item(self) -> None:
+        story = StoryFactory(published=True)
+        schedule(story), schedule(story)
+
+        story.delete()
+
+        assert set(Job.objects.values_list("state", flat=True)) == {State.CANCELLED}
+
+
+class TestABatch:
+    def test_of_a_thousand_is_done_in_one_statement(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stories = StoryFactory.build_batch(1000, published=True)
+        Story.objects.bulk_create(stories)
+        planned = [
+            store.Planned(story, Archive(), LONG_AGO, {"last_word": f"{story.pk}번째"})
+            for story in stories
+        ]
+        store.open_jobs(planned, at=database_now(), by=None, reason="")
+        batches: list[int] = []
+        run = batch_runner._run
+
+        def counted(*args: Any, **wanted: Any) -> batch_runner.Batch:
+            batch = run(*args, **wanted)
+            batches.append(batch.done)
+            return batch
+
+        monkeypatch.setattr(batch_runner, "_run", counted)
+
+        assert batch_runner.drain() == 1000
+
+        assert max(batches) == 1000
+        assert set(Job.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
+        for story in Story.objects.all():
+            assert (story.status, story.body) == (Status.UNPUBLISHED, f"{story.pk}번째")
+            assert story.version == 2
+        assert JobEvent.objects.filter(what="succeeded").count() == 1000
+        assert not OrmQ.objects.exists()
+
+    def test_takes_the_types_together(self) -> None:
+        due(StoryFactory(published=True))
+        due(NoticeFactory(published=True))
+
+        assert batch_runner.drain() == 2
+
+        assert Notice.objects.get().body == Story.objects.get().body == "안녕"
+
+    def test_does_those_of_one_item_in_the_order_of_their_times(self) -> None:
+        story = StoryFactory(published=True)
+        last, first = schedule(story, "나중"), schedule(story, "먼저")
+        make_due(first, last)
+
+        assert batch_runner.drain() == 2
+
+        story.refresh_from_db()
+        assert (story.body, story.version) == ("나중", 3)
+
+    def test_leaves_what_is_not_ready(self) -> None:
+        due(StoryFactory(published=True, title="forever"))
+
+        assert batch_runner.drain() == 0
+
+    def test_leaves_what_comes_behind_another_that_is_retried(self) -> None:
+        story = StoryFactory(published=True)
+        first, second = schedule(story), schedule(story)
+        make_due(first, second)
+        Job.objects.filter(pk=first.pk).update(next_attempt_at=FAR_OFF, state=State.RETRYING)
+
+        assert batch_runner.drain() == 0
+
+        job_runner.run_alone(second.pk)
+        second.refresh_from_db()
+        assert (second.state, second.attempts) == (State.WAITING, 0)
+        assert second.next_attempt_at > database_now()
+
+    def test_does_nothing_during_a_pause(self) -> None:
+        job = due()
+        pausing.pause(by=None, reason="점검")
+
+        assert batch_runner.drain() == 0
+        job_runner.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.WAITING, 0)
+
+
+class TestARunOfItsOwn:
+    def test_changes_the_item(self) -> None:
+        story = StoryFactory(published=True)
+        job = due(story)
+
+        tasks.__getattr__("run_archive")(job.pk)
+
+        story.refresh_from_db()
+        job.refresh_from_db()
+        assert (story.status, story.body, job.state) == ("unpublished", "안녕", "succeeded")
+
+    def test_does_just_what_the_batch_does(self) -> None:
+        alone, together = StoryFactory(published=True), StoryFactory(published=True)
+        job_runner.run_alone(due(alone).pk)
+        due(together)
+
+        batch_runner.drain()
+
+        for story in (alone, together):
+            story.refresh_from_db()
+        same = ("status", "body", "version", "publish_at", "unpublish_at", "published_at")
+        assert [getattr(alone, it) for it in same] == [getattr(together, it) for it in same]
+
+    def test_fails_at_once_when_the_item_is_in_no_status_for_it(self) -> None:
+        job = failed()
+
+        assert (job.state, job.attempts) == (State.FAILED, 1)
+        assert "draft" in job.events.get(what="failed").reason
+        assert Story.objects.get().body != "안녕"
+
+    def test_is_made_again_after_an_error_that_may_pass(self) -> None:
+        job = due()
+        Job.objects.filter(pk=job.pk).update(params={})
+
+        with pytest.raises(KeyError):
+            job_runner.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.RETRYING, 1)
+        assert row_of(job)["func"] == "scheduling.tasks.run_archive"
+
+    def test_leaves_a_kind_that_it_does_not_know_to_others(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = due()
+        monkeypatch.delitem(TRANSITIONS, "archive")
+
+        job_runner.run_alone(job.pk)
+
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.WAITING, 0)
+        later = OrmQ.objects.latest("lock")
+        assert later.lock > database_now() + timedelta(seconds=50)
+
+
+class TestTheReconciler:
+    def test_gives_each_its_lost_queue_row_again(self) -> None:
+        job = schedule()
+        OrmQ.objects.all().delete()
+
+        assert sweep().messages == 1
+
+        assert row_of(job)["func"] == "scheduling.tasks.run_archive"
+
+    def test_gives_no_item_one(self) -> None:
+        StoryFactory(published=True)
+
+        assert sweep().adopted == 0
+
+
+class TestRunningAgain:
+    def test_does_it_after_all(self) -> None:
+        job = operations.rerun(job=failed(), by=None)
+
+        assert batch_runner.drain() == 1
+
+        job.refresh_from_db()
+        assert (job.state, Story.objects.get().body) == (State.SUCCEEDED, "안녕")
+
+    def test_is_refused_while_the_item_is_in_no_status_for_it(self) -> None:
+        job = failed()
+        Story.objects.update(status=Status.DRAFT, published_at=None)
+
+        with pytest.raises(operations.ItemHasMovedOn):
+            operations.rerun(job=job, by=None)
+
+    def test_is_refused_for_what_is_not_ready(self) -> None:
+        job = failed()
+        Story.objects.update(title="forever")
+
+        with pytest.raises(operations.NotPublishable):
+            operations.rerun(job=job, by=None)
+
+    def test_goes_through_the_way_of_many(self) -> None:
+        job = failed()
+
+        answer = rerun_many.rerun_one(job.pk, by=None)
+
+        assert answer.outcome == rerun_many.RERUN
+
+
+class TestPruning:
+    def prune(self) -> None:
+        Job.objects.update(finished_at=LONG_AGO)
+        list(prune.prune(timedelta(days=1)))
+
+    def test_keeps_what_can_still_be_run_again(self) -> None:
+        failed()
+
+        self.prune()
+
+        assert Job.objects.exists()
+
+    def test_deletes_what_cannot(self) -> None:
+        failed()
+        Story.objects.update(status=Status.DRAFT, published_at=None)
+
+        self.prune()
+
+        assert not Job.objects.exists()
+
+
+class TestReading:
+    def test_explains_it(self) -> None:
+        job = schedule()
+        item = job.find_item()
+        assert item is not None
+
+        texts = [finding.text for finding in explain(item)]
+
+        assert any(f"{job.pk}: archive" in text for text in texts)
+
+    def test_examines_it(self) -> None:
+        schedule()
+
+        pairs = [check for check in examine() if "archive" in check.name or "job" in check.name]
+
+        assert all(check.ok for check in pairs)
+
+    def test_foretells_what_would_become_of_it(self) -> None:
+        due(StoryFactory(published=True, title="forever"))
+
+        [seen] = forecast(database_now())
+
+        assert seen.problems == ["It is to stay."]
+
+    def test_keeps_no_answer_beyond_it(self) -> None:
+        assert seconds_until_next_change(Story) is None
+        story = StoryFactory(published=True)
+        schedule(story, run_at=database_now() + timedelta(seconds=30))
+
+        for item in (None, story):
+            left = seconds_until_next_change(Story, item)
+            assert left is not None
+            assert 0 < left <= 30
+
+    def test_lists_it_as_json(self) -> None:
+        job = schedule()
+        out = StringIO()
+
+        call_command("jobs", "--kind", "archive", "--json", stdout=out)
+
+        [row] = json.loads(out.getvalue())
+        assert (row["id"], row["kind"]) == (job.pk, "archive")
+
+
+class TestPages:
+    @pytest.fixture
+    def boss(self) -> User:
+        return User.objects.create_superuser("boss", password="boss")
+
+    @pytest.fixture
+    def api(self, boss: User) -> APIClient:
+        client = APIClient()
+        client.force_authenticate(boss)
+        return client
+
+    @pytest.fixture
+    def site(self, boss: User, client: Client) -> Client:
+        client.force_login(boss)
+        return client
+
+    def test_show_it_in_the_api(self, api: APIClient) -> None:
+        job = schedule()
+
+        assert api.get(f"/api/v1/jobs/{job.pk}/").json()["kind"] == "archive"
+        found = api.get("/api/v1/jobs/", {"kind": "archive"}).json()["results"]
+        assert [each["id"] for each in found] == [job.pk]
+
+    def test_take_it_from_the_api(self, api: APIClient) -> None:
+        story = StoryFactory(published=True)
+        wanted = {"model": "story", "id": story.pk, "kind": "archive", "run_at": str(FAR_OFF)}
+
+        answer = api.post("/api/v1/jobs/", wanted, format="json")
+
+        assert answer.status_code == 201, answer.content
+        assert Job.objects.of(story).get().kind == "archive"
+
+    def test_show_it_in_the_admin(self, site: Client) -> None:
+        job = schedule()
+        day = job.run_at.date().isoformat()
+
+        for address in (
+            "/admin/scheduling/job/",
+            "/admin/scheduling/job/?kind=archive",
+            f"/admin/scheduling/job/{job.pk}/change/",
+            f"/admin/content/story/{job.object_id}/change/",
+            f"/admin/calendar/?view=day&date={day}",
+            f"/admin/calendar/?view=day&date={day}&kind=archive",
+        ):
+            answer = site.get(address)
+            assert answer.status_code == 200, address
+            assert "archive" in answer.content.decode(), address
+
+    def test_move_it_in_the_calendar(self, site: Client) -> None:
+        job = schedule()
+
+        answer = site.post(
+            "/admin/calendar/move/",
+            {"job": job.pk, "to": "2100-11-02T10:00:00", "expected": job.run_at.isoformat()},
+        )
+
+        assert answer.status_code == 200, answer.content
+        job.refresh_from_db()
+        assert job.run_at.isoformat() == "2100-11-02T10:00:00+00:00"
+
+    def test_count_a_failed_one_on_the_first_page(self, site: Client) -> None:
+        job = failed()
+
+        assert f"/admin/scheduling/job/{job.pk}/change/" in site.get("/admin/").content.decode()
+
+    def test_show_it_in_the_feed(self, client: Client, boss: User) -> None:
+        job = schedule()
+
+        answer = client.get(f"/feeds/schedule/{make_calendar_link(boss)}.ics")
+
+        assert f"SUMMARY:Archive: {job.item_title}" in answer.content.decode()
