@@ -223,8 +223,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "armo.common.api.schema.describe_problems",
     ],
     "ENUM_NAME_OVERRIDES": {
-        "Status": "scheduling.models.Status",
-        "Kind": "scheduling.models.Kind",
+        "Status": "scheduling.models.status_choices",
+        "Kind": "scheduling.models.kind_choices",
         "State": "scheduling.models.State",
         "What": "scheduling.models.JobEvent.What",
         "RerunState": [("failed", "failed")],
