@@ -6,6 +6,7 @@ from typing import Any
 
 import django_filters
 from django.contrib.contenttypes.models import ContentType
+from django.utils.choices import CallableChoiceIterator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
@@ -22,7 +23,9 @@ class ItemFilter(django_filters.CharFilter):
 class ItemFilters(django_filters.FilterSet):
     """What items of every type can be filtered by."""
 
-    status = django_filters.ChoiceFilter(choices=status_choices, help_text="In this status.")
+    status = django_filters.ChoiceFilter(
+        choices=CallableChoiceIterator(status_choices), help_text="In this status."
+    )
     published_after = MomentFilter(
         field_name="published_at", lookup_expr="gte", help_text="Went live then, or later."
     )
@@ -41,7 +44,9 @@ class JobFilters(django_filters.FilterSet):
     """What jobs can be filtered by."""
 
     state = django_filters.ChoiceFilter(choices=State.choices, help_text="In this state.")
-    kind = django_filters.ChoiceFilter(choices=kind_choices, help_text="Of this kind.")
+    kind = django_filters.ChoiceFilter(
+        choices=CallableChoiceIterator(kind_choices), help_text="Of this kind."
+    )
     item = ItemFilter(method="of_item", help_text="Of this item, as `story:42`.")
     run_at_after = MomentFilter(
         field_name="run_at", lookup_expr="gte", help_text="For this time, or later."
