@@ -15,7 +15,7 @@ from django.db import transaction
 from content.models import Story
 from scheduling.models import clock
 from scheduling.models.task_names import RUN_JOB
-from scheduling.queue.payload import seal
+from scheduling.queue.payload import build_payload
 from tests.process.server import Server, execute, wait_for
 from tests.process.worker import Worker, running
 
@@ -139,7 +139,7 @@ def write_scheduled(
                 "at": at + timedelta(seconds=written * seconds_apart),
                 "apart": seconds_apart,
                 "length": length,
-                "payload": seal(RUN_JOB, 0, lane="publish", name="job 0"),
+                "payload": build_payload(RUN_JOB, 0, lane="publish", name="job 0"),
                 "story": ContentType.objects.get_for_model(Story).pk,
             },
         )

@@ -33,11 +33,11 @@ def run_job(job_id: int) -> None:
     """
     if Conf.CLUSTER_NAME == conf.PUBLISH_LANE:
         try:
-            retry_while_disconnected(batch_runner.drain)
+            retry_while_disconnected(batch_runner.run_due_jobs)
         except DatabaseError:
             # What the drain could not do must not keep this job from its own attempt.
             logger.exception("The drain broke off.")
-        if job_runner.hand_over(job_id):
+        if job_runner.move_to_own_lane(job_id):
             return
     job_runner.run_alone(job_id)
 
@@ -53,7 +53,7 @@ def stand_by(at: float) -> int:
     """
     done, stay_until = 0, monotonic() + STAY_SECONDS
     while True:
-        done += retry_while_disconnected(partial(batch_runner.drain, at=at))
+        done += retry_while_disconnected(partial(batch_runner.run_due_jobs, at=at))
         # What has become due since it began, or is to come in no time at all, if it began a moment
         # too early, it has not met.
         left = batch_runner.seconds_until_next(past=monotonic() - at)
@@ -64,7 +64,7 @@ def stand_by(at: float) -> int:
 
 def catch_up() -> int:
     """Do everything that is due; return how many jobs succeeded."""
-    return retry_while_disconnected(batch_runner.drain)
+    return retry_while_disconnected(batch_runner.run_due_jobs)
 
 
 def sweep(everything: bool = True) -> dict[str, int]:
@@ -74,17 +74,17 @@ def sweep(everything: bool = True) -> dict[str, int]:
 
 def tell_failures() -> int:
     """E-mail the people concerned about what has failed for good; return how many mails went."""
-    return failure_mail.tell_failures()
+    return failure_mail.send_failure_mails()
 
 
 def give_up(job_id: int, why: str) -> None:
     """Count an attempt for a job whose message was handed out again and again, to no end."""
-    job_runner.give_up(job_id, why)
+    job_runner.charge_attempt(job_id, why)
 
 
 def bury(message_id: int, why: str) -> None:
     """Take a message that nobody can do anything with out of the queue, into the failed tasks."""
-    messages.bury(message_id, why, at=clock.database_now())
+    messages.move_to_failed_tasks(message_id, why, at=clock.database_now())
 
 
 def beat() -> None:

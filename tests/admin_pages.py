@@ -76,7 +76,7 @@ def agree(
     return client.post(list_of(model), page | {"confirmed": "1"})
 
 
-def foreseen(client: Client, model: Any, action: str, *pks: int, **data: Any) -> str:
+def previewed(client: Client, model: Any, action: str, *pks: int, **data: Any) -> str:
     """Return the page that says what would happen to some rows."""
     chosen = {"action": action, "_selected_action": [str(pk) for pk in pks], **data}
     return str(client.post(list_of(model), chosen).content.decode())

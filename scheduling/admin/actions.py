@@ -183,7 +183,7 @@ def carry_out(request: HttpRequest, form: ButtonForm, action: Action, **row: Any
     [about] = row.values()
     expected = form.expected(about, action.expects)
     try:
-        job = action.operation(by=request.user, expected=expected, **row, **form.wish())
+        job = action.operation(by=request.user, expected=expected, **row, **form.arguments())
     except operations.ChangedMeanwhile as changed:
         form.show_changed(changed.row)
         return False
@@ -194,7 +194,7 @@ def carry_out(request: HttpRequest, form: ButtonForm, action: Action, **row: Any
     return True
 
 
-def tell(request: HttpRequest, label: Text, done: str, refused: dict[str, list[str]]) -> None:
+def report(request: HttpRequest, label: Text, done: str, refused: dict[str, list[str]]) -> None:
     """Tell for how many something was done, and of which it was refused, and why."""
     if done:
         messages.success(request, f"{label}: {done}")

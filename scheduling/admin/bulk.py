@@ -27,7 +27,7 @@ from armo.common.api.fields import MAX_ID
 from armo.common.theme import ModelAdmin
 from scheduling import operations
 from scheduling.access.permissions import NotAllowed, User, has_right_to, has_right_to_jobs_of
-from scheduling.admin.actions import tell
+from scheduling.admin.actions import report
 from scheduling.admin.display import Text, badge, shown_time
 from scheduling.admin.forms import IntervalForm, MomentForm, ReasonForm
 from scheduling.admin.seen import OF_JOB, TEXT, expect, last_change_by, packed, unpacked
@@ -35,10 +35,10 @@ from scheduling.errors import DomainError
 from scheduling.models import IsOneOf, Job, Schedulable, State, Status, clock
 from scheduling.operations import Seen
 
-# So many are foreseen and done while the person waits.
+# So many are previewed and done while the person waits.
 MOST_AT_ONCE = 2000
-# What takes a look under locks is foreseen of so many only, and of the others when it is done.
-FORESEEN = 200
+# What takes a look under locks is previewed of so many only, and of the others when it is done.
+PREVIEWED = 200
 # A web server gives up on a request after half a minute; what is left is told, and done next.
 PATIENCE_SECONDS = 15.0
 # Rows of each part of the page.
@@ -71,16 +71,16 @@ class Bulk:
     label: Text
     form: type[ReasonForm]
     # Says what would become of a row; raises what its operation would.
-    foresee: Callable[[Any, Any, datetime], str]
+    preview: Callable[[Any, Any, datetime], str]
     # Does it to those for which nothing was raised, if they are as the page has shown them; returns
     # what was refused.
     do: Callable[[Mapping[Any, Seen], Any, Any], Refusals]
     shown: Callable[[Any], str]
     # The right to do it to one job; to items of the type, the list has asked already.
     right: str = ""
-    # How many at once, and of how many of them it is foreseen.
+    # How many at once, and of how many of them it is previewed.
     most: int = MOST_AT_ONCE
-    foreseen: int = MOST_AT_ONCE
+    previewed: int = MOST_AT_ONCE
 
 
 def shown_item(item: Schedulable) -> str:
@@ -103,13 +103,13 @@ def may_rerun(user: User, model: type[Model]) -> bool:
 # What each would do
 
 
-def _foresee_schedule(item: Schedulable, form: MomentForm, now: datetime) -> str:
+def _preview_schedule(item: Schedulable, form: MomentForm, now: datetime) -> str:
     run_at = form.cleaned_data["run_at"]
     operations.check_schedule(row=item, run_at=run_at, now=now)
     return shown_time(run_at)
 
 
-def _foresee_shift(item: Schedulable, form: IntervalForm, now: datetime) -> str:
+def _preview_shift(item: Schedulable, form: IntervalForm, now: datetime) -> str:
     run_at = _shifted(item, form)
     operations.check_schedule(row=item, run_at=run_at, now=now)
     return shown_time(run_at)
@@ -124,23 +124,23 @@ def _shifted(item: Schedulable, form: IntervalForm) -> datetime:
         raise operations.InvalidTransition(gettext("That leaves the calendar.")) from error
 
 
-def _foresee_cancel(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+def _preview_cancel(item: Schedulable, form: ReasonForm, now: datetime) -> str:
     operations.check_unschedule(row=item)
     before = Status.DRAFT if item.published_at is None else Status.UNPUBLISHED
     return badge(before, before.label)
 
 
-def _foresee_publish(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+def _preview_publish(item: Schedulable, form: ReasonForm, now: datetime) -> str:
     operations.check_publish_now(row=item)
     return badge(Status.PUBLISHED, Status.PUBLISHED.label)
 
 
-def _foresee_unpublish(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+def _preview_unpublish(item: Schedulable, form: ReasonForm, now: datetime) -> str:
     operations.check_unpublish_now(row=item)
     return badge(Status.UNPUBLISHED, Status.UNPUBLISHED.label)
 
 
-def _foresee_rerun(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+def _preview_rerun(item: Schedulable, form: ReasonForm, now: datetime) -> str:
     operations.check_rerun(job=_failed_job(item))
     return str(gettext("runs again"))
 
@@ -152,13 +152,13 @@ def _failed_job(item: Schedulable) -> Job:
     return failed
 
 
-def _foresee_cancel_job(job: Job, form: ReasonForm, now: datetime) -> str:
+def _preview_cancel_job(job: Job, form: ReasonForm, now: datetime) -> str:
     if not job.is_open:
         raise operations.InvalidTransition(gettext("The job has already run or been cancelled."))
     return badge(State.CANCELLED, State.CANCELLED.label)
 
 
-def _foresee_rerun_job(job: Job, form: ReasonForm, now: datetime) -> str:
+def _preview_rerun_job(job: Job, form: ReasonForm, now: datetime) -> str:
     operations.check_rerun(job=job)
     return str(gettext("runs again"))
 
@@ -268,18 +268,18 @@ SCHEDULE = Bulk(
     "schedule_selected",
     _("Schedule at a time"),
     MomentForm,
-    _foresee_schedule,
+    _preview_schedule,
     _schedule,
     shown_item,
 )
 SHIFT = Bulk(
-    "shift_selected", _("Shift by an interval"), IntervalForm, _foresee_shift, _shift, shown_item
+    "shift_selected", _("Shift by an interval"), IntervalForm, _preview_shift, _shift, shown_item
 )
 CANCEL = Bulk(
     "cancel_selected",
     _("Cancel the schedule"),
     ReasonForm,
-    _foresee_cancel,
+    _preview_cancel,
     partial(_each, "schedule", _unschedule),
     shown_item,
 )
@@ -287,7 +287,7 @@ PUBLISH = Bulk(
     "publish_selected",
     _("Publish now"),
     ReasonForm,
-    _foresee_publish,
+    _preview_publish,
     partial(_each, "publish", _publish),
     shown_item,
 )
@@ -295,7 +295,7 @@ UNPUBLISH = Bulk(
     "unpublish_selected",
     _("Take down now"),
     ReasonForm,
-    _foresee_unpublish,
+    _preview_unpublish,
     partial(_each, "publish", _unpublish),
     shown_item,
 )
@@ -303,27 +303,27 @@ RERUN = Bulk(
     "rerun_selected",
     _("Run again"),
     ReasonForm,
-    _foresee_rerun,
+    _preview_rerun,
     partial(_each, "rerun", _rerun),
     shown_item,
-    foreseen=FORESEEN,
+    previewed=PREVIEWED,
 )
 RERUN_JOBS = Bulk(
     "rerun_selected",
     _("Run again"),
     ReasonForm,
-    _foresee_rerun_job,
+    _preview_rerun_job,
     partial(_each, "rerun", _rerun_job),
     shown_job,
     right="rerun",
     most=20_000,
-    foreseen=FORESEEN,
+    previewed=PREVIEWED,
 )
 CANCEL_JOBS = Bulk(
     "cancel_selected",
     _("Cancel the job"),
     ReasonForm,
-    _foresee_cancel_job,
+    _preview_cancel_job,
     partial(_each, "schedule", _cancel_job),
     shown_job,
     right="schedule",
@@ -370,12 +370,12 @@ def ask(
         if seen is not None:
             _do(request, bulk, chosen, form, seen)
             return HttpResponseRedirect(request.get_full_path())
-        plans = _foresee(bulk, chosen[: bulk.foreseen], form, request.user)
+        plans = _preview(bulk, chosen[: bulk.previewed], form, request.user)
     return _page(model_admin, request, bulk, chosen, form, plans, is_ready)
 
 
 def _asks(bulk: Bulk) -> bool:
-    """Return whether something has to be filled in before anything can be foreseen."""
+    """Return whether something has to be filled in before anything can be previewed."""
     return any(field.required for field in bulk.form.base_fields.values())
 
 
@@ -411,13 +411,13 @@ def _seen(request: HttpRequest, form: ReasonForm) -> dict[str, Any] | None:
     return rows if isinstance(rows, dict) else None
 
 
-def _foresee(bulk: Bulk, rows: Iterable[Any], form: ReasonForm, user: Any) -> list[Plan]:
+def _preview(bulk: Bulk, rows: Iterable[Any], form: ReasonForm, user: Any) -> list[Plan]:
     now = clock.database_now()
     plans = []
     for row in rows:
         try:
             _require_right(user, bulk.right, row)
-            then = bulk.foresee(row, form, now)
+            then = bulk.preview(row, form, now)
             plans.append(Plan(row, bulk.shown(row), then=then))
         except DomainError as refusal:
             plans.append(Plan(row, bulk.shown(row), refusal=refusal))
@@ -445,7 +445,7 @@ def _do(
             others.append(row)
     # What could be done by now could not when the page was made.
     refused: Refusals = {row: operations.ChangedMeanwhile(row) for row in others}
-    for plan in _foresee(bulk, others[: bulk.foreseen], form, request.user):
+    for plan in _preview(bulk, others[: bulk.previewed], form, request.user):
         if plan.refusal is not None:
             refused[plan.row] = plan.refusal
     refused |= bulk.do(promised, form, request.user)
@@ -455,7 +455,7 @@ def _do(
     for place, (row, refusal) in enumerate(refused.items()):
         said_of = _said_of(refusal, row) if place < NAMED else str(refusal)
         titles[said_of].append(title_of(row))
-    tell(request, bulk.label, said if done else "", titles)
+    report(request, bulk.label, said if done else "", titles)
 
 
 def _said_of(refusal: DomainError, row: Any) -> str:
@@ -470,8 +470,8 @@ def title_of(row: Any) -> str:
     return (row.item_title or str(row)) if isinstance(row, Job) else str(row)
 
 
-def _shown_of(willing: Sequence[Plan], unforeseen: Sequence[Any], form: ReasonForm) -> str:
-    rows = [*(plan.row for plan in willing), *unforeseen]
+def _shown_of(allowed: Sequence[Plan], not_previewed: Sequence[Any], form: ReasonForm) -> str:
+    rows = [*(plan.row for plan in allowed), *not_previewed]
     shown = {row.pk: packed(row, _names(row)) for row in rows}
     return json.dumps({"wish": _wish(form), "rows": shown})
 
@@ -486,14 +486,14 @@ def _page(
     is_ready: bool,
 ) -> HttpResponse:
     parts = {
-        "willing": [plan for plan in plans if plan.refusal is None],
+        "allowed": [plan for plan in plans if plan.refusal is None],
         "refused": [plan for plan in plans if plan.refusal is not None],
         "chosen": [] if is_ready else [Plan(row, bulk.shown(row)) for row in rows[:SHOWN]],
     }
     counts = {name: len(part) for name, part in parts.items()}
     if not is_ready:
         counts["chosen"] = len(rows)
-    unforeseen = max(len(rows) - bulk.foreseen, 0) if is_ready else 0
+    not_previewed = max(len(rows) - bulk.previewed, 0) if is_ready else 0
     context = {
         **model_admin.admin_site.each_context(request),
         "title": bulk.label,
@@ -502,11 +502,11 @@ def _page(
         "bulk": bulk,
         "form": form,
         "rows": json.dumps([row.pk for row in rows]),
-        "seen": _shown_of(parts["willing"], rows[bulk.foreseen :], form) if is_ready else "",
+        "seen": _shown_of(parts["allowed"], rows[bulk.previewed :], form) if is_ready else "",
         "count": len(rows),
         "is_ready": is_ready,
-        "can_do": counts["willing"] + unforeseen,
-        "unforeseen": unforeseen,
+        "can_do": counts["allowed"] + not_previewed,
+        "not_previewed": not_previewed,
         "parts": [
             {
                 "name": name,
@@ -514,7 +514,7 @@ def _page(
                 "count": counts[name],
                 "more": max(counts[name] - SHOWN, 0),
             }
-            for name in ("refused", "willing", "chosen")
+            for name in ("refused", "allowed", "chosen")
             if parts[name]
         ],
         "back": request.get_full_path(),

@@ -20,7 +20,14 @@ from scheduling.admin.health_lines import health_lines
 from scheduling.models import Job, JobQuerySet, State, clock, schedulable_models
 from scheduling.models.transitions import kind_label
 from scheduling.queries import health
-from scheduling.queries.dashboard_stats import Failure, Figures, Hour, Planned, figures, own_drafts
+from scheduling.queries.dashboard_stats import (
+    DashboardStats,
+    Failure,
+    Hour,
+    Planned,
+    dashboard_stats,
+    own_drafts,
+)
 from scheduling.times import distance, measured
 
 # The plots are drawn in these units, and stretched to the width there is.
@@ -45,7 +52,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _of_publisher(request: HttpRequest) -> dict[str, Any]:
     jobs: JobQuerySet = visible_jobs(request.user, Job.objects.all())
-    seen = figures(jobs, now=clock.database_now(), zone=timezone.get_current_timezone())
+    seen = dashboard_stats(jobs, now=clock.database_now(), zone=timezone.get_current_timezone())
     is_well, lines = health_lines(health.publisher())
     list_of_jobs = reverse("admin:scheduling_job_changelist")
     return {
@@ -99,7 +106,7 @@ class Tile(NamedTuple):
     is_bad: bool = False
 
 
-def _tiles(seen: Figures) -> list[Tile]:
+def _tiles(seen: DashboardStats) -> list[Tile]:
     due = seen.due
     return [
         Tile(_("Next hour"), _number(due.next_hour), _("to go live")),
@@ -117,7 +124,7 @@ def _count(number: int, *, or_more: bool) -> str:
     return _("%(number)s or more") % {"number": _number(number)} if or_more else _number(number)
 
 
-def _planned(planned: Planned, seen: Figures) -> dict[str, Any]:
+def _planned(planned: Planned, seen: DashboardStats) -> dict[str, Any]:
     return {
         **_item(planned),
         "time": shown_time(planned.run_at),
@@ -217,7 +224,7 @@ def _bars(values: Sequence[float], lines: Sequence[tuple[str, tuple[str, ...]]])
     ]
 
 
-def _plot_of_days(seen: Figures) -> Plot:
+def _plot_of_days(seen: DashboardStats) -> Plot:
     numbers = [day.number for day in seen.days]
     labels = [date_format(day.day, "MONTH_DAY_FORMAT") for day in seen.days]
     total, most = sum(numbers), max(numbers)
@@ -244,7 +251,7 @@ def _plot_of_days(seen: Figures) -> Plot:
     )
 
 
-def _plot_of_lateness(seen: Figures) -> Plot:
+def _plot_of_lateness(seen: DashboardStats) -> Plot:
     whole = seen.lateness
     values = [hour.lateness.p99_ms or 0 for hour in seen.hours]
     lines = [

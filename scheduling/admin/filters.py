@@ -54,7 +54,7 @@ class DueFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the items that are due then."""
-        keep = KEEP.get(str(self.value()))
+        keep = DUE_FILTERS.get(str(self.value()))
         return keep(queryset) if keep else queryset
 
 
@@ -72,7 +72,7 @@ def _ids_of_overdue(model: type[Schedulable]) -> QuerySet[Any, Any]:
     return jobs.filter(content_type=content_type).values("object_id")
 
 
-KEEP: dict[str, Callable[[Any], QuerySet[Any]]] = {
+DUE_FILTERS: dict[str, Callable[[Any], QuerySet[Any]]] = {
     "today": lambda items: _due_from(timezone.localdate(), 1)(items),
     "week": lambda items: _due_from(start_of_week(timezone.localdate()), 7)(items),
     "overdue": lambda items: items.filter(pk__in=_ids_of_overdue(items.model)),

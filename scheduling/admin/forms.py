@@ -28,7 +28,7 @@ class ReasonForm(forms.Form):
         widget=forms.TextInput(attrs={"placeholder": _("optional")}),
     )
 
-    def wish(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """
         Return the operation's arguments, of a valid form.
 
@@ -58,9 +58,9 @@ class ButtonForm(ReasonForm):
         """Return the times that the form starts with, of an item or of what a page showed of it."""
         return {}
 
-    def wish(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the operation's arguments, of a valid form, but for what it expects."""
-        return {name: value for name, value in super().wish().items() if name != "seen"}
+        return {name: value for name, value in super().arguments().items() if name != "seen"}
 
     def expected(self, row: Schedulable | Job, names: Sequence[str]) -> Seen | None:
         """

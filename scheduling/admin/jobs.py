@@ -244,7 +244,7 @@ class JobAdmin(ModelAdmin):
         form = form_class(request.POST)
         if form.is_valid():
             try:
-                operation(by=request.user, **form.wish())
+                operation(by=request.user, **form.arguments())
                 messages.success(request, str(done))
             except DomainError as refusal:
                 messages.error(request, str(refusal))

@@ -379,8 +379,12 @@ class SchedulableViewSet(ApiViewSet):
         at = values.get("publish_at") or (item.publish_at if is_scheduled else None)
         if at is None:
             raise ValidationError({"publish_at": [_("It is needed for status “scheduled”.")]})
-        end = values.get("unpublish_at", operations.KEEP)
-        if is_scheduled and at == item.publish_at and end in (operations.KEEP, item.unpublish_at):
+        end = values.get("unpublish_at", operations.UNCHANGED)
+        if (
+            is_scheduled
+            and at == item.publish_at
+            and end in (operations.UNCHANGED, item.unpublish_at)
+        ):
             return
         operations.schedule(item=item, run_at=at, unpublish_at=end, by=by, reason=reason)
 

@@ -289,7 +289,7 @@ class Schedulable(models.Model):
         # `follow_saved_item` joins this transaction: the item and its jobs change together.
         with transaction.atomic():
             if self._state.adding:
-                self.has_new_wish = self.status != Status.DRAFT
+                self.has_requested_change = self.status != Status.DRAFT
                 super().save(*args, **kwargs)
                 self._remember_engine_fields()
                 return
@@ -299,7 +299,7 @@ class Schedulable(models.Model):
             names -= set(self.ENGINE_FIELDS) - changed
             if not names:
                 return
-            self.has_new_wish = bool(names & changed)
+            self.has_requested_change = bool(names & changed)
             self.version = F("version") + 1
             super().save(*args, update_fields=names | {"version"}, **kwargs)
             super().refresh_from_db(fields=["version"])
@@ -310,7 +310,7 @@ class Schedulable(models.Model):
         return {}
 
     # Set by `save()` for `follow_saved_item`: the caller asked for another status or time.
-    has_new_wish = False
+    has_requested_change = False
 
     def copy_engine_fields(self, row: Self) -> None:
         """Take over status, times and version from the row as it is in the database."""

@@ -32,7 +32,7 @@ class Change(NamedTuple):
     job_id: int
 
 
-def announce(tag: str, changes: Sequence[Change]) -> None:
+def log_changes(tag: str, changes: Sequence[Change]) -> None:
     """Log a line a change, once the caller's transaction is committed and the change is true."""
     transaction.on_commit(partial(_log, tag, changes))
 

@@ -15,14 +15,14 @@ from scheduling.models.transitions import (
 )
 from scheduling.operations.expected import ChangedMeanwhile, Expected, Seen
 from scheduling.operations.item import (
-    KEEP,
+    UNCHANGED,
     cancel,
+    cancel_all,
     check_publish_now,
     check_rerun,
     check_schedule,
     check_unpublish_now,
     check_unschedule,
-    forget,
     lock_for_change,
     move,
     publish_now,
@@ -41,7 +41,7 @@ from scheduling.operations.rules import (
 from scheduling.operations.schedule_many import schedule_many
 
 __all__ = [
-    "KEEP",
+    "UNCHANGED",
     "ChangedMeanwhile",
     "EndNotAfterStart",
     "Expected",
@@ -54,12 +54,12 @@ __all__ = [
     "SomeRefused",
     "UnknownKind",
     "cancel",
+    "cancel_all",
     "check_publish_now",
     "check_rerun",
     "check_schedule",
     "check_unpublish_now",
     "check_unschedule",
-    "forget",
     "lock_for_change",
     "move",
     "publish_now",

@@ -34,11 +34,11 @@ from scheduling.operations.rules import ItemHasMovedOn, kept_end, nothing_schedu
 What = JobEvent.What
 
 
-class _Keep:
+class _Unchanged:
     """Says that the item's end stays as it is."""
 
 
-KEEP: Final = _Keep()
+UNCHANGED: Final = _Unchanged()
 
 
 @transaction.atomic
@@ -48,7 +48,7 @@ def schedule(
     run_at: datetime,
     by: AbstractBaseUser | None,
     kind: str = Kind.PUBLISH,
-    unpublish_at: datetime | _Keep | None = KEEP,
+    unpublish_at: datetime | _Unchanged | None = UNCHANGED,
     params: Mapping[str, Any] | None = None,
     reason: str = "",
     expected: Expected | None = None,
@@ -86,7 +86,7 @@ def _plan(
     locked: store.Locked,
     transition: Transition,
     run_at: datetime,
-    unpublish_at: datetime | _Keep | None,
+    unpublish_at: datetime | _Unchanged | None,
     *,
     by: AbstractBaseUser | None,
     reason: str,
@@ -99,15 +99,15 @@ def _plan(
     return job
 
 
-def _end_of(row: Schedulable, unpublish_at: datetime | _Keep | None) -> datetime | None:
-    return kept_end(row) if isinstance(unpublish_at, _Keep) else unpublish_at
+def _end_of(row: Schedulable, unpublish_at: datetime | _Unchanged | None) -> datetime | None:
+    return kept_end(row) if isinstance(unpublish_at, _Unchanged) else unpublish_at
 
 
 def _check_schedule(
     row: Schedulable,
     transition: Transition,
     run_at: datetime,
-    unpublish_at: datetime | _Keep | None,
+    unpublish_at: datetime | _Unchanged | None,
     now: datetime,
 ) -> None:
     require_future(run_at, now)
@@ -119,7 +119,7 @@ def check_schedule(
     row: Schedulable,
     run_at: datetime,
     now: datetime,
-    unpublish_at: datetime | _Keep | None = KEEP,
+    unpublish_at: datetime | _Unchanged | None = UNCHANGED,
 ) -> None:
     """
     Raise what scheduling a publish would raise for an item that is just so; query nothing.
@@ -150,11 +150,11 @@ def move(
     and what `schedule` raises.
     """
     locked = _lock_open(job, expected)
-    _check_schedule(locked.row, job.transition, run_at, KEEP, locked.now)
+    _check_schedule(locked.row, job.transition, run_at, UNCHANGED, locked.now)
     if job.transition.time_field is None:
         store.move_job(job, run_at=run_at, at=locked.now, by=by, reason=reason)
         return job
-    return _plan(locked, job.transition, run_at, KEEP, by=by, reason=reason)
+    return _plan(locked, job.transition, run_at, UNCHANGED, by=by, reason=reason)
 
 
 @transaction.atomic
@@ -391,7 +391,7 @@ def reconcile(*, item: Schedulable, reason: str) -> None:
 
 
 @transaction.atomic
-def forget(*, item: Schedulable, reason: str) -> None:
+def cancel_all(*, item: Schedulable, reason: str) -> None:
     """Cancel what is scheduled for an item that is about to be deleted."""
     try:
         locked = store.lock(item)

@@ -16,10 +16,10 @@ def follow_saved_item(
     if not created and not raw:
         store.rename_jobs(instance)
     # A fixture brings its jobs itself: loading it does not go through `save`, which sets this.
-    if instance.has_new_wish:
+    if instance.has_requested_change:
         operations.reconcile(item=instance, reason=gettext_noop("The item was saved like this."))
 
 
 def forget_deleted_item(*, instance: Schedulable, **kwargs: Any) -> None:
     """Cancel what is scheduled for an item, in the transaction that deletes it."""
-    operations.forget(item=instance, reason=gettext_noop("The item was deleted."))
+    operations.cancel_all(item=instance, reason=gettext_noop("The item was deleted."))

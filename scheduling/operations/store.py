@@ -31,7 +31,7 @@ from scheduling.models import (
     lane_of,
     mirrored,
 )
-from scheduling.models.publish_log import BY_HAND, Change, announce
+from scheduling.models.publish_log import BY_HAND, Change, log_changes
 from scheduling.models.references import ItemNotFound, title_of
 from scheduling.models.sql import prepared_cursor
 from scheduling.models.task_names import task_of
@@ -426,9 +426,9 @@ def wake(*, job: Job, at: datetime) -> None:
     The old message is replaced, never moved: a worker may hold it already, and will delete it when
     it is done with it.
     """
-    messages.take_back([job.message_id])
+    messages.delete_rows([job.message_id])
     job.next_attempt_at, job.attempt_begun_at = at, None
-    job.message_id = messages.put(job_id=job.pk, at=at, lane=job.lane, func=job.task)
+    job.message_id = messages.enqueue(job_id=job.pk, at=at, lane=job.lane, func=job.task)
     job.save()
 
 
@@ -443,7 +443,7 @@ def close_job(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """End a job: its message goes, its last event says how."""
-    messages.take_back([job.message_id])
+    messages.delete_rows([job.message_id])
     job.state, job.finished_at, job.message_id, job.attempt_begun_at = state, at, None, None
     job.save()
     new_event(job=job, what=what, at=at, by=by, reason=reason, detail=detail).save()
@@ -552,7 +552,7 @@ def record_by_hand(
         cancel_job(job=planned, at=at, by=by, reason=instead)
         locked.open_jobs.remove(planned)
     job = record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
-    announce(
+    log_changes(
         BY_HAND,
         [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)],
     )

@@ -108,7 +108,7 @@ class Hour(NamedTuple):
     lateness: Lateness
 
 
-class Figures(NamedTuple):
+class DashboardStats(NamedTuple):
     """All of it, at one moment."""
 
     now: datetime
@@ -123,7 +123,7 @@ class Figures(NamedTuple):
     hours: list[Hour]
 
 
-def figures(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Figures:
+def dashboard_stats(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> DashboardStats:
     """
     Query everything in one round: no statement waits for another's answer.
 
@@ -157,7 +157,7 @@ def figures(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Figures:
         due, overdue, coming, failed, failures, by_day, whole, by_hour = map(_rows, answers)
     numbers = dict(by_day)
     lateness = _read_lateness(by_hour)
-    return Figures(
+    return DashboardStats(
         now=now,
         due=ends.read(dict(due), overdue=sum(number for _span, number in overdue)),
         coming=[Planned(*row) for row in coming],

@@ -26,13 +26,13 @@ from scheduling.operations import pause as pausing
 from scheduling.outages import first_line
 from scheduling.queries import workers
 from scheduling.queue.broker import BEAT_SECONDS
-from scheduling.queue.payload import open_payload
+from scheduling.queue.payload import read_payload
 
 # A beat that has been missed, and is long overdue the next time, means that something hangs.
 STILL_AFTER_SECONDS = 3 * BEAT_SECONDS
 # A clock that is off by more is worth a word. Publishing goes by the database's alone.
 CLOCK_TOLERANCE_SECONDS = 1.0
-TELLING_TAKES = timedelta(minutes=5)
+MAIL_TAKES = timedelta(minutes=5)
 # A monitor is answered by then, also where a migration holds a table for minutes.
 ANSWER_WITHIN_SECONDS = 4.0
 # Broken pairs are counted so far: more is no other news.
@@ -139,7 +139,7 @@ class Publisher(NamedTuple):
 
 
 @contextmanager
-def _impatiently() -> Iterator[None]:
+def _within_time() -> Iterator[None]:
     """Have a statement that waits for others raise `OperationalError`."""
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -147,7 +147,7 @@ def _impatiently() -> Iterator[None]:
         yield
 
 
-@_impatiently()
+@_within_time()
 def publisher() -> Publisher:
     """Query how the publisher is; cheap, whatever is scheduled."""
     with connection.cursor() as cursor:
@@ -281,7 +281,7 @@ def _pair(name: str, rows: QuerySet[Model], what_then: str) -> Check:
 def _messages() -> Iterator[Check]:
     for lane in conf.lanes():
         oldest = OrmQ.objects.filter(key=lane).order_by("lock", "pk").first()
-        if oldest is not None and open_payload(oldest.payload) is None:
+        if oldest is not None and read_payload(oldest.payload) is None:
             text = (
                 f"The oldest of lane {lane}, {oldest.pk}, cannot be read: was SECRET_KEY changed?"
                 " Jobs run all the same; other tasks fail."
@@ -295,12 +295,12 @@ def _failures() -> Iterator[Check]:
     number = Job.objects.filter(state=State.FAILED)[:MOST_COUNTED].count()
     text = f"{_at_most(number)}. See manage.py jobs --state failed." if number else "None."
     yield Check("failed jobs", True, text, {"count": number})
-    late = clock.database_now() - TELLING_TAKES
-    untold = Job.objects.not_notified().filter(finished_at__lt=late)[:MOST_COUNTED].count()
+    late = clock.database_now() - MAIL_TAKES
+    unsent = Job.objects.not_notified().filter(finished_at__lt=late)[:MOST_COUNTED].count()
     text = "None."
-    if untold:
-        text = f"{_at_most(untold)} for minutes. Look at EMAIL_URL and the worker's log."
-    yield Check("failures nobody was told of", not untold, text, {"count": untold})
+    if unsent:
+        text = f"{_at_most(unsent)} for minutes. Look at EMAIL_URL and the worker's log."
+    yield Check("failures nobody was told of", not unsent, text, {"count": unsent})
 
 
 def _at_most(number: int) -> str:

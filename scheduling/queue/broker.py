@@ -29,7 +29,7 @@ from scheduling.queue.messages import (
     Message,
     insert_messages,
 )
-from scheduling.queue.payload import open_payload, seal
+from scheduling.queue.payload import build_payload, read_payload
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ CLAIM = """
 
 # A claim whose answer was lost with the connection may have been committed all the same. It is this
 # owner's, later than all that it has handed out, and nobody runs it.
-TAKE_BACK = """
+RELEASE_UNSEEN = """
     UPDATE django_q_ormq
     SET lock = clock_timestamp(), armo_owner = NULL, armo_deliveries = armo_deliveries - 1
     WHERE key = %(key)s AND armo_owner = %(owner)s
@@ -292,7 +292,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         return is_publisher and self.is_expecting and is_new and self.ask_at > monotonic()
 
     def _seal(self, func: str, *args: float | str, name: str) -> str:
-        return seal(func, *args, name=name, lane=self.list_key, save=False)
+        return build_payload(func, *args, name=name, lane=self.list_key, save=False)
 
     def _next_sweep(self) -> list[str]:
         """Return a sweep; after an outage also a drain for each other worker, to help catch up."""
@@ -342,12 +342,12 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             why = f"It was handed out {deliveries - 1} times and never came to an end."
             if job_id is not None:
                 return message_id, self._seal(self.tasks.give_up, job_id, why, name="rest")
-        elif open_payload(payload) is not None:
+        elif read_payload(payload) is not None:
             return message_id, payload
         elif job_id is not None:
             # SECRET_KEY has changed, or the row was damaged; the job is the truth.
             logger.warning("Message %d cannot be decoded; job %d is run.", message_id, job_id)
-            return message_id, seal(
+            return message_id, build_payload(
                 self.tasks.run_job, job_id, lane=self.list_key, name=f"job {job_id}"
             )
         else:
@@ -434,7 +434,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                         "SELECT pg_try_advisory_lock_shared(%s, %s)", [OWNER_LOCK, self.owner]
                     )
                     if self.is_in_doubt:
-                        cursor.execute(TAKE_BACK, {**self._own(), "handed_out": self.handed_out})
+                        cursor.execute(
+                            RELEASE_UNSEEN, {**self._own(), "handed_out": self.handed_out}
+                        )
                         self.is_in_doubt = False
         self.listening_on = connection.connection
         # While it was away, messages may have come, and some that were in work may be lost.

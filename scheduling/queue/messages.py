@@ -10,7 +10,7 @@ from django.db import connection, connections, transaction
 from django_q.conf import Conf
 from django_q.models import OrmQ, Task
 
-from scheduling.queue.payload import Sealer, open_payload
+from scheduling.queue.payload import PayloadFactory, read_payload
 
 CHANNEL = "armo_queue"
 # It asks the database again at least this often, also when nothing was notified.
@@ -79,7 +79,7 @@ class Wake(NamedTuple):
     func: str
 
 
-def put(*, job_id: int, at: datetime, lane: str, func: str) -> int:
+def enqueue(*, job_id: int, at: datetime, lane: str, func: str) -> int:
     """
     Put a message in that wakes a worker for the job, in the caller's transaction.
 
@@ -87,26 +87,26 @@ def put(*, job_id: int, at: datetime, lane: str, func: str) -> int:
     :param func: the dotted name of the task that runs the job.
     :returns: the id of the row.
     """
-    [message_id] = put_many([Wake(job_id, at, lane, func)])
+    [message_id] = enqueue_many([Wake(job_id, at, lane, func)])
     return message_id
 
 
-def put_many(wanted: Sequence[Wake]) -> list[int]:
+def enqueue_many(wanted: Sequence[Wake]) -> list[int]:
     """Put in a message for each; return their ids in that order."""
     return insert_messages(messages(wanted))
 
 
 def messages(wanted: Iterable[Wake]) -> Iterator[Message]:
     """Return the message of each, for a statement that puts it in."""
-    sealers: dict[tuple[str, str], Sealer] = {}
+    factories: dict[tuple[str, str], PayloadFactory] = {}
     for job_id, at, lane, func in wanted:
-        if (func, lane) not in sealers:
-            sealers[func, lane] = Sealer(func, lane=lane)
-        payload = sealers[func, lane].seal(job_id, name=f"job {job_id}")
+        if (func, lane) not in factories:
+            factories[func, lane] = PayloadFactory(func, lane=lane)
+        payload = factories[func, lane].build(job_id, name=f"job {job_id}")
         yield Message(lane, payload, at, job_id)
 
 
-def take_back(message_ids: Iterable[int | None]) -> None:
+def delete_rows(message_ids: Iterable[int | None]) -> None:
     """Delete messages, in the caller's transaction; those that are gone already are no error."""
     ids = [message_id for message_id in message_ids if message_id is not None]
     if ids:
@@ -115,7 +115,7 @@ def take_back(message_ids: Iterable[int | None]) -> None:
 
 
 @transaction.atomic
-def bury(message_id: int, why: str, *, at: datetime) -> None:
+def move_to_failed_tasks(message_id: int, why: str, *, at: datetime) -> None:
     """
     Take a message that can never be done out of the queue, into django-q2's failed tasks.
 
@@ -124,7 +124,7 @@ def bury(message_id: int, why: str, *, at: datetime) -> None:
     message = OrmQ.objects.select_for_update().filter(pk=message_id).first()
     if message is None:
         return
-    task = open_payload(message.payload) or {}
+    task = read_payload(message.payload) or {}
     keep_failure(task, why, at=at, name=f"message {message_id}")
     message.delete()
 

@@ -13,7 +13,7 @@ from django_q.signing import PickleSerializer, SignedPackage
 from django_q.tasks import async_task
 
 
-def open_payload(payload: str) -> dict[str, Any] | None:
+def read_payload(payload: str) -> dict[str, Any] | None:
     """Return the task that a message holds; None when it cannot be decoded (any more)."""
     try:
         task = SignedPackage.loads(payload)
@@ -22,7 +22,7 @@ def open_payload(payload: str) -> dict[str, Any] | None:
     return task if isinstance(task, dict) else None
 
 
-class Envelope:
+class CapturingBroker:
     """Stands in for a broker while django-q2 builds a message, and keeps the message."""
 
     def __init__(self, list_key: str) -> None:
@@ -35,7 +35,7 @@ class Envelope:
         return "sealed"
 
 
-def seal(func: str, *args: float | str, lane: str, name: str, **options: Any) -> str:
+def build_payload(func: str, *args: float | str, lane: str, name: str, **options: Any) -> str:
     """
     Return a message that calls `func`, without queueing it.
 
@@ -43,16 +43,16 @@ def seal(func: str, *args: float | str, lane: str, name: str, **options: Any) ->
     :param name: what django-q2's history calls it, at most 100 characters.
     :param options: django-q2's task options.
     """
-    return Sealer(func, lane=lane, **options).seal(*args, name=name)
+    return PayloadFactory(func, lane=lane, **options).build(*args, name=name)
 
 
 @cache
 def _example(func: str, lane: str, **options: Any) -> dict[str, Any]:
     """Return a task that django-q2 itself has made."""
-    envelope = Envelope(lane)
+    captured = CapturingBroker(lane)
     # Retries are ours: a failed message is done with, its job decides what comes next.
-    async_task(func, q_options={"broker": envelope, "ack_failure": True, **options})
-    task: dict[str, Any] = SignedPackage.loads(envelope.payload)
+    async_task(func, q_options={"broker": captured, "ack_failure": True, **options})
+    task: dict[str, Any] = SignedPackage.loads(captured.payload)
     return task
 
 
@@ -75,7 +75,7 @@ class _Signer(TimestampSigner):
         return b64_encode(keyed.digest()).decode()
 
 
-class Sealer:
+class PayloadFactory:
     """
     Makes messages that call one function.
 
@@ -87,7 +87,7 @@ class Sealer:
         self.task = _example(func, lane, **options)
         self.signer = _Signer(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
 
-    def seal(self, *args: float | str, name: str) -> str:
+    def build(self, *args: float | str, name: str) -> str:
         """Return a message, signed as django-q2 signs."""
         own = {"id": token_hex(16), "name": name[:100], "args": args, "started": datetime.now(UTC)}
         sealed: str = self.signer.sign_object(

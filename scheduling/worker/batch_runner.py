@@ -33,7 +33,7 @@ from scheduling.models import (
     schedulable_models,
     transition_of,
 )
-from scheduling.models.publish_log import WORKER, Change, announce
+from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.sql import along_the_index
 from scheduling.worker import heartbeat
 
@@ -177,7 +177,7 @@ class Prepared(NamedTuple):
     names: dict[int, str]
 
 
-def drain(*, at: float | None = None) -> int:
+def run_due_jobs(*, at: float | None = None) -> int:
     """
     Publish, and take down, everything that is due; nothing while publishing is paused.
 
@@ -292,7 +292,7 @@ def _run(prepared: Prepared, **wanted: Any) -> Batch:
         if job.is_done
     ]
     if changes:
-        announce(WORKER, changes)
+        log_changes(WORKER, changes)
     return Batch(met, len(changes))
 
 

@@ -27,7 +27,7 @@ from scheduling import conf
 from scheduling.models import Job, JobEvent, clock
 from scheduling.models.task_names import TELL_FAILURES
 from scheduling.queue import messages
-from scheduling.queue.payload import seal
+from scheduling.queue.payload import build_payload
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ JOBS_A_MAIL = 100
 LONGEST_SUBJECT = 150
 LONGEST_REASON = 2000
 # Then no further mail is begun: a task of this lane may take 60 s, and one mail takes a while.
-TELLING_SECONDS = 30.0
+SENDING_SECONDS = 30.0
 
 # Who tells holds this advisory lock, so that two workers do not tell the same.
-TELLING_LOCK = 0x41726D6D
+MAIL_LOCK = 0x41726D6D
 
 
 class Failure(NamedTuple):
@@ -58,11 +58,11 @@ class Failure(NamedTuple):
 def enqueue() -> None:
     """Enqueue the task that mails failures, in the caller's transaction."""
     lane = conf.MAIL_LANE
-    payload = seal(TELL_FAILURES, lane=lane, name="tell failures", save=False)
+    payload = build_payload(TELL_FAILURES, lane=lane, name="tell failures", save=False)
     messages.insert_messages([messages.Message(lane=lane, payload=payload)])
 
 
-def tell_again() -> bool:
+def enqueue_unsent() -> bool:
     """Put a message in for what could not be told so far; return whether there is any."""
     if not Job.objects.not_notified().exists() or OrmQ.objects.filter(key=conf.MAIL_LANE).exists():
         return False
@@ -70,7 +70,7 @@ def tell_again() -> bool:
     return True
 
 
-def tell_failures() -> int:
+def send_failure_mails() -> int:
     """
     E-mail whoever scheduled a job that has failed for good, and `FAILURE_EMAILS`.
 
@@ -78,7 +78,7 @@ def tell_failures() -> int:
 
     :returns: how many mails went out.
     """
-    deadline = monotonic() + TELLING_SECONDS
+    deadline = monotonic() + SENDING_SECONDS
     went = 0
     with translation.override(settings.LANGUAGE_CODE), _Server() as server:
         for to, failures in _mails():
@@ -107,17 +107,17 @@ def _alone() -> Iterator[None]:
         # Behind a proxy that pools transactions a session's lock would be nobody's own. This one is
         # the transaction's, which stays open while the mail is sent, but locks no row until then.
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [TELLING_LOCK])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MAIL_LOCK])
             yield
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [TELLING_LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MAIL_LOCK])
     try:
         yield
     finally:
         if connection.is_usable():
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [TELLING_LOCK])
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [MAIL_LOCK])
 
 
 class _Server:

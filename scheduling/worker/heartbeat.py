@@ -28,7 +28,7 @@ WRITE = """
 """
 
 
-class Board:
+class SharedHeartbeats:
     """
     The clusters of one worker, and when each last beat, in memory shared by all its processes.
 
@@ -54,10 +54,10 @@ class Board:
         return [(owner, lane, now - at) for owner, lane, at in entries if at]
 
 
-class Pulse:
+class OwnHeartbeat:
     """Where this process notes its beats: nowhere, unless it is of a cluster."""
 
-    board: ClassVar[Board | None] = None
+    board: ClassVar[SharedHeartbeats | None] = None
     lane: ClassVar[str] = ""
     # When a long drain wrote its last beat, by `monotonic()`.
     last_at: ClassVar[float] = 0
@@ -65,16 +65,16 @@ class Pulse:
 
 def beat() -> None:
     """Note that this process's cluster has just finished something; never raises."""
-    board = Pulse.board
+    board = OwnHeartbeat.board
     if board is None:
         return
-    place = board.lanes.index(Pulse.lane)
-    board.beats[place] = Pulse.last_at = monotonic()
+    place = board.lanes.index(OwnHeartbeat.lane)
+    board.beats[place] = OwnHeartbeat.last_at = monotonic()
     if place == 0 and not connection.in_atomic_block:
         _write(board)
 
 
-def _write(board: Board) -> None:
+def _write(board: SharedHeartbeats) -> None:
     owners, lanes, ages = zip(*board.beaten(), strict=True)
     try:
         # The next beat is in seconds: asking first whether the connection is there would double
@@ -98,11 +98,11 @@ def _write(board: Board) -> None:
 
 def beat_within_a_batch() -> None:
     """Beat, once a second at most: while a backlog is worked off no other task comes through."""
-    if monotonic() - Pulse.last_at > 1:
+    if monotonic() - OwnHeartbeat.last_at > 1:
         beat()
 
 
-def forget(owner: int) -> None:
+def delete_heartbeat(owner: int) -> None:
     """Delete the beat of a cluster that ends, and those that ended long ago; never raises."""
     try:
         with connection.cursor() as cursor:

@@ -35,7 +35,7 @@ from scheduling.models import (
     mirrored,
     status_label,
 )
-from scheduling.models.publish_log import WORKER, Change, announce
+from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import InvalidTransition
 from scheduling.operations import pause as pausing
@@ -124,7 +124,7 @@ def run_everything_due() -> Outcome:
     :raises PublishingPaused:
     """
     pausing.require_running()
-    done = batch_runner.drain()
+    done = batch_runner.run_due_jobs()
     failed = 0
     for job_id in list(Job.objects.due().values_list("pk", flat=True)):
         try:
@@ -190,7 +190,7 @@ def _make(job_id: int, begun: "_Begun") -> None:
         raise
 
 
-def hand_over(job_id: int) -> bool:
+def move_to_own_lane(job_id: int) -> bool:
     """
     Send a job that the `publish` lane must not run on to its own lane; return whether it was one.
 
@@ -205,7 +205,7 @@ def hand_over(job_id: int) -> bool:
 
 
 @transaction.atomic
-def give_up(job_id: int, why: str) -> None:
+def charge_attempt(job_id: int, why: str) -> None:
     """Count an attempt for a job whose message was handed out again and again, to no end."""
     job = _lock_due(job_id)
     if job is not None:
@@ -257,7 +257,7 @@ def _begin(job_id: int) -> _Begun:
     now = clock.database_now()
     if job.kind not in TRANSITIONS:
         logger.warning("%s is of a kind that this worker does not know: left to others.", job)
-        messages.put(job_id=job_id, at=now + UNKNOWN_KIND_PAUSE, lane=job.lane, func=job.task)
+        messages.enqueue(job_id=job_id, at=now + UNKNOWN_KIND_PAUSE, lane=job.lane, func=job.task)
         return _Begun(_Answer.OVER)
     item = job.find_item()
     if item is not None and not _can_lock(item):
@@ -269,7 +269,7 @@ def _begin(job_id: int) -> _Begun:
     if job.attempt_begun_at is not None:
         # An attempt was begun and never ended, and nobody is at it any more.
         if not conf.QUEUE_LISTEN and (left := _may_still_run(job.attempt_begun_at, now)):
-            messages.put(job_id=job_id, at=now + left, lane=job.lane, func=job.task)
+            messages.enqueue(job_id=job_id, at=now + left, lane=job.lane, func=job.task)
             return _Begun(_Answer.OVER)
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has not heard of the end of that attempt.
@@ -332,7 +332,7 @@ def _change(job_id: int, version: int | None) -> None:
     if item is None:
         raise ItemNotFound
     if not _can_lock(item):
-        _put_off(job, BUSY_PAUSE)
+        _postpone(job, BUSY_PAUSE)
         return
     item.refresh_from_db()
     transition = job.transition
@@ -340,7 +340,7 @@ def _change(job_id: int, version: int | None) -> None:
         _leave(job, item)
     elif transition.runs_hook and item.has_hook() and item.version != version:
         # Somebody has changed what the hook has checked: it has to see that too.
-        _put_off(job, BUSY_PAUSE)
+        _postpone(job, BUSY_PAUSE)
     else:
         transition.require_ready(item)
         at = clock.database_now()
@@ -362,7 +362,7 @@ def _leave(job: Job, item: Schedulable) -> None:
         )
     if transition.asked_at(item) == job.run_at:
         # It comes before its time, as an end whose publish is being retried.
-        _put_off(job, NOT_YET_PAUSE)
+        _postpone(job, NOT_YET_PAUSE)
     else:
         _follow(item)
 
@@ -383,7 +383,7 @@ def _follow(item: Schedulable) -> None:
 def _succeed(job: Job, item: Schedulable, at: datetime) -> None:
     store.close_job(job=job, state=State.SUCCEEDED, what=What.SUCCEEDED, at=at, by=None)
     outcome = job.transition.leads_to or job.kind
-    announce(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
+    log_changes(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
 
 
 # Failure
@@ -404,7 +404,7 @@ def _record(job_id: int, begun_at: datetime | None, error: BaseException) -> Non
     item = job.find_item()
     if item is not None and not _can_lock(item):
         # Somebody is changing the item just now: the attempt is made again on what they leave.
-        _put_off(job, BUSY_PAUSE)
+        _postpone(job, BUSY_PAUSE)
         return
     _retry_or_fail(job, error, at=clock.database_now())
 
@@ -506,14 +506,14 @@ def _hold(job: Job) -> None:
 
     Nothing else of the job changes: its place among the others, or an attempt that was cut off.
     """
-    messages.take_back([job.message_id])
-    job.message_id = messages.put(
+    messages.delete_rows([job.message_id])
+    job.message_id = messages.enqueue(
         job_id=job.pk, at=job.next_attempt_at, lane=job.lane, func=job.task
     )
     job.save(update_fields=["message_id"])
 
 
-def _put_off(job: Job, pause: timedelta) -> None:
+def _postpone(job: Job, pause: timedelta) -> None:
     """Take back an attempt that came to nothing, and have the job taken up a little later."""
     # It may be 0 already: whoever moved the job meanwhile gave it a new start.
     job.attempts = max(job.attempts - 1, 0)
@@ -524,6 +524,6 @@ def _wake_again(job_id: int) -> None:
     """Put in a further message for a job that is in other hands."""
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.is_open:
-        messages.put(
+        messages.enqueue(
             job_id=job_id, at=clock.database_now() + BUSY_PAUSE, lane=job.lane, func=job.task
         )

@@ -36,7 +36,7 @@ from scheduling.models.task_names import task_of
 from scheduling.operations import store
 from scheduling.queue import messages
 from scheduling.worker import failure_mail
-from scheduling.worker.batch_runner import drain
+from scheduling.worker.batch_runner import run_due_jobs
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Swept(NamedTuple):
     """How much a sweep found to do."""
 
     drained: int
-    adopted: int
+    created: int
     messages: int
 
 
@@ -91,19 +91,22 @@ def sweep(*, everything: bool = True) -> Swept:
 
     :param everything: look closely at all that is scheduled, not at the next hour only.
     """
-    drained = drain()
+    drained = run_due_jobs()
     horizon = clock.database_now() + CLOSE_LOOK
     until = None if everything else horizon
-    adopted = sum(adopt(model, transition, until) for model, transition in _with_orphans(until))
-    if adopted:
-        drained += drain()
+    created = sum(
+        create_missing_jobs(model, transition, until)
+        for model, transition in _kinds_without_job(until)
+    )
+    if created:
+        drained += run_due_jobs()
     messages = restore_messages(until)
     if not everything and _messages_are_missing_after(horizon):
         messages += restore_messages(None)
-    failure_mail.tell_again()
-    if adopted or messages:
-        logger.warning("The sweep gave %d items a job and %d jobs a message.", adopted, messages)
-    return Swept(drained=drained, adopted=adopted, messages=messages)
+    failure_mail.enqueue_unsent()
+    if created or messages:
+        logger.warning("The sweep gave %d items a job and %d jobs a message.", created, messages)
+    return Swept(drained=drained, created=created, messages=messages)
 
 
 def restore_messages(until: datetime | None) -> int:
@@ -135,7 +138,9 @@ def restore_messages(until: datetime | None) -> int:
                 for job_id, at, kind, content_type_id in cursor.fetchall()
             ]
             if wanted:
-                cursor.execute(LINK, [[wake.job_id for wake in wanted], messages.put_many(wanted)])
+                cursor.execute(
+                    LINK, [[wake.job_id for wake in wanted], messages.enqueue_many(wanted)]
+                )
         restored += len(wanted)
         if len(found) < BATCH:
             return restored
@@ -160,7 +165,9 @@ def _model(content_type_id: int) -> type[Model] | None:
     return ContentType.objects.get_for_id(content_type_id).model_class()
 
 
-def adopt(model: type[Schedulable], transition: Transition, until: datetime | None) -> int:
+def create_missing_jobs(
+    model: type[Schedulable], transition: Transition, until: datetime | None
+) -> int:
     """
     Give each item that asks for a change of that kind, and has no open job for it, one.
 
@@ -168,12 +175,12 @@ def adopt(model: type[Schedulable], transition: Transition, until: datetime | No
     :returns: how many were given one.
     """
     jobs, time = _open_jobs(model, transition), str(transition.time_field)
-    orphans = _orphans(model, transition, until)
-    adopted = 0
+    items = _without_job(model, transition, until)
+    created = 0
     while True:
         with transaction.atomic():
             _forbid_nested_loops()
-            batch = list(orphans.select_for_update(skip_locked=True, of=("self",))[:BATCH])
+            batch = list(items.select_for_update(skip_locked=True, of=("self",))[:BATCH])
             # Its job may run later than it asks; or another sweep has given it one between this
             # query's look and its locks.
             found = jobs.filter(object_id__in=[item.pk for item in batch])
@@ -192,12 +199,12 @@ def adopt(model: type[Schedulable], transition: Transition, until: datetime | No
                     by=None,
                     reason=gettext_noop("The item was found like this."),
                 )
-        adopted += len(wanted)
+        created += len(wanted)
         if len(batch) < BATCH:
-            return adopted
+            return created
         # Go on behind the last of them: what was passed over is not met again.
         last = batch[-1]
-        orphans = orphans.filter(
+        items = items.filter(
             Q(**{f"{time}__gt": getattr(last, time)})
             | Q(**{time: getattr(last, time)}, pk__gt=last.pk)
         )
@@ -208,7 +215,7 @@ def _open_jobs(model: type[Schedulable], transition: Transition) -> JobQuerySet:
     return Job.objects.open().filter(content_type=content_type, kind=transition.name)
 
 
-def _orphans(
+def _without_job(
     model: type[Schedulable], transition: Transition, until: datetime | None
 ) -> QuerySet[Any]:
     """Return the items that ask for a change of that kind and have no open job for it."""
@@ -220,10 +227,10 @@ def _orphans(
     return items.filter(~Exists(jobs.filter(object_id=OuterRef("pk"))))
 
 
-def _with_orphans(until: datetime | None) -> list[tuple[type[Schedulable], Transition]]:
+def _kinds_without_job(until: datetime | None) -> list[tuple[type[Schedulable], Transition]]:
     """Return the types and kinds that have some, asked in one statement: mostly none has."""
     asked = [(model, it) for model in schedulable_models() for it in mirrored()]
-    queries = [_orphans(*one, until).order_by().values("pk").query for one in asked]
+    queries = [_without_job(*one, until).order_by().values("pk").query for one in asked]
     compiled = [query.sql_with_params() for query in queries]
     statement = "SELECT " + ", ".join(f"EXISTS ({sql})" for sql, _ in compiled)
     with transaction.atomic(), connection.cursor() as cursor:

@@ -116,7 +116,7 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
         self.stop_event.set()
         self.stop()
         connections.close_all()
-        heartbeat.forget(TimedBroker.owner or 0)
+        heartbeat.delete_heartbeat(TimedBroker.owner or 0)
         return 0
 
     def spawn_process(self, target: Callable[..., None], *args: Any) -> Any:
@@ -238,7 +238,7 @@ class Lane:
     """One lane, as the supervisor sees it: its cluster now, and how it has fared."""
 
     name: str
-    board: heartbeat.Board
+    board: heartbeat.SharedHeartbeats
     sentinel: Any = None
     pipe: Connection | None = None
     owner: int = 0
@@ -311,7 +311,7 @@ def _be_sentinel(
     lane: str,
     owner: int,
     dead_owners: Sequence[int],
-    board: heartbeat.Board,
+    board: heartbeat.SharedHeartbeats,
     parent: int,
     others: Connection,
     pipe: Connection,
@@ -324,7 +324,7 @@ def _be_sentinel(
         signal.signal(number, signal.SIG_IGN)
     enter_lane(lane)
     TimedBroker.owner, TimedBroker.dead_owners = owner, tuple(dead_owners)
-    heartbeat.Pulse.board, heartbeat.Pulse.lane = board, lane
+    heartbeat.OwnHeartbeat.board, heartbeat.OwnHeartbeat.lane = board, lane
     pre_execute.connect(note_start)
     post_execute_in_worker.connect(keep_storable)
     post_execute.connect(note_end)
@@ -355,7 +355,7 @@ class Supervisor:
     """Keeps the clusters of some lanes running until it is told to stop."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        board = heartbeat.Board(names, pid=os.getpid())
+        board = heartbeat.SharedHeartbeats(names, pid=os.getpid())
         self.lanes = [Lane(name, board) for name in names]
         self.stop_asked = False
         self._wake_reader, self._wake_writer = os.pipe()

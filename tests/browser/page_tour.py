@@ -79,7 +79,7 @@ def walk(page: "Page") -> Iterator[str]:
     page.click("button[name=index]")
     page.fill("#id_run_at", "2100-03-01T09:30")
     page.click("form:has(#id_run_at) button[type=submit]")
-    page.wait_for_selector("#willing")
+    page.wait_for_selector("#allowed")
     yield "bulk"
 
     page.goto(at["story"])

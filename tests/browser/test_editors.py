@@ -89,7 +89,7 @@ class TestAnEditor:
         page.fill("#id_run_at", "2100-03-01T09:30")
         page.click("text=Show what would happen")
         page.wait_for_selector("#refused:has-text('Refused: 1')")
-        page.wait_for_selector("#willing:has-text('Will be done: 2')")
+        page.wait_for_selector("#allowed:has-text('Will be done: 2')")
         page.click("button[name=confirmed]")
         page.wait_for_selector("text=2 done.")
 

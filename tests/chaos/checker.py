@@ -34,7 +34,7 @@ class Findings:
     double: list[str] = field(default_factory=list)
     early: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
-    orphans: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
     # Failures that do not say of themselves what they should.
     unseen: list[str] = field(default_factory=list)
 

@@ -108,7 +108,7 @@ class Cluster(Worker):
                         found.append(process)
         return found
 
-    def orphans(self) -> list[str]:
+    def items(self) -> list[str]:
         """Return what is still there of a worker that has ended, after a little patience."""
         assert self.process.poll() is not None
         with contextlib.suppress(AssertionError):
@@ -126,7 +126,7 @@ class Cluster(Worker):
             wrong.append(f"it did not stop: {error}")
             self.process.kill()
             self.process.wait()
-        wrong += [f"orphan {orphan}" for orphan in self.orphans()]
+        wrong += [f"orphan {orphan}" for orphan in self.items()]
         for process in self.session():
             process.kill()
         return wrong
@@ -219,7 +219,7 @@ class Stage:
 
     def forget_cluster(self) -> list[str]:
         """Let go of the struck worker, which has ended; return what is left of it."""
-        return self.clusters.pop(0).orphans()
+        return self.clusters.pop(0).items()
 
     def clear(self) -> None:
         """Empty the tables. Ids go on: a worker that stays must not meet one twice."""

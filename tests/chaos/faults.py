@@ -182,8 +182,8 @@ class KillAll(Fault):
         return scene.cluster.up_at
 
     def clean_up(self, scene: Scene) -> list[str]:
-        """Look for orphans of the one that was killed."""
-        return [f"orphan {orphan}" for orphan in self.left.orphans()] if self.left else []
+        """Look for items of the one that was killed."""
+        return [f"orphan {orphan}" for orphan in self.left.items()] if self.left else []
 
 
 class Terminate(KillAll):
@@ -418,7 +418,7 @@ class TwoClusters(Fault):
         return now
 
     def clean_up(self, scene: Scene) -> list[str]:
-        """Tell of orphans."""
+        """Tell of items."""
         return [f"orphan {orphan}" for orphan in self.left]
 
 

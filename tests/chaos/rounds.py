@@ -108,7 +108,7 @@ def _strike_and_look(scene: Scene, fault: Fault, result: Result) -> None:
     _measure(result, fault, struck_at, resumed_at)
     for cluster in scene.stage.clusters:
         if not wait_for(cluster.is_whole, 10):
-            result.findings.orphans.append(f"not whole: {describe(cluster.session())}")
+            result.findings.items.append(f"not whole: {describe(cluster.session())}")
 
 
 def _moment(moment: str, chance: Random, load: Load) -> float:
@@ -123,7 +123,7 @@ def _moment(moment: str, chance: Random, load: Load) -> float:
 
 
 def _tell_ends(wrong: Sequence[str], result: Result) -> None:
-    result.findings.orphans.extend(wrong)
+    result.findings.items.extend(wrong)
 
 
 def _measure(result: Result, fault: Fault, struck_at: float, resumed_at: float) -> None:
@@ -154,7 +154,7 @@ def table(results: Sequence[Result]) -> list[str]:
     for result in results:
         groups[result.fault].append(result)
     lines = [
-        "| fault | rounds | lost | double | early | stuck | orphans | unseen"
+        "| fault | rounds | lost | double | early | stuck | items | unseen"
         " | recovery p50 ms | recovery max ms | target ms |",
         "| --- |" + " ---: |" * 10,
     ]

@@ -153,7 +153,7 @@ class TestAKilledProcess:
         cluster.process.kill()
 
         cluster.process.wait()
-        assert not cluster.orphans()
+        assert not cluster.items()
         other = start_cluster()
         wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, other)
@@ -175,7 +175,7 @@ class TestSigterm:
             send(cluster.process.pid, signal.SIGTERM)
 
         assert cluster.process.wait(20) == 0
-        assert not cluster.orphans()
+        assert not cluster.items()
         [job] = jobs_of(Trap)
         assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
 

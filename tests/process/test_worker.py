@@ -20,7 +20,7 @@ from scheduling import operations
 from scheduling.broker import TimedBroker
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
-from scheduling.queue.payload import seal
+from scheduling.queue.payload import build_payload
 from scheduling.worker.reconciler import sweep
 from tests.process.conftest import StartWorker
 from tests.process.worker import wait_until
@@ -318,7 +318,7 @@ class TestALaneOfItsOwn:
         operations.schedule(
             item=write_stories(1)[0], run_at=database_now() + timedelta(seconds=0.2), by=None
         )
-        TimedBroker("slow").enqueue(seal("math.sqrt", 4, lane="slow", name="its own"))
+        TimedBroker("slow").enqueue(build_payload("math.sqrt", 4, lane="slow", name="its own"))
 
         wait_until(lambda: Success.objects.exists(), seconds=10, what="its own task done")
 

@@ -12,7 +12,7 @@ from scheduling.models import Job, JobEvent, State, Status
 from scheduling.models.clock import database_now
 from scheduling.operations import pause as pausing
 from scheduling.queue.messages import Message, insert_messages
-from scheduling.queue.payload import seal
+from scheduling.queue.payload import build_payload
 from tests.process.conftest import StartWorker
 from tests.process.test_worker import (
     LOG_LINE,
@@ -37,7 +37,7 @@ class TestAPause:
         for story, run_at in zip(stories, times, strict=True):
             operations.schedule(item=story, run_at=run_at, by=None)
         # A task of somebody else's, later than all of them, shows that their moment has passed.
-        root = seal("math.sqrt", 4, lane="publish", name="root")
+        root = build_payload("math.sqrt", 4, lane="publish", name="root")
         insert_messages([Message("publish", root, max(times) + timedelta(seconds=0.2))])
 
         wait_until(Success.objects.exists, seconds=10, what="the other task is done")
@@ -65,7 +65,7 @@ class TestAPause:
         moment = database_now() + timedelta(seconds=1)
         for story in stories:
             operations.schedule(item=story, run_at=moment, by=None)
-        root = seal("math.sqrt", 4, lane="publish", name="root")
+        root = build_payload("math.sqrt", 4, lane="publish", name="root")
         insert_messages([Message("publish", root, moment + timedelta(seconds=0.2))])
 
         pausing.pause(by=None, reason="이유")

@@ -186,7 +186,7 @@ class TestABatch:
 
         monkeypatch.setattr(batch_runner, "_run", counted)
 
-        assert batch_runner.drain() == 1000
+        assert batch_runner.run_due_jobs() == 1000
 
         assert max(batches) == 1000
         assert set(Job.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
@@ -200,7 +200,7 @@ class TestABatch:
         due(StoryFactory(published=True))
         due(NoticeFactory(published=True))
 
-        assert batch_runner.drain() == 2
+        assert batch_runner.run_due_jobs() == 2
 
         assert Notice.objects.get().body == Story.objects.get().body == "안녕"
 
@@ -209,7 +209,7 @@ class TestABatch:
         last, first = schedule(story, "나중"), schedule(story, "먼저")
         make_due(first, last)
 
-        assert batch_runner.drain() == 2
+        assert batch_runner.run_due_jobs() == 2
 
         story.refresh_from_db()
         assert (story.body, story.version) == ("나중", 3)
@@ -217,7 +217,7 @@ class TestABatch:
     def test_leaves_what_is_not_ready(self) -> None:
         due(StoryFactory(published=True, title="forever"))
 
-        assert batch_runner.drain() == 0
+        assert batch_runner.run_due_jobs() == 0
 
     def test_leaves_what_comes_behind_another_that_is_retried(self) -> None:
         story = StoryFactory(published=True)
@@ -225,7 +225,7 @@ class TestABatch:
         make_due(first, second)
         Job.objects.filter(pk=first.pk).update(next_attempt_at=FAR_OFF, state=State.RETRYING)
 
-        assert batch_runner.drain() == 0
+        assert batch_runner.run_due_jobs() == 0
 
         job_runner.run_alone(second.pk)
         second.refresh_from_db()
@@ -236,7 +236,7 @@ class TestABatch:
         job = due()
         pausing.pause(by=None, reason="점검")
 
-        assert batch_runner.drain() == 0
+        assert batch_runner.run_due_jobs() == 0
         job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
@@ -259,7 +259,7 @@ class TestARunOfItsOwn:
         job_runner.run_alone(due(alone).pk)
         due(together)
 
-        batch_runner.drain()
+        batch_runner.run_due_jobs()
 
         for story in (alone, together):
             story.refresh_from_db()
@@ -310,14 +310,14 @@ class TestTheReconciler:
     def test_gives_no_item_one(self) -> None:
         StoryFactory(published=True)
 
-        assert sweep().adopted == 0
+        assert sweep().created == 0
 
 
 class TestRunningAgain:
     def test_does_it_after_all(self) -> None:
         job = operations.rerun(job=failed(), by=None)
 
-        assert batch_runner.drain() == 1
+        assert batch_runner.run_due_jobs() == 1
 
         job.refresh_from_db()
         assert (job.state, Story.objects.get().body) == (State.SUCCEEDED, "안녕")

@@ -13,7 +13,7 @@ from django.urls import reverse
 from content.models import Notice, Story
 from scheduling import operations
 from scheduling.models import Job
-from tests.admin_pages import SOON_ENOUGH, foreseen, list_of, page_of
+from tests.admin_pages import SOON_ENOUGH, list_of, page_of, previewed
 from tests.database_rows import failed_publish
 from tests.factories import FAR_OFF, StoryFactory
 
@@ -61,9 +61,9 @@ class TestQueries:
         for chosen in (stories[:1], stories):
             pks = [story.pk for story in chosen]
             data = {"rows": str(pks), "run_at": SOON_ENOUGH}
-            foreseen(editor, Story, "schedule_selected", *pks, **data)
+            previewed(editor, Story, "schedule_selected", *pks, **data)
             with CaptureQueriesContext(connection) as queries:
-                foreseen(editor, Story, "schedule_selected", *pks, **data)
+                previewed(editor, Story, "schedule_selected", *pks, **data)
             counts.append(len(queries))
 
         assert counts[0] == counts[1]

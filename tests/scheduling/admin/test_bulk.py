@@ -10,7 +10,7 @@ from pytest_django import Settings
 from content.models import Story
 from scheduling.admin import bulk
 from scheduling.models import Job, JobEvent, State, Status
-from tests.admin_pages import SOON_ENOUGH, agree, confirm, foreseen, list_of, looked_at, told
+from tests.admin_pages import SOON_ENOUGH, agree, confirm, list_of, looked_at, previewed, told
 from tests.database_rows import failed_publish
 from tests.factories import FAR_OFF, StoryFactory
 
@@ -27,7 +27,7 @@ class TestManyAtOnce:
             StoryFactory(title="빈 글", body=""),
         )
 
-        page = foreseen(editor, Story, "publish_selected", good.pk, live.pk, blank.pk)
+        page = previewed(editor, Story, "publish_selected", good.pk, live.pk, blank.pk)
 
         assert "Refused: 2" in page
         assert "Will be done: 1" in page
@@ -123,8 +123,8 @@ class TestManyAtOnce:
         drafts, live = StoryFactory.create_batch(3), StoryFactory(published=True)
         pks = [story.pk for story in (*drafts, live)]
 
-        page = foreseen(editor, Story, "schedule_selected", *pks)
-        checked = foreseen(
+        page = previewed(editor, Story, "schedule_selected", *pks)
+        checked = previewed(
             editor, Story, "schedule_selected", *pks, rows=str(pks), run_at=SOON_ENOUGH
         )
         confirm(editor, Story, "schedule_selected", *pks, run_at=SOON_ENOUGH)

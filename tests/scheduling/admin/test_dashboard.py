@@ -38,8 +38,8 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(f"2026-{text}+00:00")
 
 
-def seen(*, now: datetime = NOON, zone: Any = UTC) -> dashboard_stats.Figures:
-    return dashboard_stats.figures(Job.objects.all(), now=now, zone=zone)
+def seen(*, now: datetime = NOON, zone: Any = UTC) -> dashboard_stats.DashboardStats:
+    return dashboard_stats.dashboard_stats(Job.objects.all(), now=now, zone=zone)
 
 
 def due(*times: datetime) -> None:

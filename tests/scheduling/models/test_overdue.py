@@ -224,7 +224,7 @@ class TestAllJobsTogether:
             situation.make()
 
         now = clock.database_now()
-        found = dashboard_stats.figures(Job.objects.all(), now=now, zone=now.tzinfo)  # type: ignore[arg-type]  # aware
+        found = dashboard_stats.dashboard_stats(Job.objects.all(), now=now, zone=now.tzinfo)  # type: ignore[arg-type]  # aware
 
         assert found.due.overdue == sum(it.is_overdue for it in SITUATIONS)
 

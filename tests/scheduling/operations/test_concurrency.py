@@ -18,7 +18,7 @@ from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
 from scheduling.worker import job_runner, reconciler
-from scheduling.worker.batch_runner import drain
+from scheduling.worker.batch_runner import run_due_jobs
 from tests.conftest import InBackground
 from tests.database_rows import due_stories, history, open_jobs, row, wakes_at
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
@@ -170,7 +170,7 @@ class TestAnItemThatSomeoneHolds:
         held, *_ = due_stories(4)
         hold(other, "content_story", held.pk)
 
-        done = drain()
+        done = run_due_jobs()
 
         assert done == Story.objects.published().count() == 3
         left = Job.objects.open().get()
@@ -226,7 +226,7 @@ class TestAJobThatSomeoneHolds:
         due_stories(3)
         hold(other, "scheduling_job", Job.objects.order_by("pk")[1].pk)
 
-        assert drain() == 2
+        assert run_due_jobs() == 2
 
     def test_is_woken_again_when_its_message_came_meanwhile(
         self, other: BaseDatabaseWrapper
@@ -254,10 +254,10 @@ class TestAWorkerAndAnEditor:
         story = StoryFactory(due=True)
         with transaction.atomic():
             operations.schedule(item=story, run_at=FAR_OFF, by=None)
-            done = in_background(drain).result(SECONDS)
+            done = in_background(run_due_jobs).result(SECONDS)
 
         assert done == 0
-        assert drain() == 0
+        assert run_due_jobs() == 0
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
 
     def test_who_moves_too_late_is_refused(
@@ -265,7 +265,7 @@ class TestAWorkerAndAnEditor:
     ) -> None:
         story = StoryFactory(due=True)
         with transaction.atomic():
-            drain()
+            run_due_jobs()
             moving = in_background(
                 try_to, operations.schedule, item=Story.objects.get(), run_at=FAR_OFF, by=None
             )
@@ -313,7 +313,7 @@ class TestAWorkerAndAnEditor:
 
         def work() -> None:
             for _ in range(40):
-                drain()
+                run_due_jobs()
                 for pk in Job.objects.due().values_list("pk", flat=True):
                     job_runner.run_alone(pk)
 
@@ -330,7 +330,7 @@ class TestTwoDrains:
     def test_at_once_publish_each_of_two_thousand_once(self, in_background: InBackground) -> None:
         stories = due_stories(2000)
 
-        done = together(in_background, drain, drain)
+        done = together(in_background, run_due_jobs, run_due_jobs)
 
         assert sum(done) == Story.objects.published().count() == len(stories)
         assert set(Story.objects.values_list("version", flat=True)) == {2}
@@ -352,7 +352,7 @@ class TestTwoSweeps:
 
         swept = together(in_background, reconciler.sweep, reconciler.sweep)
 
-        assert sum(one.adopted for one in swept) == Job.objects.count() == 600
+        assert sum(one.created for one in swept) == Job.objects.count() == 600
         assert messages_of_jobs() == messages()
 
     def test_at_once_give_each_job_that_lost_it_one_message(

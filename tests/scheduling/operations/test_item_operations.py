@@ -21,7 +21,7 @@ from scheduling.operations import (
     NotInFuture,
     NotPublishable,
 )
-from scheduling.worker.batch_runner import drain
+from scheduling.worker.batch_runner import run_due_jobs
 from tests.database_rows import everything, history, last_event, open_jobs, row, wakes_at
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 
@@ -546,7 +546,7 @@ class TestCancel:
     def test_refuses_a_job_that_has_run(self) -> None:
         StoryFactory(due=True)
         job = Job.objects.get()
-        drain()
+        run_due_jobs()
 
         with pytest.raises(InvalidTransition):
             operations.cancel(job=job, by=None)

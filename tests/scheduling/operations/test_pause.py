@@ -27,9 +27,9 @@ from scheduling.queries import explain as explaining
 from scheduling.queries import health, workers
 from scheduling.queue import broker
 from scheduling.queue.messages import Message, insert_messages
-from scheduling.queue.payload import seal
+from scheduling.queue.payload import build_payload
 from scheduling.worker import job_runner
-from scheduling.worker.batch_runner import drain
+from scheduling.worker.batch_runner import run_due_jobs
 from scheduling.worker.reconciler import sweep
 from tests.conftest import InBackground
 from tests.database_rows import everything, row
@@ -165,16 +165,16 @@ class TestADrain:
     def test_does_nothing_while_paused(self) -> None:
         before = everything()
 
-        assert drain() == 0
+        assert run_due_jobs() == 0
 
         assert everything() == before
 
     @pytest.mark.usefixtures("paused")
     def test_does_everything_after_the_resume(self) -> None:
-        drain()
+        run_due_jobs()
         pausing.resume(by=None)
 
-        assert drain() == 4
+        assert run_due_jobs() == 4
 
         assert set(Job.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
 
@@ -186,7 +186,7 @@ class TestADrain:
             return execute(sql, params, *args)
 
         with connection.execute_wrapper(pause):
-            drain()
+            run_due_jobs()
 
         assert pausing.current()
         ended = Notice.objects.get(published_at__gt=LONG_AGO)
@@ -343,7 +343,7 @@ class TestTheBroker:
         return [SignedPackage.loads(payload)["func"] for _, payload in claimed]
 
     def test_hands_out_everything_but_jobs(self, pausing_broker: TimedBroker) -> None:
-        pausing_broker.enqueue(seal("math.sqrt", 4, lane="publish", name="root"))
+        pausing_broker.enqueue(build_payload("math.sqrt", 4, lane="publish", name="root"))
 
         handed_out = self.functions(pausing_broker)
 
@@ -357,7 +357,7 @@ class TestTheBroker:
 
     def test_wakes_for_a_task_of_others_at_its_time(self, pausing_broker: TimedBroker) -> None:
         self.functions(pausing_broker)
-        root = seal("math.sqrt", 4, lane="publish", name="root")
+        root = build_payload("math.sqrt", 4, lane="publish", name="root")
         insert_messages([Message("publish", root, database_now() + timedelta(seconds=0.2))])
         deadline = monotonic() + SECONDS
 
@@ -383,7 +383,7 @@ class TestTheBroker:
 
     def test_asks_for_others_tasks_alone(self, pausing_broker: TimedBroker) -> None:
         self.functions(pausing_broker)
-        pausing_broker.enqueue(seal("math.sqrt", 4, lane="publish", name="root"))
+        pausing_broker.enqueue(build_payload("math.sqrt", 4, lane="publish", name="root"))
         said: list[bool] = []
 
         def note(execute: Callable[..., Any], sql: str, params: Any, *args: Any) -> Any:
@@ -437,7 +437,7 @@ class TestTheBroker:
         monkeypatch.setattr(broker, "LOOK_IN_A_PAUSE_SECONDS", 0.01)
         pausing_broker.release_pause = SECONDS  # it has not looked for dead workers' claims lately
         self.functions(pausing_broker)
-        root = seal("math.sqrt", 4, lane="publish", name="root")
+        root = build_payload("math.sqrt", 4, lane="publish", name="root")
         insert_messages([Message("publish", root)] * 500)
 
         in_background(pausing.resume, by=None).result(SECONDS)

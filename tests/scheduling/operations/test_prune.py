@@ -18,7 +18,7 @@ from scheduling.models import Heartbeat, Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
 from scheduling.operations import prune as pruning
 from scheduling.operations.prune import prunable_jobs, prune
-from scheduling.worker.batch_runner import drain
+from scheduling.worker.batch_runner import run_due_jobs
 from tests.conftest import InBackground
 from tests.database_rows import due_stories, failed_end, failed_publish, history, over, row
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
@@ -190,7 +190,7 @@ class TestAFailedJob:
         prune_all()
 
         operations.rerun(job=job, by=None)
-        assert drain() == 1
+        assert run_due_jobs() == 1
 
     def test_that_cannot_yet_be_run_again_is_kept_too(self) -> None:
         job = put_back(failed_publish())
@@ -327,7 +327,7 @@ class TestAnOpenBatch:
 
         with transaction.atomic():
             pruned = prune_all()
-            done = in_background(drain).result(SECONDS)
+            done = in_background(run_due_jobs).result(SECONDS)
             in_background(operations.schedule, item=draft, run_at=FAR_OFF, by=None).result(SECONDS)
             in_background(operations.unpublish_now, item=live, by=None).result(SECONDS)
             again = in_background(operations.rerun, job=failed, by=None).result(SECONDS)
@@ -405,7 +405,7 @@ class TestPruneBesideOthers:
             pruned = in_background(prune_all).result(SECONDS)
 
         assert not pruned["jobs"]
-        assert drain() == 1
+        assert run_due_jobs() == 1
         assert history(job)[-2:] == ["rerun", "succeeded"]
 
     def test_twice_at_once_deletes_each_job_once(

@@ -26,7 +26,7 @@ from scheduling.operations import (
 )
 from scheduling.queue import messages
 from scheduling.worker import job_runner
-from scheduling.worker.batch_runner import drain
+from scheduling.worker.batch_runner import run_due_jobs
 from tests.conftest import InBackground
 from tests.database_rows import (
     everything,
@@ -129,7 +129,7 @@ class TestRerun:
         job = failed_publish()
         operations.rerun(job=job, by=None)
 
-        done = drain()
+        done = run_due_jobs()
 
         assert done == 1
         assert story_of(job).is_published
@@ -148,7 +148,7 @@ class TestRerun:
 
         assert failed_again.state == State.FAILED
         assert history(job) == [What.SCHEDULED, *[What.FAILED, What.RERUN] * 2]
-        assert drain() == 1
+        assert run_due_jobs() == 1
 
     def test_gives_a_job_all_its_attempts_again(
         self, settings: Any, monkeypatch: pytest.MonkeyPatch
@@ -195,7 +195,7 @@ class TestRerun:
         job = failed_end()
 
         operations.rerun(job=job, by=None)
-        done = drain()
+        done = run_due_jobs()
 
         assert done == 1
         assert story_of(job).status == Status.UNPUBLISHED
@@ -265,7 +265,7 @@ def rerun_before(job: Job) -> None:
 
 def rerun_and_succeed(job: Job) -> None:
     rerun_before(job)
-    drain()
+    run_due_jobs()
 
 
 def prune(job: Job) -> None:
@@ -446,6 +446,6 @@ class TestTwoAtOnce:
         job = failed_publish()
         with transaction.atomic():
             operations.rerun(job=job, by=None)
-            done = in_background(drain).result(SECONDS)
+            done = in_background(run_due_jobs).result(SECONDS)
 
-        assert (done, drain()) == (0, 1)
+        assert (done, run_due_jobs()) == (0, 1)

@@ -15,7 +15,7 @@ from scheduling import operations
 from scheduling.models import Job, Kind, Schedulable, Status
 from scheduling.models.clock import database_now
 from scheduling.operations import NotInFuture, SomeRefused, store
-from scheduling.queue.payload import open_payload
+from scheduling.queue.payload import read_payload
 from tests.database_rows import everything, history, open_jobs, row
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 
@@ -44,7 +44,7 @@ def trace(item: Schedulable) -> Any:
     jobs = []
     for job in Job.objects.of(item).order_by("kind", "pk"):
         message = OrmQ.objects.filter(pk=job.message_id).first()
-        task = open_payload(message.payload) if message else None
+        task = read_payload(message.payload) if message else None
         jobs.append(
             (
                 *(job.kind, job.state, job.run_at, job.next_attempt_at, job.attempts),

@@ -71,7 +71,7 @@ def plain_broker(lane: str = "publish") -> TimedBroker:
 
 
 def put(*times: datetime) -> list[int]:
-    return messages.put_many(
+    return messages.enqueue_many(
         [messages.Wake(n, at, "publish", RUN_JOB) for n, at in enumerate(times)]
     )
 
@@ -334,7 +334,7 @@ class TestAClaimOfACluster:
 class TestAMessageThatCannotBeDecoded:
     @pytest.mark.parametrize("payload", ["", "x", "gAWV:1abc:def"])
     def test_wakes_a_worker_for_its_job_all_the_same(self, payload: str) -> None:
-        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish", RUN_JOB)])
+        [message_id] = messages.enqueue_many([messages.Wake(42, LONG_AGO, "publish", RUN_JOB)])
         OrmQ.objects.update(payload=payload)
 
         [(row, handed_out)] = plain_broker().dequeue() or []
@@ -379,7 +379,7 @@ class TestAMessageHandedOutTooOften:
         return claimed
 
     def test_is_given_up_with_its_job(self) -> None:
-        [message_id] = messages.put_many([messages.Wake(42, LONG_AGO, "publish", RUN_JOB)])
+        [message_id] = messages.enqueue_many([messages.Wake(42, LONG_AGO, "publish", RUN_JOB)])
 
         assert functions(self.hand_out(Conf.MAX_ATTEMPTS)) == ["scheduling.tasks.run_job"]
         [(row, handed_out)] = self.hand_out(1) or []
@@ -565,7 +565,7 @@ class TestItsSleep:
 
         due = database_now() + timedelta(seconds=0.3)
         start = monotonic()
-        [_, earlier] = messages.put_many(
+        [_, earlier] = messages.enqueue_many(
             [
                 messages.Wake(1, FAR_OFF, "publish", RUN_JOB),
                 messages.Wake(2, due, "publish", RUN_JOB),

@@ -29,7 +29,7 @@ from django_q.tasks import async_task
 from django_q.worker import worker
 
 from scheduling.broker import TimedBroker
-from scheduling.queue.payload import seal
+from scheduling.queue.payload import build_payload
 
 pytestmark = pytest.mark.django_db
 
@@ -117,7 +117,7 @@ class TestTheStockBroker:
 class TestAMessage:
     def test_is_sealed_as_the_pusher_opens_it(self) -> None:
         task = SignedPackage.loads(
-            seal("scheduling.tasks.run_job", 42, lane="publish", name="job 42")
+            build_payload("scheduling.tasks.run_job", 42, lane="publish", name="job 42")
         )
 
         assert (task["func"], task["args"], task["kwargs"]) == (
@@ -129,17 +129,19 @@ class TestAMessage:
         assert not {"broker", "sync", "cached", "chain", "group", "hook"} & set(task)
 
     def test_is_sealed_without_being_queued(self) -> None:
-        seal("math.sqrt", 4, lane="publish", name="root")
+        build_payload("math.sqrt", 4, lane="publish", name="root")
 
         assert not OrmQ.objects.exists()
 
     def test_carries_a_name_short_enough_for_the_history(self) -> None:
-        task = SignedPackage.loads(seal("math.sqrt", 4, lane="publish", name="가" * 300))
+        task = SignedPackage.loads(build_payload("math.sqrt", 4, lane="publish", name="가" * 300))
 
         assert len(task["name"]) == Task._meta.get_field("name").max_length == 100
 
     def test_carries_options_by_name(self) -> None:
-        task = SignedPackage.loads(seal("math.sqrt", 4, lane="publish", name="root", save=False))
+        task = SignedPackage.loads(
+            build_payload("math.sqrt", 4, lane="publish", name="root", save=False)
+        )
 
         assert task["save"] is False
 
@@ -174,7 +176,7 @@ class TestThePusher:
         return passed_on, broker
 
     def test_passes_each_message_on_with_the_row_to_acknowledge(self) -> None:
-        payload = seal("math.sqrt", 4, lane="publish", name="root")
+        payload = build_payload("math.sqrt", 4, lane="publish", name="root")
 
         passed_on, _ = self.push([(7, payload), (None, payload)])
 
@@ -238,7 +240,7 @@ def keep(*results: Any) -> None:
 
 def task(func: str, *args: Any, ack_id: int | None = None, **options: Any) -> Any:
     """Return a message as the pusher passes it on."""
-    opened = SignedPackage.loads(seal(func, *args, lane="publish", name=func, **options))
+    opened = SignedPackage.loads(build_payload(func, *args, lane="publish", name=func, **options))
     return opened | {"ack_id": ack_id, "cluster": "publish"}
 
 

@@ -21,13 +21,13 @@ class TestPut:
         ids=["future", "past", "the last there is"],
     )
     def test_locks_the_message_until_that_very_microsecond(self, at: datetime) -> None:
-        message_id = messages.put(job_id=7, at=at, lane="publish", func=RUN_JOB)
+        message_id = messages.enqueue(job_id=7, at=at, lane="publish", func=RUN_JOB)
 
         message = OrmQ.objects.get(pk=message_id)
         assert (message.key, message.lock) == ("publish", at)
 
     def test_calls_the_task_with_the_job(self) -> None:
-        messages.put(job_id=7, at=FAR_OFF, lane="publish", func=RUN_JOB)
+        messages.enqueue(job_id=7, at=FAR_OFF, lane="publish", func=RUN_JOB)
 
         task = SignedPackage.loads(OrmQ.objects.get().payload)
         assert (task["func"], task["args"]) == ("scheduling.tasks.run_job", (7,))
@@ -35,7 +35,7 @@ class TestPut:
 
     def test_joins_the_transaction_of_the_caller(self) -> None:
         with transaction.atomic():
-            messages.put(job_id=7, at=FAR_OFF, lane="publish", func=RUN_JOB)
+            messages.enqueue(job_id=7, at=FAR_OFF, lane="publish", func=RUN_JOB)
             inside = OrmQ.objects.count()
             transaction.set_rollback(True)
 
@@ -46,7 +46,7 @@ class TestPutMany:
     def test_returns_the_ids_in_the_order_given_whatever_the_times(self) -> None:
         times = [FAR_OFF - timedelta(days=(n * 7919) % 1000) for n in range(500)]
 
-        ids = messages.put_many(
+        ids = messages.enqueue_many(
             [messages.Wake(number, at, "publish", RUN_JOB) for number, at in enumerate(times)]
         )
 
@@ -56,22 +56,24 @@ class TestPutMany:
         assert [task["args"] for task in tasks] == [(number,) for number in range(500)]
 
     def test_of_nothing_puts_nothing(self) -> None:
-        assert messages.put_many([]) == []
+        assert messages.enqueue_many([]) == []
         assert not OrmQ.objects.exists()
 
 
 class TestTakeBack:
     def test_removes_those_messages_and_no_others(self) -> None:
-        ids = messages.put_many([messages.Wake(n, FAR_OFF, "publish", RUN_JOB) for n in range(4)])
+        ids = messages.enqueue_many(
+            [messages.Wake(n, FAR_OFF, "publish", RUN_JOB) for n in range(4)]
+        )
 
-        messages.take_back(ids[1:3])
+        messages.delete_rows(ids[1:3])
 
         assert set(OrmQ.objects.values_list("pk", flat=True)) == {ids[0], ids[3]}
 
     def test_minds_neither_what_is_gone_nor_what_never_was(self) -> None:
-        [message_id] = messages.put_many([messages.Wake(1, FAR_OFF, "publish", RUN_JOB)])
-        messages.take_back([message_id])
+        [message_id] = messages.enqueue_many([messages.Wake(1, FAR_OFF, "publish", RUN_JOB)])
+        messages.delete_rows([message_id])
 
-        messages.take_back([message_id, None, 2**62])
+        messages.delete_rows([message_id, None, 2**62])
 
         assert not OrmQ.objects.exists()

@@ -107,7 +107,7 @@ class TestTheBroker:
 
     def put(self, *seconds: float) -> None:
         now = database_now()
-        messages.put_many(
+        messages.enqueue_many(
             [messages.Wake(n, now + soon(s), "publish", RUN_JOB) for n, s in enumerate(seconds)]
         )
 
@@ -148,8 +148,8 @@ class TestTheBroker:
             assert broker.dequeue() is None
 
     def test_calls_nobody_for_what_is_due_already(self, broker: TimedBroker) -> None:
-        messages.put(job_id=1, at=LONG_AGO, lane="publish", func=RUN_JOB)
-        messages.put(job_id=2, at=FAR_OFF, lane="publish", func=RUN_JOB)
+        messages.enqueue(job_id=1, at=LONG_AGO, lane="publish", func=RUN_JOB)
+        messages.enqueue(job_id=2, at=FAR_OFF, lane="publish", func=RUN_JOB)
 
         assert self.function(broker) == "run_job"
         assert broker.dequeue() is None
@@ -174,6 +174,6 @@ class TestTheBroker:
         monkeypatch.setattr(TimedBroker, "owner", 7)
         broker = TimedBroker("slow")
         assert self.function(broker) == "beat"
-        messages.put(job_id=1, at=database_now() + soon(0.2), lane="slow", func=RUN_JOB)
+        messages.enqueue(job_id=1, at=database_now() + soon(0.2), lane="slow", func=RUN_JOB)
 
         assert self.function(broker) == "run_job"

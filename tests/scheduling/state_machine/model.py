@@ -125,7 +125,7 @@ class ExpectedJob:
         return not self.is_pruned and self.state in (State.WAITING, State.RETRYING)
 
     @property
-    def is_untold(self) -> bool:
+    def is_not_notified(self) -> bool:
         """Whether people have still to hear that it has failed."""
         return self.state == State.FAILED and not self.is_told and not self.is_pruned
 
@@ -490,7 +490,7 @@ class Expected:
         if job.kind == Kind.UNPUBLISH:
             self._take_down(job)
         elif seen not in (None, item.version):
-            self._put_off(job)
+            self._postpone(job)
         elif not self._wants(job):
             self._bring_in_line(item)
         else:
@@ -506,7 +506,7 @@ class Expected:
         if item.wish(Kind.UNPUBLISH) != job.run_at:
             self._bring_in_line(item)
         elif item.status == Status.SCHEDULED:
-            self._put_off(job)
+            self._postpone(job)
         else:
             self._write(item, status=Status.UNPUBLISHED)
             self._close(job, State.SUCCEEDED)
@@ -522,16 +522,16 @@ class Expected:
         until = None if everything else self.now + CLOSE_LOOK
         self.between()
         kinds = [(model, kind) for model in schedulable_models() for kind in Kind]
-        with_orphans = [one for one in kinds if self._orphans(*one, until)]
-        adopted = sum(self._adopt(model, kind, until) for model, kind in with_orphans)
-        if adopted:
+        with_orphans = [one for one in kinds if self._without_job(*one, until)]
+        created = sum(self._adopt(model, kind, until) for model, kind in with_orphans)
+        if created:
             drained += self.drain()
         messages = self._restore_messages(until)
         if until is not None and any(job.is_open and not job.message for job in self.jobs):
             messages += self._restore_messages(None)
-        return Swept(drained=drained, adopted=adopted, messages=messages)
+        return Swept(drained=drained, created=created, messages=messages)
 
-    def _orphans(self, model: type, kind: str, until: datetime | None) -> list[Item]:
+    def _without_job(self, model: type, kind: str, until: datetime | None) -> list[Item]:
         return [
             item
             for item in self.items
@@ -541,12 +541,12 @@ class Expected:
 
     def _adopt(self, model: type, kind: str, until: datetime | None) -> int:
         self.between()
-        adopted = 0
-        for item in self._orphans(model, kind, until):
+        created = 0
+        for item in self._without_job(model, kind, until):
             if not (kind == Kind.UNPUBLISH and self.end_has_failed(item)):
                 self._set_job(item, kind, item.wish(kind))
-                adopted += 1
-        return adopted
+                created += 1
+        return created
 
     def _restore_messages(self, until: datetime | None) -> int:
         self.between()
@@ -644,7 +644,7 @@ class Expected:
     def _wake_at(self, job: ExpectedJob, at: datetime) -> None:
         job.next_attempt_at, job.is_begun, job.message = at, False, object()
 
-    def _put_off(self, job: ExpectedJob) -> None:
+    def _postpone(self, job: ExpectedJob) -> None:
         job.attempts = max(job.attempts - 1, 0)
         self._wake(job, PAUSE)
 

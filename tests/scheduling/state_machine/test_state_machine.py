@@ -48,7 +48,7 @@ from scheduling.models.clock import database_now
 from scheduling.operations import pause as pausing
 from scheduling.operations import prune as pruning
 from scheduling.worker import job_runner, reconciler
-from scheduling.worker.batch_runner import drain
+from scheduling.worker.batch_runner import run_due_jobs
 from tests.factories import NoticeFactory, StoryFactory
 from tests.scheduling.state_machine.interruptions import Break, Interruption, Kill, SomebodyElse
 from tests.scheduling.state_machine.model import (
@@ -144,7 +144,7 @@ class Act(Enum):
     DELETE = "delete"
 
 
-KEEP = "keep"
+UNCHANGED = "keep"
 
 ITEM_TYPES = st.sampled_from([Story, Notice])
 # Mostly complete: what is not goes nowhere.
@@ -362,7 +362,7 @@ class Machine(RuleBasedStateMachine):
 
             self.step("around", update, partial(self.expected.write_around, item, values))
 
-    @rule(number=NUMBERS, at=MOMENTS, end=st.just(KEEP) | MAYBE_MOMENTS, kill=MAYBE_KILLS)
+    @rule(number=NUMBERS, at=MOMENTS, end=st.just(UNCHANGED) | MAYBE_MOMENTS, kill=MAYBE_KILLS)
     def schedule(self, number: int, at: int, end: int | str | None, kill: Kill | None) -> None:
         """Schedule an item's publish, or move it."""
         item, run_at = self.pick_item(number, can_be_published), self.at(at)
@@ -374,7 +374,10 @@ class Machine(RuleBasedStateMachine):
             "schedule",
             item,
             lambda form: operations.schedule(
-                item=form, run_at=run_at, by=None, unpublish_at=operations.KEEP if keep else ending
+                item=form,
+                run_at=run_at,
+                by=None,
+                unpublish_at=operations.UNCHANGED if keep else ending,
             ),
             partial(self.expected.schedule, item, run_at, ending, keep_end=keep),
             kill,
@@ -612,16 +615,16 @@ class Machine(RuleBasedStateMachine):
         job = due[number % len(due)]
         self.step(
             "give up",
-            lambda: job_runner.give_up(job.pk, "handed out too often"),
+            lambda: job_runner.charge_attempt(job.pk, "handed out too often"),
             partial(self.expected.give_up, job),
         )
 
     @precondition(has_open_jobs)
     @rule(number=NUMBERS, kill=MAYBE_KILLS)
-    def drain(self, number: int, kill: Kill | None) -> None:
+    def run_due_jobs(self, number: int, kill: Kill | None) -> None:
         """Do everything that is due, set by set, as soon as some job is."""
         self.wait_for(self.pick_open_job(number))
-        self.step("drain", drain, self.expected.drain, kill)
+        self.step("drain", run_due_jobs, self.expected.drain, kill)
 
     @precondition(lambda self: self.expected.due())
     @rule(kill=MAYBE_KILLS)
@@ -645,7 +648,7 @@ class Machine(RuleBasedStateMachine):
             kill,
         )
 
-    @precondition(lambda self: any(job.is_untold for job in self.expected.jobs))
+    @precondition(lambda self: any(job.is_not_notified for job in self.expected.jobs))
     @rule()
     def tell(self) -> None:
         """Tell people what has failed."""
@@ -754,7 +757,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def tries_only_so_often(self) -> None:
         for row in self.rows.jobs.values():
-            # A drain, or a message that was handed out too often, may come on top.
+            # A run_due_jobs, or a message that was handed out too often, may come on top.
             assert row.attempts <= MAX_ATTEMPTS + (row.state not in OPEN_STATES)
 
     # Steps

@@ -96,8 +96,8 @@ class TestAWorker:
         [
             claim,
             look,
-            batch_runner.drain,
-            lambda: batch_runner.drain(at=monotonic()),
+            batch_runner.run_due_jobs,
+            lambda: batch_runner.run_due_jobs(at=monotonic()),
             batch_runner.seconds_until_next,
         ],
         ids=["claims", "looks round", "drains", "drains at a moment", "asks for the next"],

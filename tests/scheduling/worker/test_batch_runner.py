@@ -53,7 +53,7 @@ class TestWhatIsDue:
         story = StoryFactory(due=True)
         before = database_now()
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         saved, job = row(story), Job.objects.get()
         assert done == 1
@@ -69,7 +69,7 @@ class TestWhatIsDue:
         story = StoryFactory(due=True)
         Job.objects.update(attempts=1, attempt_begun_at=database_now())
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 0
         job_runner.run_alone(Job.objects.get().pk)
@@ -80,7 +80,7 @@ class TestWhatIsDue:
     def test_is_taken_down_at_its_end(self) -> None:
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO + HOUR)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert (done, row(notice).status, row(notice).version) == (1, Status.UNPUBLISHED, 2)
         assert row(notice).published_at == LONG_AGO
@@ -90,7 +90,7 @@ class TestWhatIsDue:
         StoryFactory.create_batch(2, due=True)
         NoticeFactory.create_batch(2, due=True)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 4
         assert Story.objects.published().count() == Notice.objects.published().count() == 2
@@ -100,7 +100,7 @@ class TestWhatIsDue:
         story.title = "새 제목"
         story.save()
 
-        batch_runner.drain()
+        batch_runner.run_due_jobs()
 
         assert (row(story).status, row(story).title) == (Status.PUBLISHED, "새 제목")
 
@@ -108,7 +108,7 @@ class TestWhatIsDue:
         StoryFactory(due=True)
         Job.objects.update(state=State.RETRYING, attempts=2)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 1
         assert Job.objects.get().attempts == 3
@@ -116,7 +116,7 @@ class TestWhatIsDue:
     def test_at_both_ends_is_never_seen_live(self, small_batches: None) -> None:
         notice = NoticeFactory(due=True, unpublish_at=LONG_AGO + HOUR)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert (done, row(notice).status) == (2, Status.UNPUBLISHED)
         up, down = Job.objects.order_by("run_at")
@@ -128,10 +128,10 @@ class TestWhatIsDue:
 
     def test_is_nothing_the_second_time(self) -> None:
         due_stories(2)
-        batch_runner.drain()
+        batch_runner.run_due_jobs()
         events = JobEvent.objects.count()
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 0
         assert JobEvent.objects.count() == events
@@ -141,7 +141,7 @@ class TestWhatIsNot:
     def test_yet_due_waits(self) -> None:
         story = StoryFactory(status=Status.SCHEDULED, publish_at=database_now() + HOUR)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert (done, row(story).status) == (0, Status.SCHEDULED)
         assert OrmQ.objects.count() == 1
@@ -150,13 +150,13 @@ class TestWhatIsNot:
         StoryFactory(due=True)
         Job.objects.update(state=State.RETRYING, next_attempt_at=database_now() + HOUR)
 
-        assert batch_runner.drain() == 0
+        assert batch_runner.run_due_jobs() == 0
 
     @pytest.mark.parametrize("fields", [{"title": "\u3164"}, {"body": ""}], ids=str)
     def test_publishable_is_left_for_its_own_run(self, fields: dict[str, str]) -> None:
         [bad], _ = due_stories(1, **fields), due_stories(2)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 2
         assert (row(bad).status, row(bad).version) == (Status.SCHEDULED, 1)
@@ -171,7 +171,7 @@ class TestWhatIsNot:
         StoryFactory(due=True)
         NoticeFactory(due=True)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 1
         assert not Story.objects.published().exists()
@@ -184,8 +184,8 @@ class TestWhatIsNot:
         StoryFactory(due=True)
         NoticeFactory(published=True, unpublish_at=LONG_AGO)
 
-        assert batch_runner.drain() == 1
-        assert batch_runner.drain(at=monotonic()) == 0
+        assert batch_runner.run_due_jobs() == 1
+        assert batch_runner.run_due_jobs(at=monotonic()) == 0
 
     def test_and_whose_condition_has_values_of_its_own_is_taken_by_them(
         self, monkeypatch: pytest.MonkeyPatch
@@ -195,7 +195,7 @@ class TestWhatIsNot:
         stories = [StoryFactory(due=True, title=title) for title in ("100 %", "봄", "가을")]
         notice = NoticeFactory(due=True)
 
-        assert batch_runner.drain() == 3
+        assert batch_runner.run_due_jobs() == 3
 
         live = [row(item).status == Status.PUBLISHED for item in [*stories, notice]]
         assert live == [True, False, True, True]
@@ -206,7 +206,7 @@ class TestWhatIsNot:
         monkeypatch.setattr(Notice, "before_publish", lambda self: None)
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert (done, row(notice).status) == (1, Status.UNPUBLISHED)
 
@@ -215,7 +215,7 @@ class TestWhatIsNot:
         moved, kept = due_stories(2)
         Story.objects.filter(pk=moved.pk).update(publish_at=at)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 1
         assert (row(moved).status, row(kept).status) == (Status.SCHEDULED, Status.PUBLISHED)
@@ -227,7 +227,7 @@ class TestWhatIsNot:
         live_since = LONG_AGO if status == Status.PUBLISHED else None
         Story.objects.update(status=status, published_at=live_since)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 0
         assert Story.objects.get().version == 1
@@ -236,7 +236,7 @@ class TestWhatIsNot:
         due_stories(2)
         Story.objects.filter(pk=Job.objects.order_by("pk")[0].object_id)._raw_delete("default")
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 1
         assert states() == {State.SUCCEEDED: 1, State.WAITING: 1}
@@ -246,7 +246,7 @@ class TestWhatIsNot:
         gone = ContentType.objects.create(app_label="content", model="podcast")
         Job.objects.filter(pk=Job.objects.order_by("pk")[0].pk).update(content_type=gone)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 1
 
@@ -256,7 +256,7 @@ class TestBatches:
     def test_do_everything(self, number: int, small_batches: None) -> None:
         due_stories(number)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == Story.objects.published().count() == number
         assert JobEvent.objects.filter(what="succeeded").count() == number
@@ -272,7 +272,7 @@ class TestBatches:
             caplog.at_level(logging.INFO, "armo.publish"),
             django_capture_on_commit_callbacks(execute=True),
         ):
-            batch_runner.drain()
+            batch_runner.run_due_jobs()
 
         labels = [record.item for record in caplog.records]
         oldest_first = [story.label for story in reversed(newest_first)]
@@ -283,7 +283,7 @@ class TestBatches:
         due_stories(7, body="")
         good = StoryFactory(due=True)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert (done, row(good).status) == (1, Status.PUBLISHED)
         assert states() == {State.WAITING: 7, State.SUCCEEDED: 1}
@@ -292,7 +292,7 @@ class TestBatches:
         due_stories(3, body="")
         due_stories(4)
 
-        assert batch_runner.drain() == 4
+        assert batch_runner.run_due_jobs() == 4
 
     def test_take_as_many_statements_for_a_hundred_as_for_ten(
         self, django_assert_max_num_queries: Any
@@ -302,7 +302,7 @@ class TestBatches:
             NoticeFactory.create_batch(2, published=True, unpublish_at=LONG_AGO)
 
             with django_assert_max_num_queries(14):
-                done = batch_runner.drain()
+                done = batch_runner.run_due_jobs()
 
             assert done == number + 2
 
@@ -341,7 +341,7 @@ class TestABacklogThatStatisticsKnowNothingOf:
 
         monkeypatch.setattr(batch_runner, "_fetch", explained)
 
-        batch_runner.drain()
+        batch_runner.run_due_jobs()
 
         assert read[:2] == [("job_due", 1000), ("job_due", 1000)]
 
@@ -354,7 +354,7 @@ class TestARowThatBreaksTheBatch:
         [poisoned] = due_stories(1, title="독")
         due_stories(9 - place)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 9
         left = Job.objects.open().get()
@@ -367,7 +367,7 @@ class TestARowThatBreaksTheBatch:
         due_stories(3, title="독")
         due_stories(4)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert done == 4
         assert states() == {State.WAITING: 3, State.SUCCEEDED: 4}
@@ -375,7 +375,7 @@ class TestARowThatBreaksTheBatch:
     def test_is_logged_once_a_batch(self, caplog: pytest.LogCaptureFixture) -> None:
         due_stories(4, title="독")
 
-        batch_runner.drain()
+        batch_runner.run_due_jobs()
 
         assert [record.levelname for record in caplog.records] == ["WARNING"]
 
@@ -389,7 +389,7 @@ class TestARowThatBreaksTheBatch:
             caplog.at_level(logging.INFO, "armo.publish"),
             django_capture_on_commit_callbacks(execute=True),
         ):
-            batch_runner.drain()
+            batch_runner.run_due_jobs()
 
         lines = [record for record in caplog.records if record.name == "armo.publish"]
         assert [record.item for record in lines] == [good.label]  # type: ignore[attr-defined]  # extra
@@ -405,7 +405,7 @@ class TestALostDatabase:
         monkeypatch.setattr("scheduling.worker.batch_runner._fetch", lose)
 
         with pytest.raises(OperationalError):
-            batch_runner.drain()
+            batch_runner.run_due_jobs()
 
         assert not Story.objects.published().exists()
         assert states() == {State.WAITING: 2}
@@ -423,7 +423,7 @@ class TestTheLog:
         story = StoryFactory(due=True)
 
         with django_capture_on_commit_callbacks(execute=True):
-            batch_runner.drain()
+            batch_runner.run_due_jobs()
 
         [record] = caplog.records
         at = row(story).published_at
@@ -437,7 +437,7 @@ class TestTheLog:
         notice = NoticeFactory(published=True, unpublish_at=LONG_AGO)
 
         with django_capture_on_commit_callbacks(execute=True):
-            batch_runner.drain()
+            batch_runner.run_due_jobs()
 
         [facts] = [vars(record) for record in caplog.records]
         job = Job.objects.get()
@@ -455,7 +455,7 @@ class TestTheLog:
         due_stories(2)
 
         with django_capture_on_commit_callbacks() as callbacks:
-            batch_runner.drain()
+            batch_runner.run_due_jobs()
         before = len(caplog.records)
         for callback in callbacks:
             callback()
@@ -468,7 +468,7 @@ class TestAnOperationBetweenClaimAndChange:
         story = StoryFactory(due=True)
         operations.schedule(item=story, run_at=FAR_OFF, by=None)
 
-        done = batch_runner.drain()
+        done = batch_runner.run_due_jobs()
 
         assert (done, row(story).status) == (0, Status.SCHEDULED)
         assert Job.objects.get(kind=Kind.PUBLISH).run_at == FAR_OFF

@@ -333,7 +333,7 @@ class TestAMailThatHangs:
         for name in ("kim", "lee"):
             fail_as(UserFactory(email=f"{name}@example.org"))
         OrmQ.objects.all().delete()  # the messages of the failures are used up
-        clock = chain([0.0, 0.0], repeat(failure_mail.TELLING_SECONDS + 1))
+        clock = chain([0.0, 0.0], repeat(failure_mail.SENDING_SECONDS + 1))
         monkeypatch.setattr(failure_mail, "monotonic", lambda: next(clock))
 
         assert tasks.tell_failures() == 1
@@ -355,7 +355,7 @@ class TestTwoWhoTell:
         settings.QUEUE_LISTEN = has_sessions  # a proxy that pools transactions leaves none
         failed_publish()
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [failure_mail.TELLING_LOCK])
+            cursor.execute("SELECT pg_advisory_lock(%s)", [failure_mail.MAIL_LOCK])
         waiting = in_background(tasks.tell_failures)
         wait_until_blocked()
         Job.objects.update(told_at=clock.database_now())  # as the first does

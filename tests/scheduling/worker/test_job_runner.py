@@ -977,7 +977,7 @@ class TestTheTask:
         def broken() -> int:
             raise OperationalError("deadlock detected")
 
-        monkeypatch.setattr("scheduling.worker.batch_runner.drain", broken)
+        monkeypatch.setattr("scheduling.worker.batch_runner.run_due_jobs", broken)
         mine, _ = due_stories(2)
 
         tasks.run_job(Job.objects.get(object_id=mine.pk).pk)

@@ -40,7 +40,7 @@ class TestASweep:
 
         swept = reconciler.sweep()
 
-        assert (swept.drained, swept.adopted, swept.messages) == (3, 0, 0)
+        assert (swept.drained, swept.created, swept.messages) == (3, 0, 0)
         assert Story.objects.published().count() == 3
 
     def test_finds_nothing_to_do_the_second_time(self) -> None:
@@ -72,7 +72,7 @@ class TestASweep:
 
         result = tasks.sweep()
 
-        assert result == {"drained": 2, "adopted": 0, "messages": 0}
+        assert result == {"drained": 2, "created": 0, "messages": 0}
 
 
 class TestAnItemWithoutAJob:
@@ -81,7 +81,7 @@ class TestAnItemWithoutAJob:
 
         swept = reconciler.sweep()
 
-        assert swept.adopted == 1
+        assert swept.created == 1
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
         job = Job.objects.get()
         assert (wakes_at(job), job.item_title) == (FAR_OFF, story.title)
@@ -93,7 +93,7 @@ class TestAnItemWithoutAJob:
 
         swept = reconciler.sweep()
 
-        assert (swept.adopted, swept.drained) == (1, 1)
+        assert (swept.created, swept.drained) == (1, 1)
         assert row(story).is_published
 
     @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class TestAnItemWithoutAJob:
 
         swept = reconciler.sweep()
 
-        assert swept.adopted == 0
+        assert swept.created == 0
         assert not Job.objects.exists()
 
     def test_because_taking_it_down_has_failed_gets_none(self) -> None:
@@ -134,7 +134,7 @@ class TestAnItemWithoutAJob:
 
         swept = reconciler.sweep()
 
-        assert swept.adopted == 0
+        assert swept.created == 0
         assert list(Job.objects.all()) == [job]
 
     def test_because_taking_it_down_at_another_time_has_failed_gets_one(self) -> None:
@@ -143,7 +143,7 @@ class TestAnItemWithoutAJob:
 
         swept = reconciler.sweep()
 
-        assert swept.adopted == 1
+        assert swept.created == 1
         assert Job.objects.open().get().run_at == FAR_OFF
 
     def test_of_every_type_gets_one(self) -> None:
@@ -152,7 +152,7 @@ class TestAnItemWithoutAJob:
         )
         write_around_the_engine(status=Status.SCHEDULED, publish_at=FAR_OFF)
 
-        assert reconciler.sweep().adopted == 3
+        assert reconciler.sweep().created == 3
 
     def test_gets_one_in_batches_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reconciler, "BATCH", 3)
@@ -160,7 +160,7 @@ class TestAnItemWithoutAJob:
             StoryFactory.build_batch(7, status=Status.SCHEDULED, publish_at=FAR_OFF)
         )
 
-        assert reconciler.sweep().adopted == 7
+        assert reconciler.sweep().created == 7
         assert Job.objects.open().count() == 7
 
     @pytest.mark.timeout(20)
@@ -174,9 +174,11 @@ class TestAnItemWithoutAJob:
             status=Status.SCHEDULED, publish_at=database_now() - timedelta(seconds=1)
         )
 
-        adopted = reconciler.adopt(Story, transition_of(Kind.PUBLISH), database_now() + HOUR)
+        created = reconciler.create_missing_jobs(
+            Story, transition_of(Kind.PUBLISH), database_now() + HOUR
+        )
 
-        assert adopted == 1
+        assert created == 1
         assert open_jobs(story) == {Kind.PUBLISH: story.publish_at}
 
 

@@ -88,7 +88,7 @@ class TestAConnectionOfAWorker:
 
 
 def broken_lane(**fields: Any) -> Lane:
-    lane = Lane("publish", heartbeat.Board(["publish"], pid=1), **fields)
+    lane = Lane("publish", heartbeat.SharedHeartbeats(["publish"], pid=1), **fields)
     lane.pipe, _ = Pipe()
     lane.owner = 7
     return lane
@@ -185,12 +185,12 @@ class TestATask:
 class TestABeat:
     @pytest.fixture(autouse=True)
     def _of_a_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.board = heartbeat.Board(["publish", "slow"], pid=4711)
+        self.board = heartbeat.SharedHeartbeats(["publish", "slow"], pid=4711)
         self.board.enter("publish", 7)
         self.board.enter("slow", 8)
-        monkeypatch.setattr(heartbeat.Pulse, "board", self.board)
-        monkeypatch.setattr(heartbeat.Pulse, "lane", "publish")
-        monkeypatch.setattr(heartbeat.Pulse, "last_at", 0.0)
+        monkeypatch.setattr(heartbeat.OwnHeartbeat, "board", self.board)
+        monkeypatch.setattr(heartbeat.OwnHeartbeat, "lane", "publish")
+        monkeypatch.setattr(heartbeat.OwnHeartbeat, "last_at", 0.0)
 
     def test_is_written_when_its_task_has_come_through(self) -> None:
         before = database_now()
@@ -217,7 +217,7 @@ class TestABeat:
         assert not Heartbeat.objects.exists()
 
     def test_is_of_no_web_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(heartbeat.Pulse, "board", None)
+        monkeypatch.setattr(heartbeat.OwnHeartbeat, "board", None)
 
         heartbeat.beat()
 
@@ -226,11 +226,11 @@ class TestABeat:
     def test_of_another_lane_is_written_with_the_first_ones(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(heartbeat.Pulse, "lane", "slow")
+        monkeypatch.setattr(heartbeat.OwnHeartbeat, "lane", "slow")
         heartbeat.beat()
         assert not Heartbeat.objects.exists()
 
-        monkeypatch.setattr(heartbeat.Pulse, "lane", "publish")
+        monkeypatch.setattr(heartbeat.OwnHeartbeat, "lane", "publish")
         heartbeat.beat()
 
         slow, publish = Heartbeat.objects.order_by("-owner")
@@ -256,6 +256,6 @@ class TestABeat:
         Heartbeat.objects.create(owner=8, lane="slow", host="here", pid=1)
         heartbeat.beat()
 
-        heartbeat.forget(7)
+        heartbeat.delete_heartbeat(7)
 
         assert Heartbeat.objects.get().owner == 8
