@@ -89,9 +89,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ],
+            ]
         },
-    },
+    }
 ]
 
 # Database
@@ -244,13 +244,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Armo",
     "SITE_HEADER": "Armo",
     "SITE_SYMBOL": "schedule_send",
-    "SITE_FAVICONS": [
-        {
-            "rel": "icon",
-            "type": "image/svg+xml",
-            "href": "armo.menu.favicon",
-        }
-    ],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "armo.menu.favicon"}],
     "SHOW_HISTORY": True,
     "GLOBAL_CALLBACK": "scheduling.admin.pause_banner.everywhere",
     "DASHBOARD_CALLBACK": "scheduling.admin.dashboard.context",
@@ -348,6 +342,6 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # One line a message at INFO would drown the publishes; each publish has its own line.
-        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")},
+        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")}
     },
 }

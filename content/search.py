@@ -69,8 +69,7 @@ def _number_of_stories() -> float:
     """Query how many PostgreSQL thinks there are."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT reltuples FROM pg_class WHERE oid = %s::regclass",
-            [StorySearch._meta.db_table],
+            "SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [StorySearch._meta.db_table]
         )
         [(number,)] = cursor.fetchall()
     return float(number)

@@ -37,12 +37,7 @@ class NameField(TextField):
 
 def words(help_text: str) -> ListField:
     """Return a field for a list of names."""
-    return ListField(
-        child=NameField(),
-        required=False,
-        max_length=MAX_WORDS,
-        help_text=help_text,
-    )
+    return ListField(child=NameField(), required=False, max_length=MAX_WORDS, help_text=help_text)
 
 
 class TitledInput(ItemInput):

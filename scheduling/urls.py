@@ -15,7 +15,4 @@ urlpatterns = [
 
 _router = SimpleRouter()
 _router.register("jobs", viewsets.JobViewSet, basename="job")
-api = [
-    *_router.urls,
-    path("calendar/", CalendarView.as_view(), name="calendar"),
-]
+api = [*_router.urls, path("calendar/", CalendarView.as_view(), name="calendar")]

@@ -93,15 +93,9 @@ ALLOWED = (
         r"\bdef (tell_failures|stand_by|bury|give_up)\b",
         "Messages in the queue, and django-q2's history, name these tasks.",
     ),
+    Allowed(r"", r"\b(told_at|job_untold)\b", "A column and an index of the database."),
     Allowed(
-        r"",
-        r"\b(told_at|job_untold)\b",
-        "A column and an index of the database.",
-    ),
-    Allowed(
-        r"/migrations/",
-        r'verbose_name="told at"',
-        "A migration says what the model said then.",
+        r"/migrations/", r'verbose_name="told at"', "A migration says what the model said then."
     ),
     Allowed(
         r"",

@@ -6,5 +6,5 @@ from django.urls import path
 from armo.accounts import views
 
 urlpatterns = [
-    path("preferences/", admin.site.admin_view(views.preferences), name="admin-preferences"),
+    path("preferences/", admin.site.admin_view(views.preferences), name="admin-preferences")
 ]

@@ -55,10 +55,6 @@ def preferences(request: HttpRequest) -> HttpResponse:
         with translation.override(chosen or translation.get_language()):
             messages.success(request, gettext("Your preferences are saved."))
         return redirect("admin-preferences")
-    context = {
-        **admin.site.each_context(request),
-        "title": gettext("Preferences"),
-        "form": form,
-    }
+    context = {**admin.site.each_context(request), "title": gettext("Preferences"), "form": form}
     status = 422 if form.errors else 200
     return TemplateResponse(request, "people/preferences.html", context, status=status)

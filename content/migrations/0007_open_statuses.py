@@ -12,19 +12,11 @@ import scheduling.models.item
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [
-        ("content", "0006_orders_of_lists"),
-    ]
+    dependencies: ClassVar = [("content", "0006_orders_of_lists")]
 
     operations: ClassVar = [
-        migrations.RemoveConstraint(
-            model_name="notice",
-            name="content_notice_known_status",
-        ),
-        migrations.RemoveConstraint(
-            model_name="story",
-            name="content_story_known_status",
-        ),
+        migrations.RemoveConstraint(model_name="notice", name="content_notice_known_status"),
+        migrations.RemoveConstraint(model_name="story", name="content_story_known_status"),
         migrations.AlterField(
             model_name="notice",
             name="status",

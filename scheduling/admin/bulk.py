@@ -335,12 +335,7 @@ CANCEL_JOBS = Bulk(
 
 
 def ask(
-    model_admin: ModelAdmin,
-    request: HttpRequest,
-    rows: QuerySet[Any],
-    bulk: Bulk,
-    *,
-    order: str,
+    model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any], bulk: Bulk, *, order: str
 ) -> HttpResponse | None:
     """
     Say what would happen to the selected rows; do it once that is confirmed.
@@ -425,11 +420,7 @@ def _preview(bulk: Bulk, rows: Iterable[Any], form: ReasonForm, user: Any) -> li
 
 
 def _do(
-    request: HttpRequest,
-    bulk: Bulk,
-    rows: Sequence[Any],
-    form: ReasonForm,
-    seen: Mapping[str, Any],
+    request: HttpRequest, bulk: Bulk, rows: Sequence[Any], form: ReasonForm, seen: Mapping[str, Any]
 ) -> None:
     """
     Do it to the rows of which the page said that it would be done, and say what was refused.

@@ -526,12 +526,7 @@ def _which(request: HttpRequest) -> str:
 
 
 def _refused(
-    text: str,
-    *,
-    status: int,
-    job: Job | None = None,
-    user: User | None = None,
-    which: str = "",
+    text: str, *, status: int, job: Job | None = None, user: User | None = None, which: str = ""
 ) -> JsonResponse:
     answer: dict[str, Any] = {"text": text, "which": which}
     if job is not None and user is not None:

@@ -43,11 +43,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         sees_all(request.user, model) for model in schedulable_models()
     )
     shown = _of_publisher(request) if sees_jobs else _of_writer(request)
-    return {
-        **context,
-        "title": _("Today"),
-        "dashboard": {"new": _new_items(request), **shown},
-    }
+    return {**context, "title": _("Today"), "dashboard": {"new": _new_items(request), **shown}}
 
 
 def _of_publisher(request: HttpRequest) -> dict[str, Any]:
@@ -242,8 +238,7 @@ def _plot_of_days(seen: DashboardStats) -> Plot:
         last=_("today"),
         columns=(_("Day"), _("Items")),
         bars=_bars(
-            numbers,
-            [(label, (_number(it),)) for label, it in zip(labels, numbers, strict=True)],
+            numbers, [(label, (_number(it),)) for label, it in zip(labels, numbers, strict=True)]
         ),
         is_empty=not total,
         empty=_("Nothing went live in %(days)d days.") % {"days": len(numbers)},

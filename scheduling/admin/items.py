@@ -513,13 +513,7 @@ def may_open_people(request: HttpRequest) -> bool:
 
 
 def ask_again(
-    model_admin: ModelAdmin,
-    request: HttpRequest,
-    form: Any,
-    action: Action,
-    row: Any,
-    *,
-    back: str,
+    model_admin: ModelAdmin, request: HttpRequest, form: Any, action: Action, row: Any, *, back: str
 ) -> HttpResponse:
     """Show a button's form on a page of its own, with what was wrong; nothing typed is lost."""
     context = {

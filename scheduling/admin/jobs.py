@@ -26,13 +26,7 @@ from scheduling.access.permissions import (
 )
 from scheduling.admin import bulk
 from scheduling.admin.actions import JOB_ACTIONS, Action, carry_out, posted
-from scheduling.admin.display import (
-    Text,
-    badge,
-    change_url,
-    shown_time,
-    time_column,
-)
+from scheduling.admin.display import Text, badge, change_url, shown_time, time_column
 from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
 from scheduling.admin.forms import PauseForm, ReasonForm
 from scheduling.admin.items import ask_again

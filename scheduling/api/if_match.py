@@ -33,7 +33,4 @@ class IfMatch:
 
     def facts(self, row: Any) -> dict[str, Any]:
         """Return the version that a row has."""
-        return {
-            "current_etag": self.etag(row),
-            "current_version": getattr(row, "version", None),
-        }
+        return {"current_etag": self.etag(row), "current_version": getattr(row, "version", None)}

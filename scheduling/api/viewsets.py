@@ -514,11 +514,7 @@ class JobViewSet(ApiViewSet):
         if item is None:
             raise ItemNotFound
         job = operations.schedule(
-            item=item,
-            run_at=wish["run_at"],
-            kind=wish["kind"],
-            by=self.by,
-            reason=wish["reason"],
+            item=item, run_at=wish["run_at"], kind=wish["kind"], by=self.by, reason=wish["reason"]
         )
         where = reverse("job-detail", args=[job.pk], request=request)
         return described(job, status=201, headers={"Location": where})

@@ -13,9 +13,7 @@ class Migration(migrations.Migration):
 
     operations: ClassVar = [
         migrations.AddField(
-            "job",
-            "attempt_begun_at",
-            models.DateTimeField(blank=True, editable=False, null=True),
+            "job", "attempt_begun_at", models.DateTimeField(blank=True, editable=False, null=True)
         ),
         migrations.AddField(
             "job",
@@ -25,9 +23,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             "job",
             models.Index(
-                fields=["finished_at"],
-                name="job_untold",
-                condition=Q(state="failed", told_at=None),
+                fields=["finished_at"], name="job_untold", condition=Q(state="failed", told_at=None)
             ),
         ),
     ]

@@ -25,5 +25,5 @@ class Migration(migrations.Migration):
                 ("clock_ahead_ms", models.FloatField(default=0)),
             ],
             options={"default_permissions": ()},
-        ),
+        )
     ]

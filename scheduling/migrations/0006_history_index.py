@@ -17,5 +17,5 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             "CREATE INDEX IF NOT EXISTS armo_task_stopped ON django_q_task (stopped)",
             "DROP INDEX IF EXISTS armo_task_stopped",
-        ),
+        )
     ]

@@ -19,5 +19,5 @@ class Migration(migrations.Migration):
                 name="job_finished",
                 condition=Q(finished_at__isnull=False),
             ),
-        ),
+        )
     ]

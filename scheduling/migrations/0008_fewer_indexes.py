@@ -24,5 +24,5 @@ class Migration(migrations.Migration):
                 to=settings.AUTH_USER_MODEL,
                 verbose_name="scheduled by",
             ),
-        ),
+        )
     ]

@@ -28,10 +28,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("digest", models.CharField(editable=False, max_length=64)),
-                (
-                    "created_at",
-                    models.DateTimeField(db_default=scheduling.models.ClockTimestamp()),
-                ),
+                ("created_at", models.DateTimeField(db_default=scheduling.models.ClockTimestamp())),
                 ("last_read_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "user",

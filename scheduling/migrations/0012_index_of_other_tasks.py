@@ -21,5 +21,5 @@ class Migration(migrations.Migration):
             "CREATE INDEX IF NOT EXISTS armo_ormq_others ON django_q_ormq (key, lock, id)"
             " WHERE armo_job IS NULL",
             "DROP INDEX IF EXISTS armo_ormq_others",
-        ),
+        )
     ]

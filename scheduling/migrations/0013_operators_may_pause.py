@@ -36,6 +36,4 @@ class Migration(migrations.Migration):
         ("contenttypes", "0002_remove_content_type_name"),
     ]
 
-    operations: ClassVar = [
-        migrations.RunPython(grant, migrations.RunPython.noop, elidable=True),
-    ]
+    operations: ClassVar = [migrations.RunPython(grant, migrations.RunPython.noop, elidable=True)]

@@ -21,14 +21,8 @@ class Migration(migrations.Migration):
     ]
 
     operations: ClassVar = [
-        migrations.RemoveConstraint(
-            model_name="job",
-            name="job_known_kind",
-        ),
-        migrations.RemoveConstraint(
-            model_name="job",
-            name="job_one_open",
-        ),
+        migrations.RemoveConstraint(model_name="job", name="job_known_kind"),
+        migrations.RemoveConstraint(model_name="job", name="job_one_open"),
         migrations.AddField(
             model_name="job",
             name="params",

@@ -26,7 +26,7 @@ class CalendarLink(models.Model):
     class Meta:
         default_permissions = ()
         constraints: ClassVar = [
-            models.UniqueConstraint(name="calendar_link_digest_is_its_own", fields=["digest"]),
+            models.UniqueConstraint(name="calendar_link_digest_is_its_own", fields=["digest"])
         ]
 
     def __str__(self) -> str:

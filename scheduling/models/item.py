@@ -29,12 +29,12 @@ class Status(models.TextChoices):
 ALLOWED: dict[str, frozenset[str]] = {
     Status.DRAFT: frozenset({Status.SCHEDULED, Status.PUBLISHED}),
     Status.SCHEDULED: frozenset(
-        {Status.PUBLISHED, Status.FAILED, Status.DRAFT, Status.UNPUBLISHED},
+        {Status.PUBLISHED, Status.FAILED, Status.DRAFT, Status.UNPUBLISHED}
     ),
     Status.PUBLISHED: frozenset({Status.UNPUBLISHED}),
     Status.UNPUBLISHED: frozenset({Status.SCHEDULED, Status.PUBLISHED}),
     Status.FAILED: frozenset(
-        {Status.SCHEDULED, Status.PUBLISHED, Status.DRAFT, Status.UNPUBLISHED},
+        {Status.SCHEDULED, Status.PUBLISHED, Status.DRAFT, Status.UNPUBLISHED}
     ),
 }
 
@@ -258,11 +258,7 @@ class Schedulable(models.Model):
 
     @classmethod
     def from_db(
-        cls,
-        db: str | None,
-        field_names: Collection[str],
-        values: Collection[Any],
-        **kwargs: Any,
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
         """Remember what was read, to tell later what the caller changed."""
         item = super().from_db(db, field_names, values, **kwargs)

@@ -15,12 +15,7 @@ from scheduling import conf
 from scheduling.models.expressions import ClockNow, ClockTimestamp
 from scheduling.models.item import Schedulable, schedulable_models
 from scheduling.models.task_names import task_of
-from scheduling.models.transitions import (
-    TRANSITIONS,
-    Transition,
-    kind_choices,
-    transition_of,
-)
+from scheduling.models.transitions import TRANSITIONS, Transition, kind_choices, transition_of
 
 # Jobs
 
@@ -209,9 +204,7 @@ class Job(models.Model):
         indexes: ClassVar = [
             # The condition of `due()`, and its order.
             models.Index(
-                fields=["next_attempt_at", "id"],
-                name="job_due",
-                condition=Q(state__in=OPEN_STATES),
+                fields=["next_attempt_at", "id"], name="job_due", condition=Q(state__in=OPEN_STATES)
             ),
             models.Index(fields=["run_at", "id"], name="job_run_at"),
             # What is to come, or overdue, in the order of the time that was asked for.

@@ -36,7 +36,7 @@ class Pause(models.Model):
         verbose_name_plural = _("pauses")
         default_permissions = ()
         constraints: ClassVar = [
-            models.CheckConstraint(name="pause_is_the_only_one", condition=Q(pk=1)),
+            models.CheckConstraint(name="pause_is_the_only_one", condition=Q(pk=1))
         ]
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class PauseEvent(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="pauseevent_known_what", condition=Q(what__in=("paused", "resumed"))
-            ),
+            )
         ]
 
     def __str__(self) -> str:

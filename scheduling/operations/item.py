@@ -9,15 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 
-from scheduling.models import (
-    Job,
-    JobEvent,
-    Kind,
-    Schedulable,
-    State,
-    Status,
-    clock,
-)
+from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import (
     Failed,
@@ -222,11 +214,7 @@ def check_unschedule(*, row: Schedulable) -> None:
 
 @transaction.atomic
 def cancel(
-    *,
-    job: Job,
-    by: AbstractBaseUser | None,
-    reason: str = "",
-    expected: Expected | None = None,
+    *, job: Job, by: AbstractBaseUser | None, reason: str = "", expected: Expected | None = None
 ) -> Job:
     """
     Cancel an open job.
@@ -317,11 +305,7 @@ def check_unpublish_now(*, row: Schedulable) -> None:
 
 @transaction.atomic
 def rerun(
-    *,
-    job: Job,
-    by: AbstractBaseUser | None,
-    reason: str = "",
-    expected: Expected | None = None,
+    *, job: Job, by: AbstractBaseUser | None, reason: str = "", expected: Expected | None = None
 ) -> Job:
     """
     Run a failed job again: the same job, due at once, with its time and its history.

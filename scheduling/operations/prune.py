@@ -13,14 +13,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django_q.models import Task
 
-from scheduling.models import (
-    Heartbeat,
-    Job,
-    JobEvent,
-    JobQuerySet,
-    clock,
-    rerunnable,
-)
+from scheduling.models import Heartbeat, Job, JobEvent, JobQuerySet, clock, rerunnable
 
 BATCH = 1000
 # A running cluster beats every few seconds.

@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext
 
 from scheduling.errors import DomainError, ProblemsError
-from scheduling.models import (
-    Schedulable,
-    Status,
-)
+from scheduling.models import Schedulable, Status
 from scheduling.models.transitions import InvalidTransition
 
 

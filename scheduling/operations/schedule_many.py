@@ -11,15 +11,7 @@ from django.db import transaction
 from django.db.models import F
 
 from scheduling.errors import DomainError
-from scheduling.models import (
-    IsOneOf,
-    Job,
-    JobQuerySet,
-    Kind,
-    Schedulable,
-    Status,
-    clock,
-)
+from scheduling.models import IsOneOf, Job, JobQuerySet, Kind, Schedulable, Status, clock
 from scheduling.models.references import ItemNotFound
 from scheduling.models.sql import along_the_index, pipeline, send
 from scheduling.models.transitions import require_end_after, require_transition, transition_of

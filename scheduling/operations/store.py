@@ -272,11 +272,7 @@ def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[
 
 
 def open_jobs(
-    wanted: Iterable[Planned],
-    *,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
+    wanted: Iterable[Planned], *, at: datetime, by: AbstractBaseUser | None, reason: str
 ) -> list[int]:
     """
     Save a new job for each, with its message and its first event.
@@ -553,8 +549,7 @@ def record_by_hand(
         locked.open_jobs.remove(planned)
     job = record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
     log_changes(
-        BY_HAND,
-        [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)],
+        BY_HAND, [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)]
     )
     return job
 

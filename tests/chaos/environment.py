@@ -47,11 +47,7 @@ class Cluster(Worker):
     """A worker, as chaos sees it: who is who in it, and what of it is left."""
 
     def __init__(self, log: Path, **env: str) -> None:
-        super().__init__(
-            log,
-            DJANGO_SETTINGS_MODULE="tests.chaos.settings",
-            **env,
-        )
+        super().__init__(log, DJANGO_SETTINGS_MODULE="tests.chaos.settings", **env)
         self.env = env
         self.up_at = 0.0
 

@@ -303,9 +303,7 @@ class TestStoryImporter:
         assert results[0].item == ""
 
     def test_asks_the_database_nothing_about_a_file_that_has_not_changed(
-        self,
-        write: Write,
-        django_assert_num_queries: Callable[[int], CaptureQueriesContext],
+        self, write: Write, django_assert_num_queries: Callable[[int], CaptureQueriesContext]
     ) -> None:
         paths = [write(f"{number}.md", tags=["a"], date=JUNE) for number in range(20)]
         import_all(*paths)
@@ -393,10 +391,7 @@ class TestChangedFile:
 
     @pytest.mark.parametrize(
         "keys",
-        [
-            {"date": JUNE, "draft": True},
-            {"date": "2024-01-01", "expiryDate": "2024-02-01"},
-        ],
+        [{"date": JUNE, "draft": True}, {"date": "2024-01-01", "expiryDate": "2024-02-01"}],
         ids=["a draft", "over already"],
     )
     def test_takes_back_a_schedule_it_no_longer_wants(

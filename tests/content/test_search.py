@@ -72,9 +72,7 @@ class TestAStory:
         assert titles(" ".join(["harvest"] * MOST_WORDS + ["겨울"])) == ["Harvest stories"]
 
     @settings(
-        max_examples=200,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(
         st.text(alphabet=st.characters(), max_size=80)

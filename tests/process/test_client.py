@@ -122,11 +122,7 @@ class TestTheGeneratedClient:
         assert schemas <= set(client_module("models").__all__)
 
     def test_writes_a_story_and_sees_it_go_live(
-        self,
-        client_module: Client,
-        connect: Connect,
-        editor: User,
-        start_worker: StartWorker,
+        self, client_module: Client, connect: Connect, editor: User, start_worker: StartWorker
     ) -> None:
         start_worker()
         models, stories = client_module("models"), "api.stories.stories"

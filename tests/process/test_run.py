@@ -106,10 +106,7 @@ class TestRunner:
         assert child.process.returncode == -signal.SIGTERM
 
     def test_ends_a_process_that_does_not_listen_after_the_grace(
-        self,
-        runner: run.Runner,
-        monkeypatch: pytest.MonkeyPatch,
-        capfd: pytest.CaptureFixture[str],
+        self, runner: run.Runner, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(run, "GRACE_SECONDS", 0.1)
         child = runner.start("web", sys.executable, "-c", DEAF)

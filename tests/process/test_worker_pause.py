@@ -14,12 +14,7 @@ from scheduling.operations import pause as pausing
 from scheduling.queue.messages import Message, insert_messages
 from scheduling.queue.payload import build_payload
 from tests.process.conftest import StartWorker
-from tests.process.test_worker import (
-    LOG_LINE,
-    assert_each_published_once,
-    published,
-    write_stories,
-)
+from tests.process.test_worker import LOG_LINE, assert_each_published_once, published, write_stories
 from tests.process.worker import wait_until
 
 

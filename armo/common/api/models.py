@@ -25,11 +25,11 @@ class KeptAnswer(models.Model):
     class Meta:
         default_permissions = ()
         constraints: ClassVar = [
-            models.UniqueConstraint(name="kept_answer_one_a_key", fields=["user", "key"]),
+            models.UniqueConstraint(name="kept_answer_one_a_key", fields=["user", "key"])
         ]
         indexes: ClassVar = [
             # The oldest first: they are forgotten after a day.
-            models.Index(fields=["created_at"], name="kept_answer_age"),
+            models.Index(fields=["created_at"], name="kept_answer_age")
         ]
 
     def __str__(self) -> str:

@@ -189,11 +189,7 @@ class KeysetPages(BasePagination):
 
 
 def _read(
-    rows: QuerySet[Any],
-    parts: Iterator[QuerySet[Any]],
-    size: int,
-    name: str,
-    groups: Sequence[Q],
+    rows: QuerySet[Any], parts: Iterator[QuerySet[Any]], size: int, name: str, groups: Sequence[Q]
 ) -> tuple[list[Any], list[Place], bool]:
     """Query a page's rows, part by part, their places in the order, and whether there are more."""
     found: list[Any] = []
@@ -218,12 +214,7 @@ def _read(
 
 
 def _parts(
-    rows: QuerySet[Any],
-    name: str,
-    *,
-    downwards: bool,
-    cursor: Cursor | None,
-    may_be_empty: bool,
+    rows: QuerySet[Any], name: str, *, downwards: bool, cursor: Cursor | None, may_be_empty: bool
 ) -> Iterator[QuerySet[Any]]:
     """Return the rows from the cursor on, in order: those with a time and those without apart."""
     sign, compare = ("-", "lt") if downwards else ("", "gt")

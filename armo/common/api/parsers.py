@@ -15,10 +15,7 @@ class BoundedJSONParser(JSONParser):
     """JSON that is neither larger nor deeper than it can be read."""
 
     def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Any = None,
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
         """
         Return what the body says.

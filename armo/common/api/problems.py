@@ -39,10 +39,7 @@ CODES: dict[str, tuple[HTTPStatus, Any]] = {
     "not_found": (HTTPStatus.NOT_FOUND, _("There is no such thing.")),
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, _("That cannot be done here.")),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, _("Answers are JSON only.")),
-    "invalid_transition": (
-        HTTPStatus.CONFLICT,
-        _("That cannot be done in the present status."),
-    ),
+    "invalid_transition": (HTTPStatus.CONFLICT, _("That cannot be done in the present status.")),
     "not_publishable": (HTTPStatus.CONFLICT, _("It cannot go live as it is.")),
     "idempotency_key_reused": (
         HTTPStatus.CONFLICT,

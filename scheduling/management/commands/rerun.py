@@ -69,9 +69,7 @@ class Command(base.ArmoCommand):
         """Print how many became what."""
         if options["json"]:
             summary = {outcome: counts[outcome] for outcome in OUTCOMES}
-            self.print_json(
-                {"dry_run": options["dry_run"], "summary": summary, "jobs": answers},
-            )
+            self.print_json({"dry_run": options["dry_run"], "summary": summary, "jobs": answers})
             return
         verb = "would run again" if options["dry_run"] else "run again"
         self.stdout.write(

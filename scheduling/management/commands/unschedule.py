@@ -23,9 +23,6 @@ class Command(base.ArmoCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Cancel the job and print its id."""
         job = operations.unschedule(
-            item=base.item(options["item"]),
-            by=None,
-            kind=options["kind"],
-            reason=options["reason"],
+            item=base.item(options["item"]), by=None, kind=options["kind"], reason=options["reason"]
         )
         self.stdout.write(str(job.pk))

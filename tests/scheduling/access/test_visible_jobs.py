@@ -24,7 +24,7 @@ ROLES = {
     "writes stories": ["content.view_story", "content.add_story", "content.change_story"],
     "schedules stories": ["content.view_story", "content.schedule_story"],
     "schedules stories, sees jobs": [
-        *("content.view_story", "content.schedule_story", "scheduling.view_job"),
+        *("content.view_story", "content.schedule_story", "scheduling.view_job")
     ],
     "reads, sees jobs": ["content.view_story", "content.view_notice", "scheduling.view_job"],
     "publishes notices, writes stories": [

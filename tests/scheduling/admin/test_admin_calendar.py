@@ -181,9 +181,7 @@ class TestPage:
     ) -> None:
         planned()
         page(editor, view)
-        with CaptureQueriesContext(
-            connection,
-        ) as for_one:
+        with CaptureQueriesContext(connection) as for_one:
             page(editor, view)
         for number in range(60):
             make = NoticeFactory if number % 2 else StoryFactory
@@ -540,8 +538,7 @@ class TestMove:
         assert move(editor, job, "2100-03-05T09:30").status_code == 404
 
     @pytest.mark.parametrize(
-        "changed",
-        [{"to": ""}, {"to": "tomorrow"}, {"expected": ""}, {"expected": "then"}],
+        "changed", [{"to": ""}, {"to": "tomorrow"}, {"expected": ""}, {"expected": "then"}]
     )
     def test_that_is_malformed_is_refused(self, editor: Client, changed: dict[str, str]) -> None:
         job = planned()

@@ -43,9 +43,7 @@ class TestList:
     ) -> None:
         extra = {"author": UserFactory()} if model is Story else {}
         factory(**extra)
-        with CaptureQueriesContext(
-            connection,
-        ) as one:
+        with CaptureQueriesContext(connection) as one:
             editor.get(list_of(model))
         for _ in range(9):
             factory(**({"author": UserFactory()} if model is Story else {}))

@@ -25,10 +25,7 @@ class TestItemPage:
             ({}, ["schedule", "publish"]),
             ({"scheduled": True}, ["move", "publish", "cancel"]),
             ({"published": True}, ["end", "unpublish"]),
-            (
-                {"published": True, "unpublish_at": FAR_OFF},
-                ["end", "cancel-end", "unpublish"],
-            ),
+            ({"published": True, "unpublish_at": FAR_OFF}, ["end", "cancel-end", "unpublish"]),
             ({"unpublished": True}, ["schedule", "publish"]),
             ({"failed": True}, ["schedule", "publish", "cancel"]),
             ({"title": ""}, []),

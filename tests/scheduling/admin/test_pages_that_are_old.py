@@ -436,10 +436,7 @@ def failed_story() -> Schedulable:
 
 BULKS = [
     Bulk(
-        "schedule_selected",
-        lambda: StoryFactory(scheduled=True),
-        {"run_at": SOON_ENOUGH},
-        move_on,
+        "schedule_selected", lambda: StoryFactory(scheduled=True), {"run_at": SOON_ENOUGH}, move_on
     ),
     Bulk(
         "shift_selected",

@@ -129,9 +129,7 @@ class TestARefusal:
         client: Any = client_of(user)
 
         answer = client.post(
-            f"{API}/stories/bulk/schedule/",
-            {"ids": [hidden.pk], "publish_at": AT},
-            format="json",
+            f"{API}/stories/bulk/schedule/", {"ids": [hidden.pk], "publish_at": AT}, format="json"
         )
 
         [refusal] = answer.json()["refusals"]

@@ -69,8 +69,7 @@ JOB_CASES = {
         lambda job, **seen: operations.move(job=job, run_at=FAR_OFF + 2 * HOUR, **seen),
     ),
     "cancel": Case(
-        lambda: StoryFactory(scheduled=True),
-        lambda job, **seen: operations.cancel(job=job, **seen),
+        lambda: StoryFactory(scheduled=True), lambda job, **seen: operations.cancel(job=job, **seen)
     ),
     "cancel an end": Case(live_with_end, lambda job, **seen: operations.cancel(job=job, **seen)),
 }

@@ -15,12 +15,7 @@ from scheduling import operations
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status
 from scheduling.models.clock import database_now
 from scheduling.models.references import ItemNotFound
-from scheduling.operations import (
-    EndNotAfterStart,
-    InvalidTransition,
-    NotInFuture,
-    NotPublishable,
-)
+from scheduling.operations import EndNotAfterStart, InvalidTransition, NotInFuture, NotPublishable
 from scheduling.worker.batch_runner import run_due_jobs
 from tests.database_rows import everything, history, last_event, open_jobs, row, wakes_at
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory

@@ -135,10 +135,7 @@ class TestWhatItHandsOut:
     def test_is_the_oldest_first_and_of_one_moment_the_one_put_in_first(self) -> None:
         broker = plain_broker()
         old, older, oldest, twin = put(
-            LONG_AGO,
-            LONG_AGO - timedelta(microseconds=1),
-            LONG_AGO - timedelta(days=1),
-            LONG_AGO,
+            LONG_AGO, LONG_AGO - timedelta(microseconds=1), LONG_AGO - timedelta(days=1), LONG_AGO
         )
 
         handed_out = [ids(broker.dequeue()) for _ in range(4)]

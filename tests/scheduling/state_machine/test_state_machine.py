@@ -531,11 +531,7 @@ class Machine(RuleBasedStateMachine):
     # Workers
 
     @precondition(lambda self: any(job.message for job in self.expected.jobs))
-    @rule(
-        number=NUMBERS,
-        late=LATE,
-        interruption=st.one_of(st.none(), KILLS, OTHERS, OTHERS),
-    )
+    @rule(number=NUMBERS, late=LATE, interruption=st.one_of(st.none(), KILLS, OTHERS, OTHERS))
     def deliver(self, number: int, late: int, interruption: Kill | tuple[int, Act] | None) -> None:
         """Have a worker take a message, do what it says, and delete it when it is done."""
         with_message = [job for job in self.expected.jobs if job.message]
@@ -550,11 +546,7 @@ class Machine(RuleBasedStateMachine):
         self.look()
 
     @precondition(lambda self: self.expected.jobs)
-    @rule(
-        number=NUMBERS,
-        lane=LANES,
-        interruption=st.one_of(st.none(), KILLS, OTHERS, OTHERS),
-    )
+    @rule(number=NUMBERS, lane=LANES, interruption=st.one_of(st.none(), KILLS, OTHERS, OTHERS))
     def deliver_late(
         self, number: int, lane: str, interruption: Kill | tuple[int, Act] | None
     ) -> None:
@@ -565,10 +557,7 @@ class Machine(RuleBasedStateMachine):
         self.run_job("deliver late", job, lane, self.resolve(interruption, job))
 
     @precondition(has_open_jobs)
-    @rule(
-        number=NUMBERS,
-        interruption=st.one_of(st.none(), KILLS, BREAKS, OTHERS, OTHERS),
-    )
+    @rule(number=NUMBERS, interruption=st.one_of(st.none(), KILLS, BREAKS, OTHERS, OTHERS))
     def attempt(self, number: int, interruption: Kill | Break | tuple[int, Act] | None) -> None:
         """Attempt a job alone at its time, whatever a drain would have done."""
         job = self.pick_open_job(number)
@@ -891,11 +880,7 @@ class Machine(RuleBasedStateMachine):
         )
 
     def run_job(
-        self,
-        name: str,
-        job: ExpectedJob,
-        lane: str,
-        interruption: Interruption | None,
+        self, name: str, job: ExpectedJob, lane: str, interruption: Interruption | None
     ) -> Any:
         """Do what a worker of a lane does with a message."""
         with patch.object(Conf, "CLUSTER_NAME", lane):

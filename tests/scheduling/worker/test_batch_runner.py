@@ -443,10 +443,7 @@ class TestTheLog:
         job = Job.objects.get()
         assert job.finished_at is not None
         assert (facts["item"], facts["status"]) == (notice.label, "unpublished")
-        assert (facts["at"], facts["run_at"]) == (
-            job.finished_at.isoformat(),
-            LONG_AGO.isoformat(),
-        )
+        assert (facts["at"], facts["run_at"]) == (job.finished_at.isoformat(), LONG_AGO.isoformat())
         assert (facts["lateness_ms"], facts["job"]) == (job.lateness_ms, job.pk)
 
     def test_has_no_line_before_the_change_is_committed(

@@ -118,11 +118,7 @@ class TestWorkThatTakesTooLong:
         start = time.monotonic()
 
         with pytest.raises(FailedInChild, match="in hang_for_ever"):
-            child_process.run(
-                hang_for_ever,
-                seconds=1,
-                failed=note(notes),
-            )
+            child_process.run(hang_for_ever, seconds=1, failed=note(notes))
 
         assert notes.read_text() == "TimeoutException('It took longer than 1 s.')"
         assert 1 <= time.monotonic() - start < 3

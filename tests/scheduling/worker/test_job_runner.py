@@ -666,10 +666,7 @@ class TestAMessageThatNeverComesToAnEnd:
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.RETRYING, 1)
-        assert (last_event(job).what, last_event(job).reason) == (
-            What.ATTEMPT_FAILED,
-            "five times",
-        )
+        assert (last_event(job).what, last_event(job).reason) == (What.ATTEMPT_FAILED, "five times")
 
     def test_has_its_job_fail_in_the_end(self) -> None:
         story = StoryFactory(due=True)

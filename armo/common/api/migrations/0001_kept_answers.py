@@ -9,9 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies: ClassVar = [
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-    ]
+    dependencies: ClassVar = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations: ClassVar = [
         migrations.CreateModel(
@@ -49,5 +47,5 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("user", "key"), name="kept_answer_one_a_key")
                 ],
             },
-        ),
+        )
     ]

@@ -332,10 +332,7 @@ class TestTwoAtOnce:
         assert not any("Idempotency-Replayed" in answer for answer in answers)
 
     def test_are_two_when_the_first_came_to_nothing(self, post: Post) -> None:
-        with (
-            patch.object(KeptAnswer, "save", side_effect=SystemExit),
-            pytest.raises(SystemExit),
-        ):
+        with patch.object(KeptAnswer, "save", side_effect=SystemExit), pytest.raises(SystemExit):
             post(STORIES, {"title": "t"})
 
         assert not KeptAnswer.objects.exists()

@@ -343,9 +343,7 @@ class TestABadBody:
         assert code == "unknown_model" or problem["errors"][0]["field"] == query.split("=")[0]
 
     @hypothesis_settings(
-        max_examples=100,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(
         route=st.sampled_from(sorted(ROUTES)),
@@ -489,11 +487,7 @@ class TestAnOddRequest:
         body = json.dumps({"title": "새 제목"}).encode()
 
         status, answer = asked(
-            f"{API}/stories/{story.pk}/",
-            method="PATCH",
-            body=body,
-            **self.CHUNKS,
-            **login,
+            f"{API}/stories/{story.pk}/", method="PATCH", body=body, **self.CHUNKS, **login
         )
 
         assert (status, answer["title"]) == (200, "새 제목")

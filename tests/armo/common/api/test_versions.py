@@ -305,14 +305,7 @@ class TestAWriteOfAnItem:
     @pytest.mark.parametrize("stale", [STALE, "W/{etag}", "nonsense", ""])
     @pytest.mark.parametrize(("state", "method", "action", "wish"), WRITES)
     def test_of_another_version_changes_nothing(
-        self,
-        client: Any,
-        kind: str,
-        state: Any,
-        method: str,
-        action: str,
-        wish: Any,
-        stale: str,
+        self, client: Any, kind: str, state: Any, method: str, action: str, wish: Any, stale: str
     ) -> None:
         item = self.made(kind, state)
         path = f"{API}/{kind}/{item.pk}/"
@@ -320,10 +313,7 @@ class TestAWriteOfAnItem:
         jobs = Job.objects.count()
 
         refused = getattr(client, method)(
-            path + action,
-            wish,
-            format="json",
-            HTTP_IF_MATCH=stale.format(etag=before["ETag"]),
+            path + action, wish, format="json", HTTP_IF_MATCH=stale.format(etag=before["ETag"])
         )
 
         problem = refused.json()
