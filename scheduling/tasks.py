@@ -15,8 +15,8 @@ from django_q.conf import Conf
 
 from scheduling import conf
 from scheduling.models import clock
-from scheduling.outages import retry_while_disconnected
 from scheduling.queue import broker, messages
+from scheduling.queue.outages import retry_while_disconnected
 from scheduling.worker import batch_runner, failure_mail, job_runner, reconciler
 
 logger = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from scheduling.access.permissions import has_right, sees_all, visible_jobs
 from scheduling.admin.display import change_url, shown_time
 from scheduling.admin.health_lines import health_lines
 from scheduling.models import Job, JobQuerySet, State, clock, schedulable_models
+from scheduling.models.times import distance, measured
 from scheduling.models.transitions import kind_label
 from scheduling.queries import health
 from scheduling.queries.dashboard_stats import (
@@ -28,7 +29,6 @@ from scheduling.queries.dashboard_stats import (
     dashboard_stats,
     own_drafts,
 )
-from scheduling.times import distance, measured
 
 # The plots are drawn in these units, and stretched to the width there is.
 PLOT_HEIGHT = 1000

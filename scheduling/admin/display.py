@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from scheduling.models import Schedulable, Status
-from scheduling.times import distance, duration
+from scheduling.models.times import distance, duration
 
 Text = str | Promise
 

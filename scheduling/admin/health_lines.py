@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from django.utils.translation import gettext as _
 
+from scheduling.models.times import duration
 from scheduling.queries.health import STILL_AFTER_SECONDS, Publisher
-from scheduling.times import duration
 
 
 def health_lines(state: Publisher) -> tuple[bool, list[str]]:

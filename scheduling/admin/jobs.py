@@ -35,8 +35,8 @@ from scheduling.admin.seen import signed
 from scheduling.errors import DomainError
 from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
 from scheduling.models.references import parse_item
+from scheduling.models.times import distance, duration
 from scheduling.operations import pause as pausing
-from scheduling.times import distance, duration
 
 PAUSES_SHOWN = 10
 # Of an error, in a list.

@@ -16,9 +16,9 @@ from scheduling.admin.display import badge, change_url, due_in, verbose_name
 from scheduling.admin.health_lines import health_lines
 from scheduling.admin.seen import Page, page_of, signed
 from scheduling.models import Job, JobEvent, Schedulable, Status, clock
+from scheduling.models.times import distance
 from scheduling.models.transitions import kinds_leading_to
 from scheduling.queries.health import publisher
-from scheduling.times import distance
 
 EVENTS_SHOWN = 20
 # More is no other news.

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from scheduling.errors import DomainError
 from scheduling.models import TRANSITIONS, Schedulable, references
-from scheduling.outages import first_line
-from scheduling.times import utc
+from scheduling.models.times import utc
+from scheduling.queue.outages import first_line
 
 REFUSED = 1
 WRONG_USAGE = 2

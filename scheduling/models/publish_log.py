@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from scheduling.times import utc
+from scheduling.models.times import utc
 
 logger = logging.getLogger("armo.publish")
 

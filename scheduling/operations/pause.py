@@ -16,8 +16,8 @@ from django.utils.translation import gettext
 from scheduling import conf
 from scheduling.errors import DomainError
 from scheduling.models import Pause, PauseEvent
+from scheduling.models.times import utc
 from scheduling.queue.messages import CHANNEL
-from scheduling.times import utc
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from django_q.models import OrmQ
 
 from scheduling import conf
 from scheduling.models import Job, JobEvent, Pause, Schedulable, Status, clock
+from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
 from scheduling.queries import workers
-from scheduling.times import distance, utc
 
 
 class Finding(NamedTuple):

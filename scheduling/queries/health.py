@@ -23,9 +23,9 @@ from scheduling.models import (
     schedulable_models,
 )
 from scheduling.operations import pause as pausing
-from scheduling.outages import first_line
 from scheduling.queries import workers
 from scheduling.queue.broker import BEAT_SECONDS
+from scheduling.queue.outages import first_line
 from scheduling.queue.payload import read_payload
 
 # A beat that has been missed, and is long overdue the next time, means that something hangs.

@@ -22,8 +22,8 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from scheduling import conf
-from scheduling.outages import DISCONNECTED, first_line, retry_while_disconnected
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
+from scheduling.queue.outages import DISCONNECTED, first_line, retry_while_disconnected
 from scheduling.queue.payload import build_payload, read_payload
 
 logger = logging.getLogger(__name__)

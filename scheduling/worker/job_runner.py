@@ -40,8 +40,8 @@ from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import InvalidTransition
 from scheduling.operations import pause as pausing
 from scheduling.operations import reconcile, store
-from scheduling.outages import DISCONNECTED, retry_while_disconnected
 from scheduling.queue import messages
+from scheduling.queue.outages import DISCONNECTED, retry_while_disconnected
 from scheduling.worker import batch_runner, child_process, failure_mail
 
 logger = logging.getLogger(__name__)

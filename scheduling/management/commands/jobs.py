@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from scheduling.management import base
 from scheduling.models import Job, JobQuerySet, State, clock, references
-from scheduling.times import utc
+from scheduling.models.times import utc
 
 MAX_LIMIT = 1_000_000
 

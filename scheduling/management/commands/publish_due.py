@@ -7,9 +7,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from scheduling.management import base
 from scheduling.models import clock
+from scheduling.models.times import utc
 from scheduling.operations import pause as pausing
 from scheduling.queries.dry_run import forecast
-from scheduling.times import utc
 from scheduling.worker import job_runner
 
 

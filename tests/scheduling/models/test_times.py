@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from django.utils.translation import override
 
-from scheduling import times
+from scheduling.models import times
 from tests.factories import FAR_OFF
 
 SEOUL = timezone(timedelta(hours=9))

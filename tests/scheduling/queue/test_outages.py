@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
-from scheduling.outages import first_line, retry_while_disconnected
+from scheduling.queue.outages import first_line, retry_while_disconnected
 
 
 def failing_with(*errors: Exception) -> Callable[[], str]:
@@ -28,7 +28,7 @@ class TestWork:
     ) -> None:
         dropped: list[bool] = []
 
-        with caplog.at_level(logging.WARNING, "scheduling.outages"):
+        with caplog.at_level(logging.WARNING, "scheduling.queue.outages"):
             answer = retry_while_disconnected(
                 failing_with(OperationalError("away\nHINT: later"), InterfaceError("closed")),
                 disconnect=lambda: dropped.append(True),
