@@ -105,6 +105,10 @@ class Transition:
     # readers never see what lies between.
     ended_by: ClassVar[str | None] = None
 
+    def is_for(self, model: type[Schedulable]) -> bool:
+        """Return whether items of that type have jobs of it: no without the fields it sets."""
+        return True
+
     # Scheduling
 
     def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:

@@ -102,6 +102,8 @@ def _check_schedule(
     unpublish_at: datetime | _Unchanged | None,
     now: datetime,
 ) -> None:
+    if not transition.is_for(type(row)):
+        raise InvalidTransition(gettext("Items of this type have no jobs of this kind."))
     require_future(run_at, now)
     transition.check_schedule(row, run_at, _end_of(row, unpublish_at))
 

@@ -316,9 +316,13 @@ def _wanted(
 
 
 def _models(scope: Scope) -> list[type[Schedulable]]:
-    """Return the types that need not be asked."""
-    runs_hook = scope.transition.runs_hook
-    return [model for model in schedulable_models() if not (runs_hook and model.has_hook())]
+    """Return the types that have jobs of the kind, and need not be asked."""
+    transition = scope.transition
+    return [
+        model
+        for model in schedulable_models()
+        if transition.is_for(model) and not (transition.runs_hook and model.has_hook())
+    ]
 
 
 def _content_type_id(model: type[Schedulable]) -> int:

@@ -1,6 +1,7 @@
 """A kind of job that an application adds, on its way through every part of the engine."""
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -16,7 +17,7 @@ from rest_framework.test import APIClient
 from content.models import Notice, Story
 from scheduling import operations, tasks
 from scheduling.ical.tokens import make_calendar_link
-from scheduling.models import TRANSITIONS, Job, JobEvent, State, Status
+from scheduling.models import TRANSITIONS, Job, JobEvent, Schedulable, State, Status
 from scheduling.models.clock import database_now
 from scheduling.operations import pause as pausing
 from scheduling.operations import prune, rerun_many, store
@@ -42,10 +43,9 @@ def _archive(monkeypatch: pytest.MonkeyPatch) -> None:
 def schedule(item: Any = None, last_word: str = "안녕", **fields: Any) -> Job:
     return operations.schedule(
         item=item or StoryFactory(published=True),
-        kind="archive",
         by=None,
         params={"last_word": last_word},
-        **{"run_at": FAR_OFF, **fields},
+        **{"kind": "archive", "run_at": FAR_OFF, **fields},
     )
 
 
@@ -480,3 +480,43 @@ class TestPages:
         answer = client.get(f"/feeds/schedule/{make_calendar_link(boss)}.ics")
 
         assert f"SUMMARY:Archive: {job.item_title}" in answer.content.decode()
+
+
+class SetSeverity(Archive):
+    """A notice becomes urgent: no other type has the field."""
+
+    name = "set_severity"
+
+    def is_for(self, model: type[Schedulable]) -> bool:
+        return model is Notice
+
+    def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"severity": params["severity"]}
+
+
+class TestAKindForOneType:
+    @pytest.fixture(autouse=True)
+    def _set_severity(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(TRANSITIONS, "set_severity", SetSeverity())
+
+    @pytest.mark.parametrize("run", [tasks.run_job, job_runner.run_alone])
+    def test_changes_a_field_that_the_others_do_not_have(self, run: Callable[[int], None]) -> None:
+        notice = NoticeFactory(published=True)
+        job = operations.schedule(
+            item=notice,
+            kind="set_severity",
+            run_at=FAR_OFF,
+            by=None,
+            params={"severity": Notice.Severity.URGENT},
+        )
+        make_due(job)
+
+        run(job.pk)
+
+        notice.refresh_from_db()
+        job.refresh_from_db()
+        assert (notice.severity, job.state) == (Notice.Severity.URGENT, State.SUCCEEDED)
+
+    def test_is_refused_for_another(self) -> None:
+        with pytest.raises(operations.InvalidTransition):
+            schedule(kind="set_severity")
