@@ -6,28 +6,7 @@ Here the queue, which knows no job, is given the engine's tasks and its tables.
 
 from scheduling.models import task_names
 from scheduling.queue import broker
-
-# A job without its queue row. They are looked for only when no message is due: then few jobs are,
-# those in work. The first job to come has a message no later than it; one that is due for a while
-# has one that is in somebody's hands. The limits are for PostgreSQL, which takes a third of all
-# open jobs for due ones and would compare them all.
-ARE_LOST = """EXISTS (
-            SELECT FROM (
-                SELECT next_attempt_at, message_id FROM scheduling_job
-                WHERE state IN ('waiting', 'retrying')
-                  AND next_attempt_at > (SELECT clock_timestamp())
-                ORDER BY next_attempt_at, id LIMIT 1
-            ) AS first
-            WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = first.message_id)
-        ) OR EXISTS (
-            SELECT FROM (
-                SELECT message_id FROM scheduling_job
-                WHERE state IN ('waiting', 'retrying')
-                  AND next_attempt_at < (SELECT clock_timestamp() - interval '2 seconds')
-                ORDER BY next_attempt_at, id LIMIT 100
-            ) AS late
-            WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = late.message_id)
-        )"""
+from scheduling.queue.sql_files import read_statements
 
 
 class TimedBroker(broker.TimedBroker):
@@ -43,5 +22,6 @@ class TimedBroker(broker.TimedBroker):
         beat=task_names.BEAT,
     )
     statements = broker.Statements(
-        is_paused="EXISTS (SELECT FROM scheduling_pause)", are_lost=ARE_LOST
+        is_paused="EXISTS (SELECT FROM scheduling_pause)",
+        are_lost=read_statements(__name__)["are_lost"],
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-SUFFIXES = {".css", ".html", ".js", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
+SUFFIXES = {".css", ".html", ".js", ".md", ".py", ".sh", ".sql", ".toml", ".txt", ".yaml", ".yml"}
 NAMES = {".env.example", "Makefile", "Procfile", "run"}
 # Other hidden files are of one machine.
 HIDDEN = (".ci", ".env.example")

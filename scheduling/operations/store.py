@@ -38,7 +38,7 @@ from scheduling.models.task_names import task_of
 from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import JobNotFound
 from scheduling.queue import messages
-from scheduling.queue.messages import NEXT_MESSAGE, NOTIFY, PUT
+from scheduling.queue.sql_files import read_statements
 
 What = JobEvent.What
 
@@ -47,66 +47,7 @@ Row = TypeVar("Row", Job, Schedulable)
 # How many items one statement changes.
 BATCH = 1000
 
-# The clock comes after the locks: whoever held them may have taken his time, and changed something.
-OPEN_JOBS = """
-    WITH open AS MATERIALIZED (
-        SELECT {columns} FROM scheduling_job
-        WHERE content_type_id = %s AND object_id = %s AND state IN ('waiting', 'retrying')
-        ORDER BY id
-        FOR UPDATE
-    ), moment AS MATERIALIZED (
-        SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM open) AS after_all_locks
-    )
-    SELECT moment.at, open.* FROM moment LEFT JOIN open ON true
-"""
-
-NEXT_IDS = """
-    SELECT nextval((SELECT pg_get_serial_sequence('scheduling_job', 'id')::regclass))
-    FROM generate_series(1, %s)
-"""
-
-# One statement for however many: `bulk_create` spends ten times as long on spelling out its values
-# as PostgreSQL on storing them. The message names the job and the job its message: each has its id
-# before it is stored, and nothing is written twice.
-INSERT_JOBS = f"""
-    WITH wanted AS MATERIALIZED (
-        SELECT *, {NEXT_MESSAGE} AS message
-        FROM json_to_recordset(%(wanted)s)
-             AS (job bigint, kind text, type int, object bigint, title text, at timestamptz,
-                 slot bigint, params jsonb, key text, payload text)
-    ), {PUT}, opened AS (
-        INSERT INTO scheduling_job
-            (id, kind, state, content_type_id, object_id, item_title, run_at, next_attempt_at,
-             attempts, reason, scheduled_by_id, message_id, created_at, slot, params)
-        SELECT job, kind, 'waiting', type, object, title, at, at,
-               0, %(reason)s::text, %(by)s, message, %(now)s, coalesce(slot, 0), params
-        FROM wanted
-    ), recorded AS (
-        INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason)
-        SELECT job, 'scheduled', %(now)s, %(by)s, at, %(reason)s::text FROM wanted
-    )
-    SELECT message, (SELECT count(*) FROM notified) FROM wanted
-"""  # noqa: S608 (put together from constants)
-
-MOVE_JOBS = f"""
-    WITH wanted AS MATERIALIZED (
-        SELECT *, {NEXT_MESSAGE} AS message
-        FROM json_to_recordset(%(wanted)s)
-             AS (job bigint, was timestamptz, old bigint, at timestamptz, key text, payload text)
-    ), {PUT}, taken_back AS (
-        DELETE FROM django_q_ormq WHERE id = ANY(ARRAY(SELECT old FROM wanted))
-    ), moved AS (
-        UPDATE scheduling_job AS job
-        SET run_at = w.at, next_attempt_at = w.at, state = 'waiting', attempts = 0,
-            attempt_begun_at = NULL, message_id = w.message
-        FROM wanted AS w
-        WHERE job.id = w.job
-    ), recorded AS (
-        INSERT INTO scheduling_jobevent (job_id, what, at, by_id, old_run_at, new_run_at, reason)
-        SELECT job, 'moved', %(now)s, %(by)s, was, at, %(reason)s::text FROM wanted
-    )
-    SELECT message, (SELECT count(*) FROM notified) FROM wanted
-"""  # noqa: S608 (put together from constants)
+SQL = read_statements(__name__)
 
 
 class _Reader(Generic[Row]):
@@ -147,7 +88,7 @@ def _item_reader(model: type[Schedulable]) -> tuple[str, _Reader[Schedulable]]:
 @cache
 def _open_jobs_reader() -> tuple[str, _Reader[Job]]:
     columns = ", ".join(str(field.column) for field in Job._meta.concrete_fields)
-    return OPEN_JOBS.format(columns=columns), _Reader(Job)
+    return SQL["open_jobs"].format(columns=columns), _Reader(Job)
 
 
 def lock_item(item: Schedulable) -> Schedulable | None:
@@ -310,7 +251,7 @@ def give_ids(wanted: Iterable[Planned]) -> list[NewJob]:
     """Return new jobs, not saved yet."""
     wanted = list(wanted)
     with prepared_cursor() as cursor:
-        cursor.execute(NEXT_IDS, [len(wanted)])
+        cursor.execute(SQL["next_ids"], [len(wanted)])
         ids = cursor.fetchall()
     return [NewJob(pk, planned) for [pk], planned in zip(ids, wanted, strict=True)]
 
@@ -339,7 +280,7 @@ def store_jobs(
         messages.Wake(pk, run_at, lanes[type(item), it.name], tasks[it.name])
         for pk, (item, it, run_at, _) in jobs
     )
-    return _store(INSERT_JOBS, map(row, jobs), wakes, at=at, by=by, reason=reason)
+    return _store("insert_jobs", map(row, jobs), wakes, at=at, by=by, reason=reason)
 
 
 def _store(
@@ -358,13 +299,13 @@ def _store(
     by_type = Job._meta.get_field("scheduled_by").rel_db_type(connection)
     cursor = prepared_cursor()
     cursor.execute(
-        statement.replace("%(by)s", f"%(by)s::{by_type}"),
+        SQL[statement].format(by=f"%(by)s::{by_type}", **messages.PARTS),
         {
             "wanted": json.dumps(rows),
             "by": by.pk if by else None,
             "now": at,
             "reason": reason,
-            **NOTIFY,
+            **messages.NOTIFY,
         },
     )
     return cursor
@@ -403,7 +344,7 @@ def move_jobs(
         {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
     )
     wakes = (messages.Wake(job.pk, run_at, job.lane, task_of(job.kind)) for job in jobs)
-    return _store(MOVE_JOBS, rows, wakes, at=at, by=by, reason=reason)
+    return _store("move_jobs", rows, wakes, at=at, by=by, reason=reason)
 
 
 def move_job(

@@ -25,6 +25,7 @@ from scheduling import conf
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
 from scheduling.queue.outages import DISCONNECTED, first_line, retry_while_disconnected
 from scheduling.queue.payload import build_payload, read_payload
+from scheduling.queue.sql_files import read_statements
 
 logger = logging.getLogger(__name__)
 
@@ -47,83 +48,8 @@ BEAT_SECONDS = 4.0
 # First key of the advisory locks that owners hold; the second is the owner's number.
 OWNER_LOCK = 0x41726D6F
 
-# One statement, so that a message is claimed once; in the order of time, so that a backlog is
-# worked off oldest first; by the database's clock, so that a worker's wrong clock does no harm. Why
-# the clock is asked in a subquery, `scheduling.models.ClockNow` says.
-#
-# Other people's tasks that come again after their worker died come one at a time: one of them may
-# be what kills it, and would use up the deliveries of all that are in work beside it. A claim older
-# than a third of `retry`, which is a time-out and 10 s, is over: that task has failed.
-#
-# While publishing is paused the messages of jobs stay where they are. A broker that knows of the
-# pause says so itself: then PostgreSQL finds the others by an index that has no others, and does
-# not walk past all that is held.
-CLAIM = """
-    WITH due AS MATERIALIZED (
-        SELECT id, lock FROM django_q_ormq AS message
-        WHERE key = %(key)s AND lock <= (SELECT clock_timestamp())
-          AND (armo_job IS NULL
-               OR NOT (%(is_paused)s OR {is_paused}))
-          AND (armo_deliveries = 0 OR armo_job IS NOT NULL OR NOT EXISTS (
-              SELECT FROM django_q_ormq AS suspect
-              WHERE suspect.key = %(key)s AND suspect.armo_owner = %(owner)s
-                AND suspect.armo_job IS NULL AND suspect.armo_deliveries > 1
-                AND suspect.lock > clock_timestamp() + make_interval(secs => %(retry)s * 2 / 3)))
-        ORDER BY lock, id LIMIT %(bulk)s
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE django_q_ormq AS message
-    SET lock = clock_timestamp() + make_interval(secs => %(retry)s),
-        armo_owner = %(owner)s, armo_deliveries = armo_deliveries + 1
-    FROM due WHERE message.id = due.id
-    RETURNING due.lock, message.id, message.payload, armo_deliveries, armo_job, message.lock
-"""
-
-# A claim whose answer was lost with the connection may have been committed all the same. It is this
-# owner's, later than all that it has handed out, and nobody runs it.
-RELEASE_UNSEEN = """
-    UPDATE django_q_ormq
-    SET lock = clock_timestamp(), armo_owner = NULL, armo_deliveries = armo_deliveries - 1
-    WHERE key = %(key)s AND armo_owner = %(owner)s
-      AND (lock > %(handed_out)s OR %(handed_out)s::timestamptz IS NULL)
-"""
-
-# An owner lives as long as a connection holds its advisory lock: the database itself notices when
-# the process, its host or the network is gone, and no clock is asked.
-ABANDONED = """
-    key = %(key)s AND armo_owner IS NOT NULL AND armo_owner IS DISTINCT FROM %(owner)s
-    AND (armo_owner = ANY(%(dead)s) OR NOT EXISTS (
-        SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND classid = %(lock)s AND objid = armo_owner::oid
-          AND objsubid = 2
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))
-"""
-
-RELEASE = f"""
-    UPDATE django_q_ormq SET lock = clock_timestamp(), armo_owner = NULL
-    WHERE {ABANDONED}
-    RETURNING id
-"""  # noqa: S608 (put together from constants)
-
-# All that a broker may want to know before it goes to sleep, in one question: in how many seconds
-# the next message is due, whether publishing is paused, whether a dead worker had claimed some, and
-# whether some are lost, which it asks only when no message is due. What a pause holds is not due.
-LOOK = f"""
-    WITH pause AS MATERIALIZED (
-        SELECT {{is_paused}} AS is_on
-    ), next AS MATERIALIZED (
-        SELECT extract(epoch FROM CASE
-            WHEN is_on THEN (
-                SELECT min(lock) FROM django_q_ormq WHERE key = %(key)s AND armo_job IS NULL)
-            ELSE (SELECT min(lock) FROM django_q_ormq WHERE key = %(key)s)
-        END - clock_timestamp())::float8 AS seconds, is_on
-        FROM pause
-    )
-    SELECT seconds, is_on,
-        %(releases)s AND EXISTS (SELECT FROM django_q_ormq WHERE {ABANDONED}),
-        CASE WHEN NOT %(finds)s OR seconds <= 0 THEN false ELSE {{are_lost}} END
-    FROM next
-"""  # noqa: S608 (put together from constants)
+SQL = read_statements(__name__)
+RELEASE = SQL["release"].format(abandoned=SQL["abandoned"])
 
 
 @dataclass(frozen=True)
@@ -153,13 +79,15 @@ class Statements:
 
     @cached_property
     def claim(self) -> str:
-        """Return `CLAIM`, whole."""
-        return CLAIM.format(is_paused=self.is_paused)
+        """Return the statement that claims due rows."""
+        return SQL["claim"].format(is_paused=self.is_paused)
 
     @cached_property
     def look(self) -> str:
-        """Return `LOOK`, whole."""
-        return LOOK.format(is_paused=self.is_paused, are_lost=self.are_lost)
+        """Return the query about all that a broker needs to know before it sleeps."""
+        return SQL["look"].format(
+            abandoned=SQL["abandoned"], is_paused=self.is_paused, are_lost=self.are_lost
+        )
 
 
 class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
@@ -430,7 +358,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                     )
                     if self.is_in_doubt:
                         cursor.execute(
-                            RELEASE_UNSEEN, {**self._own(), "handed_out": self.handed_out}
+                            SQL["release_unseen"], {**self._own(), "handed_out": self.handed_out}
                         )
                         self.is_in_doubt = False
         self.listening_on = connection.connection

@@ -11,6 +11,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ, Task
 
 from scheduling.queue.payload import PayloadFactory, read_payload
+from scheduling.queue.sql_files import read_statements
 
 CHANNEL = "armo_queue"
 # It asks the database again at least this often, also when nothing was notified.
@@ -19,27 +20,12 @@ LONGEST_SLEEP_SECONDS = 10.0
 # long after it put a message in, and the broker still hears of it or asks in time.
 NOTIFY_WITHIN_SECONDS = 2 * LONGEST_SLEEP_SECONDS
 
-# Part of each statement that puts messages in: those of its CTE `wanted`.
-PUT = """
-    message AS (
-        INSERT INTO django_q_ormq (id, key, payload, lock, armo_job)
-        SELECT message, key, payload, at, job FROM wanted
-        RETURNING key, lock
-    ), notified AS MATERIALIZED (
-        SELECT pg_notify(%(channel)s, key) FROM message GROUP BY key
-        HAVING min(lock) <= clock_timestamp() + make_interval(secs => %(notify_within)s)
-    )"""
-NOTIFY: dict[str, Any] = {"channel": CHANNEL, "notify_within": NOTIFY_WITHIN_SECONDS}
 NEXT_MESSAGE = "nextval((SELECT pg_get_serial_sequence('django_q_ormq', 'id')::regclass))"
-
-INSERT = f"""
-    WITH wanted AS MATERIALIZED (
-        SELECT {NEXT_MESSAGE} AS message, key, payload, coalesce(at, clock_timestamp()) AS at, job
-        FROM json_to_recordset(%(wanted)s)
-             AS (key text, payload text, at timestamptz, job bigint)
-    ), {PUT}
-    SELECT message, (SELECT count(*) FROM notified) FROM wanted ORDER BY message
-"""  # noqa: S608 (put together from constants)
+SQL = read_statements(__name__)
+# For statements that insert queue rows: their parts, and parameters.
+PARTS = {"next_message": NEXT_MESSAGE, "put": SQL["put"]}
+NOTIFY: dict[str, Any] = {"channel": CHANNEL, "notify_within": NOTIFY_WITHIN_SECONDS}
+INSERT = SQL["insert"].format(**PARTS)
 
 
 class Message(NamedTuple):

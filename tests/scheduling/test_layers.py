@@ -55,6 +55,7 @@ class TestAString:
 
     def test_of_the_queue_names_no_table_of_the_engine(self) -> None:
         texts = [text for path in (ROOT / "queue").rglob("*.py") for text in strings_in(path)]
+        texts += [path.read_text() for path in (ROOT / "queue").rglob("*.sql")]
 
         assert any("django_q_ormq" in text for text in texts)
         assert not [text for text in texts if "scheduling_" in text]
