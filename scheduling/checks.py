@@ -24,7 +24,7 @@ def check_project(**kwargs: Any) -> list[CheckMessage]:
         *_check_settings(),
         *_check_broker(),
         *_check_lanes(),
-        *(problem for model in schedulable_models() for problem in _check_model(model)),
+        *(problem for model in schedulable_models() for problem in check_model(model)),
     ]
 
 
@@ -95,7 +95,8 @@ def _check_lanes() -> Iterator[CheckMessage]:
             )
 
 
-def _check_model(model: type[models.Model]) -> Iterator[CheckMessage]:
+def check_model(model: type[models.Model]) -> Iterator[CheckMessage]:
+    """Yield what keeps the jobs of a type of content from working."""
     key: Any = model._meta.pk
     while key.remote_field:
         key = key.target_field

@@ -1,9 +1,12 @@
 """Rows as they are in the database: made in numbers, and looked at."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Model
 from django_q.models import OrmQ
 
@@ -104,3 +107,31 @@ def over(item: Schedulable, state: State = State.SUCCEEDED, **fields: Any) -> Jo
     job.save()
     store.new_event(job=job, what=What(state.value), at=LONG_AGO, by=None).save()
     return job
+
+
+@contextmanager
+def plans() -> Iterator[list[dict[str, Any]]]:
+    """
+    Collect every step of how PostgreSQL carries out the statements of the block.
+
+    It must be in a transaction: each statement runs twice, and the first run is rolled back.
+    """
+    steps: list[dict[str, Any]] = []
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.split()[0] in ("SELECT", "WITH", "UPDATE", "DELETE"):
+            with connection.cursor() as cursor:
+                # On psycopg's cursor, which no wrapper sees.
+                cursor.cursor.execute("SAVEPOINT explained")
+                cursor.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}", params)
+                [[[report]]] = cursor.fetchall()
+                cursor.cursor.execute("ROLLBACK TO explained")
+            plan = json.loads(report) if isinstance(report, str) else report
+            found = [plan["Plan"]]
+            for step in found:
+                found += step.get("Plans", ())
+            steps.extend(found)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield steps

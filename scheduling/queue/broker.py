@@ -190,12 +190,12 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         are_lost = False
         next_look = self.release_at if self.is_expecting else min(self.ask_at, self.release_at)
         if monotonic() >= next_look:
-            are_lost = self._look(claimed_nothing=False)
+            are_lost = self.look(claimed_nothing=False)
         if self.is_expecting and monotonic() >= self.ask_at:
-            if claimed := self._claim():
+            if claimed := self.claim():
                 self.pause_seconds = 0.0
                 return claimed
-            are_lost = self._look(claimed_nothing=True)
+            are_lost = self.look(claimed_nothing=True)
         if are_lost:
             logger.warning("Messages are missing; the sweep puts them in again.")
             return [(self.NO_ROW, self._seal(self.tasks.sweep, False, name="sweep"))]
@@ -231,7 +231,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         drain = self._seal(self.tasks.catch_up, name="catch up")
         return [sweep, *[drain] * (Conf.WORKERS - 1 if after_outage else 0)]
 
-    def _claim(self) -> list[tuple[int | None, str]]:
+    def claim(self) -> list[tuple[int | None, str]]:
+        """Claim what is due, and return what to hand out for it."""
         self.is_in_doubt = True
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(
@@ -278,7 +279,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         logger.error("Message %d is given up. %s", message_id, why)
         return self.NO_ROW, self._seal(self.tasks.bury, message_id, why, name="bury")
 
-    def _look(self, *, claimed_nothing: bool) -> bool:
+    def look(self, *, claimed_nothing: bool) -> bool:
         """
         Look round: when to ask for messages next, whose claims to give back.
 

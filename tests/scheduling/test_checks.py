@@ -64,7 +64,7 @@ class TestTheCheckOfAModel:
             class Meta(Schedulable.Meta):
                 app_label = "content"
 
-        [problem] = checks._check_model(Keyed)
+        [problem] = checks.check_model(Keyed)
 
         assert problem.id == "scheduling.E008"
 
@@ -78,7 +78,7 @@ class TestTheCheckOfAModel:
             class Meta(Schedulable.Meta):
                 app_label = "content"
 
-        assert list(checks._check_model(Child)) == []
+        assert list(checks.check_model(Child)) == []
 
     @isolate_apps("content")
     def test_finds_a_meta_that_leaves_the_rules_out(self) -> None:
@@ -86,6 +86,6 @@ class TestTheCheckOfAModel:
             class Meta:
                 app_label = "content"
 
-        [problem] = checks._check_model(Bare)
+        [problem] = checks.check_model(Bare)
 
         assert problem.id == "scheduling.E009"

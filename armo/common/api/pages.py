@@ -195,7 +195,7 @@ def _read(
     found: list[Any] = []
     for part in parts:
         wanted = size + 1 - len(found)
-        found += _first_of_groups(part, groups, wanted) if groups else part[:wanted]
+        found += first_of_groups(part, groups, wanted) if groups else part[:wanted]
         if len(found) > size:
             break
     has_more = len(found) > size
@@ -239,7 +239,7 @@ def _parts(
         yield part.order_by(f"{sign}{name}", f"{sign}pk")
 
 
-def _first_of_groups(part: QuerySet[Any], groups: Sequence[Q], number: int) -> list[Place]:
+def first_of_groups(part: QuerySet[Any], groups: Sequence[Q], number: int) -> list[Place]:
     """Query the places of the first rows of all groups, of each from an index of its own."""
     if part.query.is_empty():
         return []

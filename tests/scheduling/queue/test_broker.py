@@ -92,9 +92,9 @@ class OnItsThread:
         self.broker = self.pool.submit(plain_broker).result(SECONDS)
         self.asleep = Event()
         self.broker.on_sleep = self.asleep.set  # type: ignore[method-assign] # for this one
-        self.pid: int = self.pool.submit(self._pid).result(SECONDS)
+        self.pid: int = self.pool.submit(self.backend_pid).result(SECONDS)
 
-    def _pid(self) -> int:
+    def backend_pid(self) -> int:
         return int(connection.connection.info.backend_pid)
 
     def dequeue(self) -> Future[Claimed]:
@@ -671,7 +671,7 @@ class TestALostConnection:
         sleeper.dequeue().result(SECONDS)
         self.terminate(sleeper)
         sleeper.pool.submit(sleeper.until_claimed).result(SECONDS)  # a sweep
-        sleeper.pid = sleeper.pool.submit(sleeper._pid).result(SECONDS)
+        sleeper.pid = sleeper.pool.submit(sleeper.backend_pid).result(SECONDS)
         waiting = sleeper.dequeue_until_claimed()
 
         start = monotonic()
@@ -689,12 +689,11 @@ class TestALostConnection:
         monkeypatch.setattr(module, "sleep", pauses.append)
         broker = TimedBroker("publish")
 
-        def refuse(self: object) -> None:
+        def refuse(*args: object) -> None:
             raise OperationalError("connection refused\nIs the server running?")
 
-        monkeypatch.setattr(TimedBroker, "_listen", refuse)
-
-        answers = [broker.dequeue() for _ in range(8)]
+        with connection.execute_wrapper(refuse):
+            answers = [broker.dequeue() for _ in range(8)]
 
         assert answers == [None] * 8
         assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]

@@ -1,11 +1,11 @@
 """A long backlog: whatever a worker asks again and again reads none of what is not due."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -15,7 +15,7 @@ from content.models import Story
 from scheduling.broker import TimedBroker
 from scheduling.models import Job
 from scheduling.worker import batch_runner
-from tests.database_rows import due_stories
+from tests.database_rows import due_stories, plans
 from tests.factories import FAR_OFF
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -53,41 +53,21 @@ def _backlog() -> None:
 def rows_read() -> Iterator[Counter[str]]:
     """Count the rows that statements read of each table, those they had no use for too."""
     read: Counter[str] = Counter()
-
-    def explained(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.split()[0] in ("SELECT", "WITH", "UPDATE", "DELETE"):
-            with connection.cursor() as cursor:
-                # Beside Django's wrappers, and undone: it carries the statement out.
-                cursor.cursor.execute("SAVEPOINT explained")
-                cursor.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}", params)
-                [[[report]]] = cursor.fetchall()
-                cursor.cursor.execute("ROLLBACK TO explained")
-            count(json.loads(report) if isinstance(report, str) else report)
-        return execute(sql, params, many, context)
-
-    def count(report: Any) -> None:
-        steps = [report["Plan"]]
-        for step in steps:
-            steps += step.get("Plans", ())
-            if step.get("Relation Name") in TABLES:
-                each = step["Actual Rows"] + step.get("Rows Removed by Filter", 0)
-                read[step["Relation Name"]] += round(each * step["Actual Loops"])
-
-    with connection.execute_wrapper(explained):
+    with plans() as steps:
         yield read
+    for step in steps:
+        if step.get("Relation Name") in TABLES:
+            each = step["Actual Rows"] + step.get("Rows Removed by Filter", 0)
+            read[step["Relation Name"]] += round(each * step["Actual Loops"])
 
 
 def claim() -> None:
-    TimedBroker("publish")._claim()
+    TimedBroker("publish").claim()
 
 
 def look() -> None:
-    broker = TimedBroker("publish")
-    TimedBroker.owner = 1
-    try:
-        broker._look(claimed_nothing=False)
-    finally:
-        TimedBroker.owner = None
+    with patch.object(TimedBroker, "owner", 1):
+        TimedBroker("publish").look(claimed_nothing=False)
 
 
 class TestAWorker:

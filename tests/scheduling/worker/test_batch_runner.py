@@ -19,7 +19,7 @@ from scheduling import operations
 from scheduling.models import Job, JobEvent, Kind, State, Status, schedulable_models
 from scheduling.models.clock import database_now
 from scheduling.worker import batch_runner, job_runner
-from tests.database_rows import due_stories, history, last_event, row
+from tests.database_rows import due_stories, history, last_event, plans, row
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 
 pytestmark = pytest.mark.django_db
@@ -323,26 +323,15 @@ class TestABacklogThatStatisticsKnowNothingOf:
                 [ContentType.objects.get_for_model(Story).pk, LONG_AGO, LONG_AGO],
             )
 
-    def test_is_read_a_batch_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        read: list[tuple[str, float]] = []
-        fetch = batch_runner._fetch
+    def test_is_read_a_batch_at_a_time(self) -> None:
+        with plans() as steps:
+            batch_runner.run_due_jobs()
 
-        def explained(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-            if statement != batch_runner.ANY_DUE:
-                [[[report]]] = fetch(f"EXPLAIN (ANALYZE, FORMAT json) {statement}", params)
-                steps = [report["Plan"]]
-                for step in steps:
-                    steps += step.get("Plans", ())
-                    if step.get("Relation Name") == "scheduling_job" and step["Alias"] == (
-                        "scheduling_job"
-                    ):
-                        read.append((step.get("Index Name"), step["Actual Rows"]))
-            return fetch(statement, params)
-
-        monkeypatch.setattr(batch_runner, "_fetch", explained)
-
-        batch_runner.run_due_jobs()
-
+        read = [
+            (step["Index Name"], step["Actual Rows"])
+            for step in steps
+            if step.get("Alias") == "scheduling_job" and "Index Name" in step
+        ]
         assert read[:2] == [("job_due", 1000), ("job_due", 1000)]
 
 
@@ -396,15 +385,13 @@ class TestARowThatBreaksTheBatch:
 
 
 class TestALostDatabase:
-    def test_is_told_to_the_caller(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_an_error_of_the_callers(self) -> None:
         due_stories(2)
 
         def lose(*args: object) -> None:
             raise OperationalError("server closed the connection unexpectedly")
 
-        monkeypatch.setattr("scheduling.worker.batch_runner._fetch", lose)
-
-        with pytest.raises(OperationalError):
+        with connection.execute_wrapper(lose), pytest.raises(OperationalError):
             batch_runner.run_due_jobs()
 
         assert not Story.objects.published().exists()

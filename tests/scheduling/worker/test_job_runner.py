@@ -588,22 +588,23 @@ class TestAJobThatSomebodyIsAtAlready:
 
     @pytest.mark.django_db(transaction=True)
     def test_since_the_connection_was_lost_is_left_to_them_too(
-        self, other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+        self, other: BaseDatabaseWrapper
     ) -> None:
         story = StoryFactory(due=True)
         job = Job.objects.get()
-        begin = job_runner._begin
+        session = connection.connection.info.backend_pid
 
-        def lose_the_connection(job_id: int) -> Any:
-            monkeypatch.setattr(job_runner, "_begin", begin)
-            connection.close()
-            with other.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job_id])
-            raise OperationalError("server closed the connection unexpectedly")
+        def lose_the_connection(execute: Any, sql: str, params: Any, *more: Any) -> Any:
+            answer = execute(sql, params, *more)
+            if connection.connection.info.backend_pid == session:
+                # Right after its first statement, which has locked the job.
+                with other.cursor() as cursor:
+                    cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [session])
+                    cursor.execute("SELECT pg_advisory_lock(%s, %s)", params)
+            return answer
 
-        monkeypatch.setattr(job_runner, "_begin", lose_the_connection)
-
-        job_runner.run_alone(job.pk)
+        with connection.execute_wrapper(lose_the_connection):
+            job_runner.run_alone(job.pk)
 
         assert row(story).status == Status.SCHEDULED
         assert Job.objects.get().attempts == 0
@@ -635,18 +636,20 @@ class TestAJobThatSomebodyIsAtAlready:
             assert cursor.fetchone() == (0,)
 
 
-class TestAnAttemptThatWasGivenUpByAnotherWorker:
+class TestAnAttemptThatAnotherWorkerHasEnded:
+    @pytest.mark.django_db(transaction=True)
     def test_does_not_end_the_one_that_was_begun_since(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, before_publish: Hook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        before_publish(lambda story: None)
         StoryFactory(due=True)
         job = Job.objects.get()
 
-        def take_long(job_id: int) -> None:
+        def take_long(*args: Any, **kwargs: Any) -> None:
             Job.objects.update(attempts=2, attempt_begun_at=database_now())
             raise OperationalError("the database was away for a while")
 
-        monkeypatch.setattr(job_runner, "_carry_out", take_long)
+        monkeypatch.setattr(child_process, "run", take_long)
 
         with pytest.raises(OperationalError):
             job_runner.run_alone(job.pk)
@@ -793,17 +796,10 @@ class TestAnItemThatAsksForSomethingElse:
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
         assert (Job.objects.get().attempts, wakes_at(Job.objects.get())) == (0, FAR_OFF)
 
-    def test_since_a_moment_ago_is_heard_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_since_the_attempt_began_is_heard_too(self, before_publish: Hook) -> None:
+        # While its hook runs, nothing is locked.
+        before_publish(lambda story: Story.objects.update(publish_at=FAR_OFF))
         story = StoryFactory(due=True)
-        can_lock = job_runner._can_lock
-
-        def someone_is_quicker(item: Story) -> bool:
-            # Once the attempt is counted, between its look at the item and its lock.
-            if Job.objects.get().attempts:
-                Story.objects.update(publish_at=FAR_OFF)
-            return can_lock(item)
-
-        monkeypatch.setattr(job_runner, "_can_lock", someone_is_quicker)
 
         job_runner.run_alone(Job.objects.get().pk)
 

@@ -201,7 +201,7 @@ class TestAPage:
         self, client: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = stories_at([LONG_AGO - n * HOUR for n in range(6)])
-        read = pages._first_of_groups
+        read = pages.first_of_groups
 
         def read_and_move(*args: Any) -> Any:
             places = read(*args)
@@ -209,7 +209,7 @@ class TestAPage:
                 Story.objects.filter(pk=made[2].pk).update(publish_at=LONG_AGO - 9 * HOUR)
             return places
 
-        monkeypatch.setattr(pages, "_first_of_groups", read_and_move)
+        monkeypatch.setattr(pages, "first_of_groups", read_and_move)
         first = client.get(f"{API}/stories/?ordering=-publish_at&page_size=3").json()
         second = client.get(first["next"]).json()
 
