@@ -1,14 +1,14 @@
 """
-Everything that is due, set-based: one statement a batch, however many rows.
+Run every due job set-based: one statement a batch, however many rows.
 
-The drain takes what it can change without asking the item anything: its type has no
-`before_publish`, a query says that it may go live, and nobody else holds its row. The rest it
-leaves for that job's own `run_job`, where an error is the item's own. It never waits for an item
-and never meets a job twice, so nothing that one item does can delay the others.
+A batch takes the jobs it can run without calling the item: its type has no `before_publish`, a
+query says that it may go live, and no other transaction has locked its row. All others are left
+to `run_job`, one by one, where an error concerns that job alone. A batch never waits for an item
+and never selects a job twice, so no item can delay the others.
 
-Why one statement in SQL: an item that is due alone goes live in a single exchange with the server,
-its commit included; and of a burst, spelling rows out and reading them back took the ORM longer
-than the change took PostgreSQL (docs/adr/0010).
+Why one SQL statement: a single due item goes live in one round trip, its commit included; and in a
+burst the ORM took longer to write out and read back the rows than PostgreSQL to change them
+(docs/adr/0010).
 """
 
 import logging
@@ -40,7 +40,7 @@ from scheduling.worker import heartbeat
 logger = logging.getLogger(__name__)
 
 BATCH = 1000
-# Whoever stands ready keeps others waiting.
+# A pre-warmed worker runs nothing else while it waits.
 LONGEST_WAIT_SECONDS = 0.1
 
 # "Due" is the database's clock at the moment of the claim; why in a subquery, see `ClockNow`.
@@ -142,7 +142,7 @@ NEXT = """
 
 
 class DueJob(NamedTuple):
-    """A job that was due, and what became of it."""
+    """A job that was due, and whether it has run."""
 
     id: int
     content_type_id: int
@@ -154,55 +154,55 @@ class DueJob(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one batch met, and how many jobs it has done, ends that followed among them."""
+    """The due jobs of one batch, and how many succeeded, the ends that followed included."""
 
-    met: list[DueJob]
-    done: int
+    due: list[DueJob]
+    succeeded: int
 
 
 class Scope(NamedTuple):
-    """Which jobs a statement takes: of a kind, and of items whose end has passed, or has not."""
+    """The jobs that a statement takes: of one kind, of items whose end has or has not passed."""
 
     transition: Transition
     ended: bool = False
 
 
 class Prepared(NamedTuple):
-    """A statement, put together once a drain: that takes as long as to run it on one item."""
+    """A statement, built once a run: building it takes as long as running it for one item."""
 
     scope: Scope
     statement: str
     params: dict[str, Any]
-    # What each type is called, by its id.
+    # Of the models, by content type id.
     names: dict[int, str]
 
 
 def run_due_jobs(*, at: float | None = None) -> int:
     """
-    Publish, and take down, everything that is due; nothing while publishing is paused.
+    Run every due job of every kind; none while publishing is paused.
 
-    Many may run at once; each works on rows that no other holds.
+    Safe to run in many workers at once: each takes only rows that no other has locked.
 
-    :param at: get ready, and begin at that moment by `time.monotonic()`, unless it is long from
-        now.
+    :param at: prepare the statement, then wait until this moment of `time.monotonic()`, but at
+        most `LONGEST_WAIT_SECONDS`.
     :returns: how many jobs succeeded.
     :raises django.db.OperationalError: the database cannot be reached; what was committed stays.
     """
     first, *others = TRANSITIONS.values()
     with along_the_index():
-        done = sum(_each_batch(Scope(first), at))
+        succeeded = sum(_run_batches(Scope(first), at))
         if _fetch(ANY_DUE, {"kinds": [it.name for it in others]}):
-            done += sum(_each_batch(Scope(first, ended=True)))
-            done += sum(sum(_rounds(Scope(transition))) for transition in others)
-    return done
+            succeeded += sum(_run_batches(Scope(first, ended=True)))
+            succeeded += sum(sum(_run_rounds(Scope(transition))) for transition in others)
+    return succeeded
 
 
-def _rounds(scope: Scope) -> Iterator[int]:
-    """Give how many jobs each round has done: the next ones of its items come in the next round."""
+def _run_rounds(scope: Scope) -> Iterator[int]:
+    """Yield how many jobs of each round succeeded; a round runs at most one job of an item."""
     while True:
-        done = sum(_each_batch(scope))
-        yield done
-        if not done or scope.transition.time_field is not None:
+        succeeded = sum(_run_batches(scope))
+        yield succeeded
+        if not succeeded or scope.transition.time_field is not None:
             return
 
 
@@ -210,14 +210,14 @@ def seconds_until_next(*, past: float = 0) -> float:
     """
     Query in how many seconds the next open job is due.
 
-    :param past: count what has become due in so many seconds until now, too.
+    :param past: also look at the jobs that became due in the last so many seconds.
     """
     rows = _fetch(NEXT, {"past": past})
     return float(rows[0][0]) if rows else inf
 
 
-def _each_batch(scope: Scope, at: float | None = None) -> Iterator[int]:
-    """Give of each batch how many jobs are done, until nothing is left that was not met."""
+def _run_batches(scope: Scope, at: float | None = None) -> Iterator[int]:
+    """Run batches until no due job is left; yield how many jobs of each succeeded."""
     after: tuple[datetime | str, int] = ("-infinity", 0)
     prepared = _prepare(scope)
     if not prepared.names:
@@ -225,75 +225,75 @@ def _each_batch(scope: Scope, at: float | None = None) -> Iterator[int]:
     if at is not None:
         sleep(min(max(at - monotonic(), 0), LONGEST_WAIT_SECONDS))
     while True:
-        batch = _take(prepared, after)
-        yield batch.done
-        if len(batch.met) < BATCH:
+        batch = _run_batch(prepared, after)
+        yield batch.succeeded
+        if len(batch.due) < BATCH:
             return
-        # A backlog: while it is worked off, no other task shows that the cluster moves.
+        # During a backlog no other task shows that the cluster is alive.
         heartbeat.beat_within_a_batch()
-        last = batch.met[-1]
+        last = batch.due[-1]
         after = (last.next_attempt_at, last.id)
 
 
-def _take(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
-    """Do the next batch; when something in it breaks it, do its halves apart."""
+def _run_batch(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
+    """Run the next batch; when a row of it breaks the statement, run its halves apart."""
     try:
-        return _do(prepared, after=after)
+        return _run_in_transaction(prepared, after=after)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError:
-        logger.warning("A batch broke; its parts go on apart.", exc_info=True)
+        logger.warning("A batch failed; its halves are run apart.", exc_info=True)
     with transaction.atomic():
         rows = _fetch(_claim(prepared.scope), _wanted(prepared.scope, after=after))
-    done = _halves(prepared, [row[0] for row in rows])
-    return Batch([DueJob._make([*row[:5], row[4], False]) for row in rows], done)
+    succeeded = _run_halves(prepared, [row[0] for row in rows])
+    return Batch([DueJob._make([*row[:5], row[4], False]) for row in rows], succeeded)
 
 
-def _halves(prepared: Prepared, ids: Sequence[int]) -> int:
-    """Do a broken batch by halves, down to the one that breaks it: that one keeps its error."""
+def _run_halves(prepared: Prepared, ids: Sequence[int]) -> int:
+    """Run a failed batch by halves, down to the failing job, which is left to its own run."""
     if len(ids) <= 1:
         return 0
-    done = 0
+    succeeded = 0
     middle = len(ids) // 2
     for half in (ids[:middle], ids[middle:]):
         try:
-            done += _do(prepared, ids=half).done
+            succeeded += _run_in_transaction(prepared, ids=half).succeeded
         except (OperationalError, InterfaceError):
             raise
         except DatabaseError:
-            done += _halves(prepared, half)
-    return done
+            succeeded += _run_halves(prepared, half)
+    return succeeded
 
 
-def _do(prepared: Prepared, **wanted: Any) -> Batch:
-    """Claim and change one batch, all or nothing."""
+def _run_in_transaction(prepared: Prepared, **wanted: Any) -> Batch:
+    """Claim and change one batch, all or nothing; with it, the ends of its items if they passed."""
     if not prepared.scope.ended and not connection.in_atomic_block:
         return _run(prepared, **wanted)
     with transaction.atomic():
         batch = _run(prepared, **wanted)
-        if prepared.scope.ended and batch.done:
-            items = [job.object_id for job in batch.met if job.is_done]
+        if prepared.scope.ended and batch.succeeded:
+            items = [job.object_id for job in batch.due if job.is_done]
             by = transition_of(str(prepared.scope.transition.ended_by))
             ended = _run(_prepare(Scope(by)), items=items)
-            batch = batch._replace(done=batch.done + ended.done)
+            batch = batch._replace(succeeded=batch.succeeded + ended.succeeded)
         return batch
 
 
 def _run(prepared: Prepared, **wanted: Any) -> Batch:
     scope = prepared.scope
     params = {**prepared.params, **_wanted(scope, **wanted)}
-    met = [DueJob(*row) for row in _fetch(prepared.statement, params)]
-    met.sort(key=lambda job: (job.next_attempt_at, job.id))
+    due = [DueJob(*row) for row in _fetch(prepared.statement, params)]
+    due.sort(key=lambda job: (job.next_attempt_at, job.id))
     outcome = scope.transition.leads_to or scope.transition.name
     names = prepared.names
     changes = [
         Change(f"{names[job.content_type_id]}:{job.object_id}", outcome, job.at, job.run_at, job.id)
-        for job in met
+        for job in due
         if job.is_done
     ]
     if changes:
         log_changes(WORKER, changes)
-    return Batch(met, len(changes))
+    return Batch(due, len(changes))
 
 
 def _wanted(
@@ -316,7 +316,7 @@ def _wanted(
 
 
 def _models(scope: Scope) -> list[type[Schedulable]]:
-    """Return the types that have jobs of the kind, and need not be asked."""
+    """Return the types that have jobs of the kind, and change without code of their own."""
     transition = scope.transition
     return [
         model
@@ -330,7 +330,7 @@ def _content_type_id(model: type[Schedulable]) -> int:
 
 
 def _prepare(scope: Scope) -> Prepared:
-    """Put the statement together from what each type says about itself."""
+    """Build the statement from the conditions and changes of each type."""
     items, done = [], []
     params: dict[str, Any] = {}
     names: dict[int, str] = {}
@@ -341,7 +341,7 @@ def _prepare(scope: Scope) -> Prepared:
         params |= {f"{n}_{place}": value for place, value in enumerate(values)}
         params[f"{n}_type"] = _content_type_id(model)
         names[_content_type_id(model)] = str(model._meta.model_name)
-        # With its parents in tables of their own, a type's status is in that of the first of them.
+        # With multi-table inheritance the status column is in the table of the topmost model.
         meta = model._meta.get_field("status").model._meta
         table, key = quote(meta.db_table), quote(str(meta.pk.column))
         change, set_to = _set_clause(scope.transition, model, n)
@@ -361,7 +361,7 @@ def _claim(scope: Scope) -> str:
 
 
 def _set_clause(transition: Transition, model: type[Schedulable], n: int) -> tuple[str, list[Any]]:
-    """Return what the transition sets, and its parameters; see `Transition.changes`."""
+    """Return the SET clause of the transition, and its parameters; see `Transition.changes`."""
     compiler = model._base_manager.all().query.get_compiler(connection=connection)
     quote = connection.ops.quote_name
     meta = model._meta.get_field("status").model._meta
@@ -370,7 +370,7 @@ def _set_clause(transition: Transition, model: type[Schedulable], n: int) -> tup
     changes = transition.changes(at=MOMENT, params=_ParamsOfJob(n, key))
     for name, value in changes.items():
         field = meta.get_field(name)
-        assert isinstance(field, Field)  # not the far end of a relation
+        assert isinstance(field, Field)  # not a reverse relation
         if hasattr(value, "resolve_expression"):
             sql, values = compiler.compile(value.resolve_expression(compiler.query))
         else:
@@ -384,7 +384,7 @@ MOMENT = RawSQL("(SELECT at FROM moment)", [])
 
 
 class _ParamsOfJob(dict[str, Any]):
-    """The parameters of the job that changes a row, each as an expression that gives its text."""
+    """The parameters of the job that changes a row, each as an SQL expression of its text."""
 
     def __init__(self, n: int, key: str) -> None:
         super().__init__()
@@ -399,7 +399,7 @@ class _ParamsOfJob(dict[str, Any]):
 
 
 def _may_change(scope: Scope, model: type[Schedulable]) -> Q:
-    """Return the condition on the item of a claimed job: it can run, and nothing keeps it."""
+    """Return the condition on the item of a claimed job: it can be changed, and is ready."""
     transition, now = scope.transition, RawSQL("moment.at", [])
     may = Q(pk=RawSQL("due.object_id", [])) & transition.runnable(RawSQL("due.run_at", []))
     if transition.ended_by:
@@ -410,7 +410,7 @@ def _may_change(scope: Scope, model: type[Schedulable]) -> Q:
 
 
 def _named(sql: str, prefix: str) -> str:
-    """Give the parameters of one part names, so that they fit into the whole."""
+    """Name the positional parameters of one part, so that parts can be joined."""
     numbers = count()
 
     def name(found: re.Match[str]) -> str:
@@ -421,8 +421,8 @@ def _named(sql: str, prefix: str) -> str:
 
 def _fetch(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        # Django reads a time with a loader in Python, which takes longer than all else here;
-        # psycopg's own, in C, gives the same.
+        # Django's timestamp loader is written in Python and takes longer than all else here;
+        # psycopg's own, in C, returns the same values.
         cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
         cursor.execute(statement, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()

@@ -1,8 +1,8 @@
 """
-Other people's code in a process of its own.
+Run hooks, which are not the engine's code, in a forked process.
 
-What hangs, swallows every exception, ends its process, or eats memory until the kernel kills it,
-does so in a forked child. The worker sees how it ended, says so, and takes the next job.
+A hook that hangs, catches every exception, exits, or uses up the memory affects only that child.
+The worker reports how it ended, and runs the next job.
 """
 
 import json
@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import FrameType
 from typing import NoReturn
@@ -27,25 +28,25 @@ LOOK_SECONDS = 0.25
 
 
 class FailedInChild(Exception):
-    """The work raised something; its `failed` has seen it. The message is the child's traceback."""
+    """The work raised; `failed` was called with the error. The message is the child's traceback."""
 
 
 class ChildDied(Exception):
-    """The child's process ended in the middle of the work."""
+    """The child process ended in the middle of the work."""
 
 
 class ChildHung(Exception):
-    """The work went on beyond its time, and ignored being told so."""
+    """The work ran too long, and went on after `TimeoutException` was raised in it."""
 
 
 def run(work: Callable[[], None], *, seconds: int, failed: Callable[[BaseException], None]) -> None:
     """
-    Do the work in a forked process, for so many seconds at most.
+    Run the work in a forked process, for so many seconds at most.
 
-    Must be called outside a transaction: the child has connections of its own.
+    Must be called outside a transaction: the child opens its own connections.
 
-    :param failed: called in the child with what the work raised, django-q2's `TimeoutException`
-        when the time was over.
+    :param failed: called in the child with what the work raised; that is django-q2's
+        `TimeoutException` when the time was over.
     :raises FailedInChild:
     :raises ChildDied:
     :raises ChildHung:
@@ -57,7 +58,7 @@ def run(work: Callable[[], None], *, seconds: int, failed: Callable[[BaseExcepti
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _be_the_child(work, failed, seconds, parent, writer)
+        _run_in_child(work, failed, seconds, parent, writer)
     os.close(writer)
     status = None
     try:
@@ -68,33 +69,35 @@ def run(work: Callable[[], None], *, seconds: int, failed: Callable[[BaseExcepti
             # It hangs, or this process was itself interrupted.
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            _kill_what_it_started(pid)
+            _kill_group(pid)
     if status is None:
-        raise ChildHung(f"It took longer than {seconds} s and did not stop when it was told to.")
+        raise ChildHung(f"It took longer than {seconds} s and ignored the time-out.")
     if not report:
-        _kill_what_it_started(pid)
+        _kill_group(pid)
         raise ChildDied(_how_it_ended(status))
     if text := json.loads(report):
         raise FailedInChild(text)
 
 
-def _be_the_child(
+def _run_in_child(
     work: Callable[[], None],
     failed: Callable[[BaseException], None],
     seconds: int,
     parent: int,
     writer: int,
 ) -> NoReturn:
-    """Do the work, report, and end without running what belongs to the parent."""
+    """Run the work, report, and exit without the parent's exit handlers."""
     try:
-        # A group of its own: what the work starts is found and ended with it.
+        # In its own process group the processes that the work starts are killed with it.
         os.setpgid(0, 0)
         end_with_parent(parent)
         offer_to_the_oom_killer()
-        _leave_connections_to_the_parent()
-        os.write(writer, json.dumps(_do(work, failed, seconds)).encode())
+        # The sessions of inherited connections are the parent's: drop them without closing.
+        for connection in connections.all(initialized_only=True):
+            connection.connection = None
+        os.write(writer, json.dumps(_run_in_time(work, failed, seconds)).encode())
     except BaseException:  # noqa: BLE001 (nothing may return into the parent's code)
-        # Reported as a child that died; here is where.
+        # The parent reports only that the child died.
         traceback.print_exc()
         os._exit(1)
     finally:
@@ -102,13 +105,15 @@ def _be_the_child(
         os._exit(0)
 
 
-def _do(work: Callable[[], None], failed: Callable[[BaseException], None], seconds: int) -> str:
-    """Return nothing, or the traceback of what the work raised."""
+def _run_in_time(
+    work: Callable[[], None], failed: Callable[[BaseException], None], seconds: int
+) -> str:
+    """Run the work; return an empty text, or the traceback of what it raised."""
 
-    def time_is_over(number: int, frame: FrameType | None) -> None:
+    def raise_timeout(number: int, frame: FrameType | None) -> None:
         raise TimeoutException(f"It took longer than {seconds} s.")
 
-    signal.signal(signal.SIGALRM, time_is_over)
+    signal.signal(signal.SIGALRM, raise_timeout)
     signal.alarm(seconds)
     try:
         work()
@@ -121,14 +126,8 @@ def _do(work: Callable[[], None], failed: Callable[[BaseException], None], secon
     return ""
 
 
-def _leave_connections_to_the_parent() -> None:
-    """Forget inherited connections without closing them: the sessions behind them are not ours."""
-    for connection in connections.all(initialized_only=True):
-        connection.connection = None
-
-
 def _listen(pid: int, reader: int, seconds: float) -> tuple[bytes, int | None]:
-    """Return what the child has reported, and how it ended; None when it goes on too long."""
+    """Return the child's report and its wait status; None while it still runs after that time."""
     report = b""
     is_open = True
     deadline = monotonic() + seconds
@@ -140,7 +139,7 @@ def _listen(pid: int, reader: int, seconds: float) -> tuple[bytes, int | None]:
             report += piece
             is_open = bool(piece)
             continue
-        # What the work has started may hold the pipe open, so the end of the pipe is not enough.
+        # Processes that the work has started may keep the pipe open after the child's end.
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             while is_open and select.select([reader], [], [], 0)[0]:
@@ -151,11 +150,9 @@ def _listen(pid: int, reader: int, seconds: float) -> tuple[bytes, int | None]:
     return report, None
 
 
-def _kill_what_it_started(group: int) -> None:
-    try:
+def _kill_group(group: int) -> None:
+    with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # nothing is left of the group
 
 
 def _how_it_ended(status: int) -> str:

@@ -1,9 +1,9 @@
 """
-Telling people that something has failed for good, by e-mail.
+E-mail people about failed jobs.
 
-A mail is sent first and noted afterwards, so that a crash in between sends it twice rather than
-never. No job is locked meanwhile: a mail server may take its time. What cannot be sent is tried
-again with each sweep, for a day; the job itself is never touched by it.
+A mail is sent first and recorded afterwards, so that a crash in between sends it twice rather than
+never. Mail servers can be slow, so no job is locked meanwhile. A mail that cannot be sent is tried
+again with each sweep, for a day; its job stays as it is.
 """
 
 import logging
@@ -31,69 +31,68 @@ from scheduling.queue.payload import build_payload
 
 logger = logging.getLogger(__name__)
 
-# More failures than this for the same people go into one mail: a flood is read by nobody.
+# More failures than this for the same people share mails, so that nobody is flooded.
 MOST_SINGLE_MAILS = 10
 JOBS_A_MAIL = 100
 LONGEST_SUBJECT = 150
 LONGEST_REASON = 2000
-# Then no further mail is begun: a task of this lane may take 60 s, and one mail takes a while.
+# After this no further mail is begun: a task of this lane may take 60 s.
 SENDING_SECONDS = 30.0
 
-# Who tells holds this advisory lock, so that two workers do not tell the same.
+# The advisory lock of whoever sends, so that two workers do not send the same mail.
 MAIL_LOCK = 0x41726D6D
 
 
 class Failure(NamedTuple):
-    """A failed job, and the line of its history that says why."""
+    """A failed job, and the event of its failure."""
 
     job: Job
     event: JobEvent | None
 
     @property
     def detail(self) -> Mapping[str, Any]:
-        """Return what that line carries beside its reason."""
+        """Return the event's detail."""
         return (self.event.detail if self.event else None) or {}
 
 
 def enqueue() -> None:
     """Enqueue the task that mails failures, in the caller's transaction."""
     lane = conf.MAIL_LANE
-    payload = build_payload(TELL_FAILURES, lane=lane, name="tell failures", save=False)
+    payload = build_payload(TELL_FAILURES, lane=lane, name="failure mails", save=False)
     messages.insert_messages([messages.Message(lane=lane, payload=payload)])
 
 
-def enqueue_unsent() -> bool:
-    """Put a message in for what could not be told so far; return whether there is any."""
-    if not Job.objects.not_notified().exists() or OrmQ.objects.filter(key=conf.MAIL_LANE).exists():
-        return False
-    enqueue()
-    return True
+def enqueue_unsent() -> None:
+    """Enqueue the task if there are failures without a mail, and it is not enqueued already."""
+    is_enqueued = OrmQ.objects.filter(key=conf.MAIL_LANE).exists
+    if Job.objects.not_notified().exists() and not is_enqueued():
+        enqueue()
 
 
 def send_failure_mails() -> int:
     """
-    E-mail whoever scheduled a job that has failed for good, and `FAILURE_EMAILS`.
+    E-mail whoever scheduled a failed job, and `FAILURE_EMAILS`.
 
-    Never raises because of a mail.
+    A mail that cannot be sent raises nothing.
 
-    :returns: how many mails went out.
+    :returns: how many mails were sent.
     """
     deadline = monotonic() + SENDING_SECONDS
-    went = 0
+    sent = 0
     with translation.override(settings.LANGUAGE_CODE), _Server() as server:
         for to, failures in _mails():
             if monotonic() > deadline:
-                if went:
-                    # What is left need not wait for the next sweep.
+                if sent:
+                    # The others need not wait for the next sweep.
                     enqueue()
                 break
-            went += _tell(server, to, failures)
-    return went
+            sent += _send_once(server, to, failures)
+    return sent
 
 
-def _tell(server: "_Server", to: Sequence[str], failures: Sequence[Failure]) -> bool:
-    """Send one mail, unless somebody else has meanwhile; return whether it went out."""
-    with _alone():
+def _send_once(server: "_Server", to: Sequence[str], failures: Sequence[Failure]) -> bool:
+    """Send one mail, unless another worker has sent it meanwhile; return whether it was sent."""
+    with _mail_lock():
         asked = Job.objects.not_notified().filter(pk__in=[job.pk for job, _ in failures])
         still = set(asked.values_list("pk", "finished_at"))
         left = [it for it in failures if (it.job.pk, it.job.finished_at) in still]
@@ -101,11 +100,11 @@ def _tell(server: "_Server", to: Sequence[str], failures: Sequence[Failure]) -> 
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Keep others from telling the same, for one mail: they wait only as long."""
+def _mail_lock() -> Iterator[None]:
+    """Hold the advisory lock for one mail."""
     if not conf.QUEUE_LISTEN:
-        # Behind a proxy that pools transactions a session's lock would be nobody's own. This one is
-        # the transaction's, which stays open while the mail is sent, but locks no row until then.
+        # Behind a pooler in transaction mode a session has no owner, so the lock belongs to the
+        # transaction. It stays open while the mail is sent, but locks no row until then.
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MAIL_LOCK])
             yield
@@ -124,7 +123,7 @@ class _Server:
     """
     The mail server: one connection for many mails.
 
-    One that cannot be reached is waited for once, not once a mail.
+    If it cannot be reached, every mail fails at once with the first error.
     """
 
     backend: BaseEmailBackend | None = None
@@ -134,7 +133,7 @@ class _Server:
         return self
 
     def __exit__(self, *args: object) -> None:
-        self.hang_up()
+        self.close()
 
     def send(self, message: EmailMessage) -> None:
         """Send a mail, or raise whatever a mail backend raises."""
@@ -152,12 +151,12 @@ class _Server:
         try:
             message.send()
         except Exception:
-            # Whatever state it is in now: the next mail gets one that is fresh.
-            self.hang_up()
+            # The connection may be in any state: the next mail gets a new one.
+            self.close()
             raise
 
-    def hang_up(self) -> None:
-        """End the connection, if there is one."""
+    def close(self) -> None:
+        """Close the connection, if there is one."""
         backend, self.backend = self.backend, None
         if backend is not None:
             with suppress(Exception):
@@ -165,7 +164,7 @@ class _Server:
 
 
 def _mails() -> Sequence[tuple[Sequence[str], Sequence[Failure]]]:
-    """Query who is to be told what: a mail a job, unless there are many."""
+    """Query which mails to send: one for each job, unless there are many."""
     by_people: dict[Sequence[str], list[Failure]] = defaultdict(list)
     jobs = Job.objects.not_notified().select_related("scheduled_by").order_by("finished_at", "pk")
     for job in jobs[: 10 * JOBS_A_MAIL]:
@@ -174,53 +173,52 @@ def _mails() -> Sequence[tuple[Sequence[str], Sequence[Failure]]]:
     mails = []
     for people, failures in by_people.items():
         size = 1 if len(failures) <= MOST_SINGLE_MAILS else JOBS_A_MAIL
-        mails += [
-            (people, failures[start : start + size]) for start in range(0, len(failures), size)
-        ]
-    # What could not be sent before comes last: it must not take the others' time again and again.
+        starts = range(0, len(failures), size)
+        mails += [(people, failures[start : start + size]) for start in starts]
+    # A mail that has failed before comes last, so that it does not delay the others.
     return sorted(mails, key=lambda mail: any("mail_error" in it.detail for it in mail[1]))
 
 
 def _people(job: Job) -> Sequence[str]:
-    """Return the addresses to write to, each once."""
+    """Return the distinct addresses to write to."""
     by = job.scheduled_by
     own = [by.email] if by is not None and by.is_active else []
     people: dict[str, str] = {}
     for address in map(str.strip, [*own, *conf.FAILURE_EMAILS]):
-        # Whatever the standard says, Kim@ and kim@ are one person.
+        # The standard allows case to matter; in practice Kim@ and kim@ are one person.
         people.setdefault(address.casefold(), address)
     people.pop("", None)
     return tuple(people.values())
 
 
 def _send(server: _Server, to: Sequence[str], failures: Sequence[Failure]) -> bool:
-    """Send one mail and note it, or why it could not be sent; return whether it went out."""
-    told: list[str] = []
+    """Send one mail and record it, or why it could not be sent; return whether it was sent."""
+    notified: list[str] = []
     errors: list[Exception] = []
-    # Nobody to tell is no error.
+    # No recipient is no error.
     groups: list[Sequence[str]] = [to] if to else []
     for people in groups:
         try:
             with _locale_of(people, failures[0].job):
                 message = _message(people, failures)
             server.send(message)
-            told += people
+            notified += people
         except Exception as error:  # noqa: BLE001 (whatever a mail backend raises)
             if isinstance(error, ValueError) and len(people) > 1:
-                # One of them is no address at all; the others are to hear of it all the same.
+                # One address is malformed; the others still get the mail, each on its own.
                 groups += [[person] for person in people]
             else:
                 errors.append(error)
-    facts: dict[str, object] = {"told": told} if told or not to else {}
+    facts: dict[str, object] = {"told": notified} if notified or not to else {}
     about = ", ".join(str(job) for job, _ in failures)
-    if told:
-        logger.info("Told %d about %s.", len(told), about)
+    if notified:
+        logger.info("E-mailed %d people about %s.", len(notified), about)
     if errors:
         text = " ".join(f"{type(error).__name__}: {error}" for error in errors)
         facts["mail_error"] = text.replace("\0", "")
         logger.error("The e-mail about %s could not be sent: %s", about, text)
-    _note(failures, facts)
-    return bool(told)
+    _record(failures, facts)
+    return bool(notified)
 
 
 def _locale_of(to: Sequence[str], job: Job) -> AbstractContextManager[str]:
@@ -233,7 +231,7 @@ def _message(to: Sequence[str], failures: Sequence[Failure]) -> EmailMessage:
     context = {"failures": [_facts(failure) for failure in failures]}
     subject = render_to_string("scheduling/mail/failed_subject.txt", context)
     return EmailMessage(
-        # One line: a title with line breaks must not begin a header of its own.
+        # One line: a title with line breaks must not add a header.
         subject=Truncator(" ".join(subject.split())).chars(LONGEST_SUBJECT),
         body=render_to_string("scheduling/mail/failed.txt", context),
         to=list(to),
@@ -241,7 +239,7 @@ def _message(to: Sequence[str], failures: Sequence[Failure]) -> EmailMessage:
 
 
 def _facts(failure: Failure) -> dict[str, object]:
-    """Return what a mail says of a failed job."""
+    """Return the template's context of a failed job."""
     job, event = failure
     reason = event.reason if event else ""
     return {
@@ -258,21 +256,21 @@ def _facts(failure: Failure) -> dict[str, object]:
 
 
 def _link_to(job: Job) -> str:
-    """Return the address of the job's page; nothing in a project without an admin."""
+    """Return the URL of the job's admin page; empty in a project without an admin."""
     with suppress(NoReverseMatch):
         return conf.SITE_URL + reverse("admin:scheduling_job_change", args=[job.pk])
     return ""
 
 
-def _note(failures: Sequence[Failure], facts: Mapping[str, object]) -> None:
-    """Write into each job's history who was told, or why somebody could not be."""
+def _record(failures: Sequence[Failure], facts: Mapping[str, object]) -> None:
+    """Write into each job's history who was notified, or why the mail could not be sent."""
     now = clock.database_now()
     for failure in failures:
         job, event = failure
         if event is not None:
-            # Of several tries the last counts.
+            # The error of an earlier try is replaced.
             detail = {key: value for key, value in failure.detail.items() if key != "mail_error"}
             JobEvent.objects.filter(pk=event.pk).update(detail={**detail, **facts})
         if "told" in facts:
-            # By a condition: it may have been run again, or pruned, meanwhile.
+            # Compared again: the job may have been rerun, or pruned, meanwhile.
             Job.objects.filter(pk=job.pk, finished_at=job.finished_at).update(told_at=now)

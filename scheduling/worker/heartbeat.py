@@ -1,9 +1,9 @@
 """
-The heartbeat of a running cluster: that it finishes what it takes up, not only that it is there.
+The heartbeat of a cluster: it shows that tasks are finished, not only that processes are running.
 
-A task that does nothing goes the whole way of every other, pusher, worker, monitor, and only at its
-end the beat is noted. Where a single process hangs, the beat stops. The clusters of one worker note
-their beats in memory that they share, and the first of them writes all down, in one statement.
+A task that does nothing passes through pusher, worker and monitor like any other, and the beat is
+recorded only at its end. If any of these processes hangs, the beat stops. The clusters of one
+worker record their beats in shared memory, and the first of them writes all in one statement.
 """
 
 import logging
@@ -32,39 +32,39 @@ class SharedHeartbeats:
     """
     The clusters of one worker, and when each last beat, in memory shared by all its processes.
 
-    Each entry has one writer at a time, so that no lock can die with its holder.
+    Each entry has only one writer at a time, so no lock is needed that a killed process could hold.
     """
 
     def __init__(self, lanes: Sequence[str], *, pid: int) -> None:
         self.lanes = list(lanes)
         self.pid = pid
         self.owners = RawArray("i", len(lanes))
-        # By `monotonic()`, which is one clock for all processes of a host; 0 is not yet.
+        # By `monotonic()`, which is one clock for all processes of a host; 0 before the first.
         self.beats = RawArray("d", len(lanes))
 
     def enter(self, lane: str, owner: int) -> None:
-        """Note that another cluster has taken the lane."""
+        """Register a new cluster as the lane's."""
         place = self.lanes.index(lane)
         self.beats[place], self.owners[place] = 0, owner
 
     def beaten(self) -> list[tuple[int, str, float]]:
-        """Return owner, lane and the age in seconds of every beat there is."""
+        """Return owner, lane and age in seconds of every beat."""
         now = monotonic()
         entries = zip(self.owners, self.lanes, self.beats, strict=True)
         return [(owner, lane, now - at) for owner, lane, at in entries if at]
 
 
 class OwnHeartbeat:
-    """Where this process notes its beats: nowhere, unless it is of a cluster."""
+    """Where this process records its beats: nowhere, unless it belongs to a cluster."""
 
     board: ClassVar[SharedHeartbeats | None] = None
     lane: ClassVar[str] = ""
-    # When a long drain wrote its last beat, by `monotonic()`.
+    # By `monotonic()`.
     last_at: ClassVar[float] = 0
 
 
 def beat() -> None:
-    """Note that this process's cluster has just finished something; never raises."""
+    """Record that this process's cluster has just finished a task; never raises."""
     board = OwnHeartbeat.board
     if board is None:
         return
@@ -77,8 +77,8 @@ def beat() -> None:
 def _write(board: SharedHeartbeats) -> None:
     owners, lanes, ages = zip(*board.beaten(), strict=True)
     try:
-        # The next beat is in seconds: asking first whether the connection is there would double
-        # what an idle worker asks.
+        # Django's check of the connection would double the statements of an idle worker; a beat
+        # that is lost is followed by the next in seconds.
         connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own flag
         with connection.cursor() as cursor:
             cursor.execute(
@@ -93,17 +93,17 @@ def _write(board: SharedHeartbeats) -> None:
                 },
             )
     except (DatabaseError, InterfaceError) as error:
-        logger.debug("No beat: %s", error)
+        logger.debug("The heartbeat could not be written: %s", error)
 
 
 def beat_within_a_batch() -> None:
-    """Beat, once a second at most: while a backlog is worked off no other task comes through."""
+    """Beat at most once a second: during a backlog no other task is finished."""
     if monotonic() - OwnHeartbeat.last_at > 1:
         beat()
 
 
 def delete_heartbeat(owner: int) -> None:
-    """Delete the beat of a cluster that ends, and those that ended long ago; never raises."""
+    """Delete the heartbeats of a cluster that ends, and those older than a day; never raises."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -112,4 +112,4 @@ def delete_heartbeat(owner: int) -> None:
                 [owner],
             )
     except (DatabaseError, InterfaceError) as error:
-        logger.debug("Beats are left: %s", error)
+        logger.debug("Heartbeats could not be deleted: %s", error)

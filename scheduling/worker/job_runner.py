@@ -1,11 +1,11 @@
 """
-One job alone, so that its error is its own.
+Run one job by itself, so that its error affects no other.
 
 An attempt is counted, and committed, before it runs: a job that kills its worker uses up its
-attempts all the same. Errors have a class: a *permanent* one no retry can mend, and the job fails
-at once; any other is *transient*, and the job waits `RETRY_DELAYS` before each next attempt. An
-attempt that was cut off, by the end of its worker or of a connection, is most likely not the job's
-fault: the first time it is made again at once.
+attempts too. After a *permanent* error, which a retry cannot fix, the job fails at once; any other
+error is *transient*, and the job waits `RETRY_DELAYS` before each further attempt. An attempt that
+ended with its worker or its connection is probably not the job's fault: the first such attempt is
+repeated at once.
 """
 
 import logging
@@ -48,21 +48,18 @@ logger = logging.getLogger(__name__)
 
 What = JobEvent.What
 
-# How long a job waits for an item that somebody's open transaction holds; no attempt is counted.
+# How long a job waits for an item that is locked by another transaction; no attempt is counted.
 BUSY_PAUSE = timedelta(seconds=0.5)
-# How long a job waits for one before it that is being retried, as an end for its publish.
+# How long a job waits for an earlier one that is being retried, such as an end for its publish.
 NOT_YET_PAUSE = timedelta(seconds=5)
 # How long a job of an unknown kind is left to workers of another version.
 UNKNOWN_KIND_PAUSE = timedelta(minutes=1)
-# How long work waits in its place for a database that is away; less than a task may take.
-PATIENCE_SECONDS = 40.0
-LONGEST_PAUSE_SECONDS = 0.5
-# First key of the advisory locks under which attempts are made; the second is the job's id.
+# First key of the advisory locks that attempts hold; the second is the job's id.
 ATTEMPT_LOCK = 0x41726D70
 
 
 class AttemptsUsedUp(DomainError):
-    """Every attempt was begun and none came to an end: the worker died each time."""
+    """All attempts were begun but none finished: the worker died each time."""
 
     code = "attempts_used_up"
 
@@ -80,38 +77,38 @@ class WorkerDied(Exception):
 
 
 class NeverEnded(Exception):
-    """The job was handed out again and again, and its worker ended each time."""
+    """The job was claimed several times, and its worker died each time."""
 
 
-# What no retry can mend.
+# Errors that a retry cannot fix.
 PERMANENT = (DomainError,)
-# What happened to a process or a connection, and most likely would not happen again.
+# Errors of a process or a connection, which will probably not happen again.
 CUT_OFF = (WorkerDied, child_process.ChildDied, *DISCONNECTED)
 
 
 class _Answer(Enum):
-    """What became of a job that a message arrived for."""
+    """What to do about a job whose queue row has arrived."""
 
-    ATTEMPT = auto()  # it may be tried now
-    ATTEMPT_WITH_HOOK = auto()  # ... and runs its type's own code
-    OVER = auto()  # nothing is left to do
-    BUSY = auto()  # another worker is at it
+    ATTEMPT = auto()  # run it now
+    ATTEMPT_WITH_HOOK = auto()  # run it now, with its type's own code
+    NOTHING = auto()
+    BUSY = auto()  # another worker runs it
 
 
 class _Begun(NamedTuple):
-    """What became of it, and when the attempt began, which tells it from others of the job."""
+    """What to do, and when the attempt began, which identifies it among those of the job."""
 
     answer: _Answer
     at: datetime | None = None
 
 
 def max_attempts() -> int:
-    """Return how often a job is tried in all."""
+    """Return how many attempts a job has: the first run and its retries."""
     return 1 + len(conf.RETRY_DELAYS)
 
 
 class Outcome(NamedTuple):
-    """How many jobs a run has finished, and how many attempts failed."""
+    """How many jobs succeeded, and how many attempts failed."""
 
     done: int
     failed: int
@@ -119,7 +116,7 @@ class Outcome(NamedTuple):
 
 def run_everything_due() -> Outcome:
     """
-    Do everything that is due, in this process: the drain, then each job that it left.
+    Run every due job in this process: in batches, then one by one those that batches left.
 
     :raises PublishingPaused:
     """
@@ -133,7 +130,7 @@ def run_everything_due() -> Outcome:
             logger.debug("Job %d: %s", job_id, error)
             failed += 1
             continue
-        # It may also have been put off, or have had no attempt left.
+        # It may also have been postponed, or have had no attempt left.
         state = Job.objects.filter(pk=job_id).values_list("state", flat=True).first()
         done += state == State.SUCCEEDED
         failed += state == State.FAILED
@@ -144,18 +141,18 @@ def run_alone(job_id: int) -> None:
     """
     Run one job if it is open and due, and publishing is not paused.
 
-    A message that comes late, twice, or for a job that has moved finds nothing to do.
+    For a queue row that comes late, twice, or for a job that has moved, there is nothing to do.
 
     :raises Exception: whatever the attempt raised, once the failure is recorded.
     """
     begun = None
     try:
         begun = retry_while_disconnected(partial(_lock_and_begin, job_id))
-        _make(job_id, begun)
+        _run_attempt(job_id, begun)
     except DatabaseError:
         if begun is None:
-            # Nothing is recorded yet, and this message is used up. If even this cannot be written,
-            # the sweep after the next connection finds the job.
+            # Nothing is recorded yet, and this queue row will be acknowledged. If the new one
+            # cannot be written either, the sweep after the next connection finds the job.
             _wake_again(job_id)
         raise
     finally:
@@ -163,22 +160,21 @@ def run_alone(job_id: int) -> None:
             _unlock(job_id)
 
 
-def _make(job_id: int, begun: "_Begun") -> None:
-    """Make the attempt that has begun, if one has."""
+def _run_attempt(job_id: int, begun: "_Begun") -> None:
+    """Run the attempt that has begun, if one has."""
     if begun.answer is _Answer.BUSY:
         _wake_again(job_id)
-        return
-    if begun.answer is _Answer.OVER:
+    if begun.answer in (_Answer.BUSY, _Answer.NOTHING):
         return
     work = partial(_carry_out, job_id)
     failed = partial(_record_failure, job_id, begun.at)
-    # A child would see nothing of a transaction that is open here.
+    # A child process would see nothing of a transaction that is open here.
     if begun.answer is _Answer.ATTEMPT_WITH_HOOK and not connection.in_atomic_block:
         try:
             child_process.run(work, seconds=conf.HOOK_TIMEOUT, failed=failed)
         except child_process.FailedInChild:
-            raise  # and recorded
-        except BaseException as error:  # django-q2's time-out of this process among them
+            raise  # the child has recorded it
+        except BaseException as error:  # including django-q2's time-out of this process
             failed(error)
             raise
         return
@@ -192,9 +188,9 @@ def _make(job_id: int, begun: "_Begun") -> None:
 
 def move_to_own_lane(job_id: int) -> bool:
     """
-    Send a job that the `publish` lane must not run on to its own lane; return whether it was one.
+    Enqueue a job that the `publish` lane must not run in its own lane; return whether it was one.
 
-    Its type has had a hook only since the message was put in.
+    This happens when its type was given a hook after the queue row was enqueued.
     """
     with transaction.atomic():
         job = Job.objects.due().filter(pk=job_id).select_for_update(skip_locked=True).first()
@@ -206,7 +202,7 @@ def move_to_own_lane(job_id: int) -> bool:
 
 @transaction.atomic
 def charge_attempt(job_id: int, why: str) -> None:
-    """Count an attempt for a job whose message was handed out again and again, to no end."""
+    """Count an attempt for a job whose queue row was claimed again and again without an end."""
     job = _lock_due(job_id)
     if job is not None:
         job.attempts += 1
@@ -215,11 +211,11 @@ def charge_attempt(job_id: int, why: str) -> None:
 
 def _lock_and_begin(job_id: int) -> _Begun:
     """
-    Keep other workers off the job, and count the attempt.
+    Lock the job against other workers, and count the attempt.
 
-    Both on one connection: the lock ends with it, so that of a dead worker is gone, and so is that
-    of a worker whose connection was lost in between. Behind a proxy that pools transactions it
-    would be nobody's own; there `_begin` waits out the time an attempt may take.
+    The advisory lock belongs to the session, so PostgreSQL releases it when the worker dies or
+    loses its connection. Behind a pooler in transaction mode a session has no owner; there `_begin`
+    waits as long as an attempt may take.
     """
     if conf.QUEUE_LISTEN:
         [is_free] = _select("SELECT pg_try_advisory_lock(%s, %s)", _key(job_id))
@@ -229,7 +225,7 @@ def _lock_and_begin(job_id: int) -> _Begun:
 
 
 def _unlock(job_id: int) -> None:
-    # One that went with a lost connection is nobody's to give back; PostgreSQL then only warns.
+    # If the lock was lost with its connection, PostgreSQL only warns.
     if conf.QUEUE_LISTEN and connection.is_usable():
         _select("SELECT pg_advisory_unlock(%s, %s)", _key(job_id))
 
@@ -247,39 +243,40 @@ def _select(statement: str, params: list[int]) -> tuple[bool]:
 
 @transaction.atomic
 def _begin(job_id: int) -> _Begun:
-    """Count the attempt, unless there is nothing to attempt."""
+    """Count the attempt, if the job is to run now."""
+    nothing = _Begun(_Answer.NOTHING)
     job = _lock_due(job_id)
     if job is None:
-        return _Begun(_Answer.OVER)
+        return nothing
     if pausing.current():
         _hold(job)
-        return _Begun(_Answer.OVER)
+        return nothing
     now = clock.database_now()
     if job.kind not in TRANSITIONS:
         logger.warning("%s is of a kind that this worker does not know: left to others.", job)
         messages.enqueue(job_id=job_id, at=now + UNKNOWN_KIND_PAUSE, lane=job.lane, func=job.task)
-        return _Begun(_Answer.OVER)
+        return nothing
     item = job.find_item()
     if item is not None and not _can_lock(item):
         _wait(job, BUSY_PAUSE)
-        return _Begun(_Answer.OVER)
+        return nothing
     if item is not None and _is_behind_another(job, item):
         _wait(job, NOT_YET_PAUSE)
-        return _Begun(_Answer.OVER)
+        return nothing
     if job.attempt_begun_at is not None:
-        # An attempt was begun and never ended, and nobody is at it any more.
+        # An attempt was begun, and its worker died before it ended.
         if not conf.QUEUE_LISTEN and (left := _may_still_run(job.attempt_begun_at, now)):
             messages.enqueue(job_id=job_id, at=now + left, lane=job.lane, func=job.task)
-            return _Begun(_Answer.OVER)
+            return nothing
         _retry_or_fail(job, WorkerDied(), at=now)
-        # django-q2 has not heard of the end of that attempt.
+        # django-q2 has no record of how that attempt ended.
         task = {"name": f"job {job_id}", "func": job.task, "args": (job_id,)}
         messages.keep_failure(task, str(WorkerDied()), at=now)
         if not job.is_open or job.next_attempt_at > now:
-            return _Begun(_Answer.OVER)
+            return nothing
     if job.attempts >= max_attempts():
         _fail(job, AttemptsUsedUp(), at=now)
-        return _Begun(_Answer.OVER)
+        return nothing
     job.attempts += 1
     job.attempt_begun_at = now
     job.save(update_fields=["attempts", "attempt_begun_at"])
@@ -288,7 +285,7 @@ def _begin(job_id: int) -> _Begun:
 
 
 def _is_behind_another(job: Job, item: Schedulable) -> bool:
-    """Query whether an open job of the item comes before it, of a kind that mirrors no time."""
+    """Query whether a job of a kind that mirrors no time must wait for an earlier one."""
     if job.transition.time_field is not None:
         return False
     before = Q(run_at__lt=job.run_at) | Q(run_at=job.run_at, pk__lt=job.pk)
@@ -300,7 +297,7 @@ def _may_still_run(begun_at: datetime, now: datetime) -> timedelta:
 
 
 def _carry_out(job_id: int) -> None:
-    """Let the type do its work, then change the item, if it still asks for that."""
+    """Run the type's hook, then change the item, if it still asks for that."""
     job = Job.objects.due().filter(pk=job_id).first()
     if job is None:
         return
@@ -310,8 +307,8 @@ def _carry_out(job_id: int) -> None:
     has_hook = transition.runs_hook and item is not None and item.has_hook()
     if has_hook and item is not None and transition.can_run(item, job.run_at):
         transition.require_ready(item)
-        # No lock is held meanwhile: the hook may talk to a network, and editors must not wait for
-        # that. What it writes is undone when it raises.
+        # The hook holds no lock: it may use a network, and editors must not wait for that.
+        # What it writes is rolled back when it raises.
         with transaction.atomic():
             item.before_publish()
         version = item.version
@@ -323,7 +320,7 @@ def _change(job_id: int, version: int | None) -> None:
     """
     Change the item and close the job.
 
-    :param version: of the item that the hook has seen; None if it was not asked.
+    :param version: the item's version that the hook has checked; None if there was no hook.
     """
     job = _lock_due(job_id)
     if job is None:
@@ -337,23 +334,25 @@ def _change(job_id: int, version: int | None) -> None:
     item.refresh_from_db()
     transition = job.transition
     if not transition.can_run(item, job.run_at):
-        _leave(job, item)
+        _skip(job, item)
     elif transition.runs_hook and item.has_hook() and item.version != version:
-        # Somebody has changed what the hook has checked: it has to see that too.
+        # The item was changed after the hook had checked it: the hook must check it again.
         _postpone(job, BUSY_PAUSE)
     else:
         transition.require_ready(item)
         at = clock.database_now()
         store.write_item(item, **transition.changes(at=at, params=job.params or {}))
-        _succeed(job, item, at)
+        store.close_job(job=job, state=State.SUCCEEDED, what=What.SUCCEEDED, at=at, by=None)
+        outcome = transition.leads_to or job.kind
+        log_changes(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
         _wake_passed(job, item, at)
 
 
-def _leave(job: Job, item: Schedulable) -> None:
+def _skip(job: Job, item: Schedulable) -> None:
     """
-    Do not change an item that is in no status for it.
+    Postpone or reconcile a job whose item is not in a status that it can change.
 
-    :raises InvalidTransition: of a kind that mirrors no time: only the job says what was asked for.
+    :raises InvalidTransition: the kind mirrors no time, so that the item asks for nothing else.
     """
     transition = job.transition
     if transition.time_field is None:
@@ -361,36 +360,26 @@ def _leave(job: Job, item: Schedulable) -> None:
             gettext("It is %(status)s by now.") % {"status": status_label(item.status)}
         )
     if transition.asked_at(item) == job.run_at:
-        # It comes before its time, as an end whose publish is being retried.
+        # It has to wait for another job, such as an end for its publish, which is being retried.
         _postpone(job, NOT_YET_PAUSE)
     else:
-        _follow(item)
+        # The item's time was changed without an operation: the item's own values count.
+        reconcile(item=item, reason=gettext_noop("The item asks for something else by now."))
 
 
 def _wake_passed(job: Job, item: Schedulable, at: datetime) -> None:
-    """Have those of the item's times taken up now that have passed and waited for this change."""
+    """Wake the item's other jobs that are due and were waiting for this change."""
     kinds = [it.name for it in mirrored() if it.name != job.kind]
     passed = Job.objects.of(item).open().filter(kind__in=kinds, run_at__lte=at)
     for other in passed.select_for_update(skip_locked=True):
         store.wake(job=other, at=at)
 
 
-def _follow(item: Schedulable) -> None:
-    """The item has another wish by now, written around the operations: that one counts."""
-    reconcile(item=item, reason=gettext_noop("The item asks for something else by now."))
-
-
-def _succeed(job: Job, item: Schedulable, at: datetime) -> None:
-    store.close_job(job=job, state=State.SUCCEEDED, what=What.SUCCEEDED, at=at, by=None)
-    outcome = job.transition.leads_to or job.kind
-    log_changes(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
-
-
 # Failure
 
 
 def _record_failure(job_id: int, begun_at: datetime | None, error: BaseException) -> None:
-    """Have the job retried, or end it, as soon as the database can be reached."""
+    """Retry the job, or fail it, as soon as the database can be reached."""
     retry_while_disconnected(partial(_record, job_id, begun_at, error))
 
 
@@ -398,19 +387,19 @@ def _record_failure(job_id: int, begun_at: datetime | None, error: BaseException
 def _record(job_id: int, begun_at: datetime | None, error: BaseException) -> None:
     job = _lock_due(job_id)
     if job is None or job.attempt_begun_at != begun_at:
-        # While the database was away this attempt was given up by another worker, which may be in
-        # the middle of the next.
+        # While the database could not be reached, another worker recorded this attempt as ended,
+        # and may be running the next.
         return
     item = job.find_item()
     if item is not None and not _can_lock(item):
-        # Somebody is changing the item just now: the attempt is made again on what they leave.
+        # The item is being changed: the attempt is repeated after that.
         _postpone(job, BUSY_PAUSE)
         return
     _retry_or_fail(job, error, at=clock.database_now())
 
 
 def _retry_or_fail(job: Job, error: BaseException, *, at: datetime) -> None:
-    """Have a locked job retried, or end it; either way its history says what happened."""
+    """Retry a locked job, or fail it, and record why in its history."""
     if isinstance(error, PERMANENT) or job.attempts >= max_attempts():
         _fail(job, error, at=at)
         return
@@ -433,12 +422,12 @@ def _pause_after(job: Job, error: BaseException) -> timedelta:
     if isinstance(error, CUT_OFF) and job.attempts <= 1:
         return timedelta(0)
     delay = conf.RETRY_DELAYS[max(job.attempts, 1) - 1]
-    # A tenth either way, so that what failed together does not come back together.
+    # Up to a tenth more or less, so that jobs that failed together are not retried together.
     return timedelta(seconds=delay * random.uniform(0.9, 1.1))  # noqa: S311 (no secret)
 
 
 def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
-    """End the job; what was asked for stays on the item."""
+    """Fail the job; the times on the item stay."""
     store.close_job(
         job=job,
         state=State.FAILED,
@@ -465,12 +454,12 @@ def _describe(error: BaseException) -> Mapping[str, object]:
 
 
 def _text(error: BaseException) -> str:
-    """Return what the error says, or at least what it is."""
+    """Return the error's message, or the name of its class."""
     return _storable(str(error)) or type(error).__name__
 
 
 def _storable(text: str) -> str:
-    """Spell out what PostgreSQL cannot store: NUL, and halves of surrogate pairs."""
+    """Escape what PostgreSQL cannot store: NUL and lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
@@ -479,9 +468,9 @@ def _storable(text: str) -> str:
 
 def _lock_due(job_id: int) -> Job | None:
     """
-    Lock the job if it is open, due, and in nobody else's hands.
+    Lock the job if it is open, due, and not locked by another transaction.
 
-    Whoever holds it is changing it; if that comes to nothing, a message of its own wakes it again.
+    One that is locked is being changed; it is enqueued once more, in case that is rolled back.
     """
     job = Job.objects.due().filter(pk=job_id).select_for_update(skip_locked=True).first()
     if job is None and Job.objects.due().filter(pk=job_id).exists():
@@ -490,21 +479,21 @@ def _lock_due(job_id: int) -> Job | None:
 
 
 def _can_lock(item: Schedulable) -> bool:
-    """Lock the item without waiting: a worker never waits for one while it holds a job."""
+    """Lock the item without waiting: a worker that holds a job never waits for an item."""
     rows = type(item)._base_manager.filter(pk=item.pk)
     return bool(rows.select_for_update(skip_locked=True).values_list("pk"))
 
 
 def _wait(job: Job, pause: timedelta) -> None:
-    """Have the job taken up a little later."""
+    """Run the job a little later."""
     store.wake(job=job, at=clock.database_now() + pause)
 
 
 def _hold(job: Job) -> None:
     """
-    Put the message that was taken back, as it was: no broker hands it out before the resume.
+    Enqueue the job again with its time unchanged: no broker claims it before the resume.
 
-    Nothing else of the job changes: its place among the others, or an attempt that was cut off.
+    Nothing else of the job changes: neither its order among others nor an attempt that was cut off.
     """
     messages.delete_rows([job.message_id])
     job.message_id = messages.enqueue(
@@ -514,14 +503,14 @@ def _hold(job: Job) -> None:
 
 
 def _postpone(job: Job, pause: timedelta) -> None:
-    """Take back an attempt that came to nothing, and have the job taken up a little later."""
-    # It may be 0 already: whoever moved the job meanwhile gave it a new start.
+    """Uncount the attempt, and run the job a little later."""
+    # It may be 0 already: a move resets the attempts.
     job.attempts = max(job.attempts - 1, 0)
     _wait(job, pause)
 
 
 def _wake_again(job_id: int) -> None:
-    """Put in a further message for a job that is in other hands."""
+    """Enqueue a job once more that is locked or run elsewhere."""
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.is_open:
         messages.enqueue(

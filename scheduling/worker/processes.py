@@ -1,4 +1,4 @@
-"""What the system can do for processes that belong together."""
+"""Calls to the kernel for child processes: end with the parent, be killed first."""
 
 import ctypes
 import os
@@ -13,17 +13,17 @@ LIBC = ctypes.CDLL(None)
 
 def end_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
     """
-    Have this process get a signal when its parent ends, however that ends.
+    Have the kernel send this process a signal when its parent ends, for whatever reason.
 
-    Elsewhere than on Linux a thread looks for it, twice a second, and ends the process.
+    On other systems than Linux a thread polls twice a second, and kills the process.
 
-    :param parent: the parent's process id, as it was when this process began.
+    :param parent: the parent's process id at the time of the fork.
     """
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, number)
     else:
         threading.Thread(target=_watch, args=[parent], daemon=True).start()
-    # It may have ended before it could be asked for.
+    # The parent may have ended before that took effect.
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
 
@@ -35,9 +35,9 @@ def _watch(parent: int) -> None:
 
 
 def offer_to_the_oom_killer() -> None:
-    """Have the kernel, when memory runs out, end this process before those it works for."""
+    """Have the kernel kill this process first when memory runs out."""
     try:
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("1000")
     except OSError:
-        return  # not Linux, or not allowed: the kernel chooses by size
+        return  # not Linux, or not permitted: the kernel chooses by size

@@ -1,12 +1,12 @@
 """
-The sweep: what makes losing a message, or a half-made change, lose nothing.
+The sweep: create the jobs of items and the queue rows of jobs that are missing.
 
-It runs when a worker starts, when it has found the database again, and every minute. Each step is
-idempotent, skips what others hold, and may run in many workers at once.
+It runs when a worker starts, when its connection to the database is restored, and every minute.
+Each step is idempotent, skips locked rows, and may run in many workers at once.
 
-With a million jobs waiting, comparing each with its message takes seconds. So a sweep looks closely
-at the next hour only, where a loss would soon be felt, and counts the rest; the first sweep of a
-worker, and one an hour, look at everything.
+With a million jobs waiting, comparing each with its queue row takes seconds. So a sweep compares
+only those of the next hour, and counts the rest; the first sweep of a worker, and one an hour,
+compare all.
 """
 
 import logging
@@ -78,7 +78,7 @@ FEWER_MESSAGES = """
 
 
 class Swept(NamedTuple):
-    """How much a sweep found to do."""
+    """How many jobs a sweep ran, and how many jobs and queue rows it created."""
 
     drained: int
     created: int
@@ -87,9 +87,9 @@ class Swept(NamedTuple):
 
 def sweep(*, everything: bool = True) -> Swept:
     """
-    Do what is overdue, give each scheduled item its job and each open job its message.
+    Run what is due, create missing jobs of items, and enqueue missing queue rows of jobs.
 
-    :param everything: look closely at all that is scheduled, not at the next hour only.
+    :param everything: compare all that is scheduled, not only the next hour.
     """
     drained = run_due_jobs()
     horizon = clock.database_now() + CLOSE_LOOK
@@ -105,15 +105,15 @@ def sweep(*, everything: bool = True) -> Swept:
         messages += restore_messages(None)
     failure_mail.enqueue_unsent()
     if created or messages:
-        logger.warning("The sweep gave %d items a job and %d jobs a message.", created, messages)
+        logger.warning("The sweep created %d jobs and enqueued %d queue rows.", created, messages)
     return Swept(drained=drained, created=created, messages=messages)
 
 
 def restore_messages(until: datetime | None) -> int:
     """
-    Give each open job that has lost its message a new one; return how many.
+    Enqueue a new queue row for each open job that has none; return how many.
 
-    :param until: aware; leave jobs alone that run after it.
+    :param until: aware; only for jobs that run up to this time.
     """
     after: tuple[datetime | str, int] = ("-infinity", 0)
     restored = 0
@@ -131,7 +131,7 @@ def restore_messages(until: datetime | None) -> int:
             found: Sequence[tuple[int, datetime, str, int]] = cursor.fetchall()
             if not found:
                 return restored
-            # Another sweep may have given them one between this query's look and its locks.
+            # Another sweep may have enqueued some between this query's snapshot and its locks.
             cursor.execute(STILL_WITHOUT, [[job_id for job_id, *_ in found]])
             wanted = [
                 messages.Wake(job_id, at, lane_of(_model(content_type_id), kind), task_of(kind))
@@ -150,9 +150,10 @@ def restore_messages(until: datetime | None) -> int:
 
 def _messages_are_missing_after(horizon: datetime) -> bool:
     """
-    Compare two counts, a tenth of the work of comparing the rows.
+    Query whether there are fewer queue rows than open jobs after that time.
 
-    So far ahead only jobs have messages, one each.
+    So far ahead only jobs have queue rows, one each. Counting takes a tenth of the time of
+    comparing the rows.
     """
     with connection.cursor() as cursor:
         lanes = [conf.PUBLISH_LANE, conf.SLOW_LANE]
@@ -169,10 +170,10 @@ def create_missing_jobs(
     model: type[Schedulable], transition: Transition, until: datetime | None
 ) -> int:
     """
-    Give each item that asks for a change of that kind, and has no open job for it, one.
+    Create a job for each item that asks for a change of that kind, and has no open job for it.
 
-    :param until: aware; leave items alone that ask for it after that time.
-    :returns: how many were given one.
+    :param until: aware; only for items that ask for it up to this time.
+    :returns: how many were created.
     """
     jobs, time = _open_jobs(model, transition), str(transition.time_field)
     items = _without_job(model, transition, until)
@@ -181,8 +182,8 @@ def create_missing_jobs(
         with transaction.atomic():
             _forbid_nested_loops()
             batch = list(items.select_for_update(skip_locked=True, of=("self",))[:BATCH])
-            # Its job may run later than it asks; or another sweep has given it one between this
-            # query's look and its locks.
+            # The job may run later than the item asks; or another sweep has created it between
+            # this query's snapshot and its locks.
             found = jobs.filter(object_id__in=[item.pk for item in batch])
             taken = set(found.values_list("object_id", flat=True))
             if transition.on_failure is None:
@@ -202,7 +203,7 @@ def create_missing_jobs(
         created += len(wanted)
         if len(batch) < BATCH:
             return created
-        # Go on behind the last of them: what was passed over is not met again.
+        # Continue after the last one: those that were skipped are not selected again.
         last = batch[-1]
         items = items.filter(
             Q(**{f"{time}__gt": getattr(last, time)})
@@ -228,7 +229,7 @@ def _without_job(
 
 
 def _kinds_without_job(until: datetime | None) -> list[tuple[type[Schedulable], Transition]]:
-    """Return the types and kinds that have some, asked in one statement: mostly none has."""
+    """Query in one statement which types and kinds have such items: usually none has."""
     asked = [(model, it) for model in schedulable_models() for it in mirrored()]
     queries = [_without_job(*one, until).order_by().values("pk").query for one in asked]
     compiled = [query.sql_with_params() for query in queries]
@@ -243,9 +244,9 @@ def _whose_job_has_failed(
     model: type[Schedulable], transition: Transition, items: Sequence[Schedulable]
 ) -> set[int]:
     """
-    Return the items whose job has failed for good, of a kind that leaves no mark on them.
+    Query the items whose job has failed, of a kind whose failure does not change their status.
 
-    They look as if nobody had given them a job; a new one each minute would fail each minute.
+    Without this they would get a new job each minute, which would fail each minute.
     """
     failed = Job.objects.filter(
         content_type=ContentType.objects.get_for_model(model),
@@ -259,10 +260,10 @@ def _whose_job_has_failed(
 
 def _forbid_nested_loops() -> None:
     """
-    Have PostgreSQL compare items with jobs by hash, for this transaction.
+    Make PostgreSQL join items and jobs by hash, in this transaction.
 
-    Just after many rows were written its statistics are wrong, and it may compare each with each:
-    5,000 items took 18 s that way.
+    Just after a bulk insert its statistics are wrong, and it may choose a nested loop: 5,000 items
+    took 18 s that way.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_nestloop = off")

@@ -9,15 +9,15 @@ supervisor                  hears signals; starts a lane's cluster again when it
     └── monitor             keeps results, acknowledges messages
 ```
 
-Stock django-q2 replaces a child that died. But its processes share queues, and the locks of a
-queue die with whoever holds them: killing an idle worker can freeze the rest for ever, killing the
-monitor can lose every result from then on. So here a lane fails as a whole, and is back within a
-second: what it had claimed is given back at once (`scheduling.queue.broker`), and a job it had
-begun is known to have been cut off (`scheduling.worker.job_runner`).
+Stock django-q2 replaces a child that died. But its processes share queues, and a killed process
+never releases the locks of a queue: killing an idle worker can block the others for ever, killing
+the monitor can lose every later result. So here a lane fails as a whole, and runs again within a
+second: its claims are released at once (`scheduling.queue.broker`), and a job that it had begun is
+recorded as cut off (`scheduling.worker.job_runner`).
 
-Nothing is left behind: every process asks the kernel to be killed when its parent ends. Only the
-supervisor hears SIGTERM and SIGINT, so that a signal to the whole group cuts off no work, and it
-does no more in the handler than wake its loop.
+No process is left behind: each asks the kernel to be killed when its parent ends. Only the
+supervisor handles SIGTERM and SIGINT, so that a signal to the whole group interrupts no work; its
+handler only wakes its loop.
 """
 
 import logging
@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
+from threading import Event
 from time import monotonic
 from types import FrameType
 from typing import Any, NoReturn
@@ -50,37 +51,23 @@ from scheduling.worker.processes import end_with_parent
 
 logger = logging.getLogger(__name__)
 
-# Exit codes, of sysexits.h: the supervisor cannot go on; a lane lost one of its processes.
+# Exit codes, from sysexits.h: the supervisor cannot go on; a lane lost one of its processes.
 EXIT_BROKEN = 70
 EXIT_LOST_A_PROCESS = 75
 
-# A lane that breaks is started again at once; one that breaks again and again, after a pause.
+# A lane that dies is started again at once; one that dies again within STEADY_SECONDS, after a
+# pause that doubles each time.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 STEADY_SECONDS = 10.0
-# Starts in a row that came to nothing, until the supervisor gives up.
+# After so many failed starts in a row the supervisor exits.
 MOST_STARTS = 20
 
 CYCLE_SECONDS = 0.5
 # Of a task's name and group, in django-q2's tables.
 LONGEST_NAME = 100
-# A worker whose time-out was raised leaves by itself once its result is written.
+# A worker that timed out exits by itself once its result is written.
 LEAVE_SECONDS = 2.0
-
-
-class Flag:
-    """What stock django-q2 keeps in a shared event; here each process has its own."""
-
-    def __init__(self) -> None:
-        self.value = False
-
-    def is_set(self) -> bool:
-        """Return whether it was set."""
-        return self.value
-
-    def set(self) -> None:
-        """Set it."""
-        self.value = True
 
 
 class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
@@ -88,16 +75,17 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
 
     def __init__(self, parent: Connection) -> None:
         self.parent = parent
-        # Stock takes SIGTERM back, for a moment.
+        # Stock django-q2 sets its own handler of SIGTERM for a moment.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        super().__init__(Flag(), Flag(), cluster_id=uuid4(), start=False)
+        # Stock django-q2 shares these events among processes; here each has its own.
+        super().__init__(Event(), Event(), cluster_id=uuid4(), start=False)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         self.looked_at = monotonic()
 
     def run(self) -> int:
         """
-        Guard the lane until the supervisor says stop, or until one of its processes dies.
+        Guard the lane until the supervisor asks to stop, or until one of its processes dies.
 
         :returns: the exit code.
         """
@@ -140,29 +128,29 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
         return [self.pusher, self.monitor, *self.pool]
 
     def _look_after_children(self) -> str:
-        """Replace workers that have left as they should; return who has died, if anyone."""
+        """Replace workers that have exited as planned; return which process died, if any did."""
         now = monotonic()
         passed, self.looked_at = now - self.looked_at, now
         for process in (self.pusher, self.monitor):
             if not process.is_alive():
                 role = "pusher" if process is self.pusher else "monitor"
-                return f"its {role} ({_how(process)})"
+                return f"its {role} ({_how_it_ended(process)})"
         for process in list(self.pool):
             if died := self._look_after(process, passed):
                 return died
         return ""
 
     def _look_after(self, process: Any, passed: float) -> str:
-        # The lock of the timer may have died with the worker: look without it first.
+        # A worker that was killed may still hold the timer's lock: read without it first.
         timer = process.timer.get_obj()
         if not process.is_alive():
-            # It leaves by itself after a time-out (0), or when it has run many tasks (-2).
+            # It exits by itself after a time-out (0), or when it has run many tasks (-2).
             if process.exitcode == 0 and timer.value in (0, -2):
                 self._replace(process)
                 return ""
-            return f"worker {process.name} ({_how(process)})"
+            return f"worker {process.name} ({_how_it_ended(process)})"
         if not process.timer.get_lock().acquire(timeout=CYCLE_SECONDS):
-            return ""  # it is just writing a result down
+            return ""  # it is writing a result
         try:
             if timer.value > 0:
                 timer.value = max(timer.value - passed, 0)
@@ -173,12 +161,12 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
             return ""
         process.join(LEAVE_SECONDS)
         if process.is_alive():
-            return f"worker {process.name}, which hangs beyond its time-out"
+            return f"worker {process.name}, which hangs after its time-out"
         self._replace(process)
         return ""
 
     def _replace(self, process: Any) -> None:
-        logger.info("Worker %s has left; another takes its place.", process.name)
+        logger.info("Worker %s has exited and is replaced.", process.name)
         connections.close_all()
         self.pool.remove(process)
         self.spawn_worker()
@@ -191,30 +179,30 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
 
 
 def _with_parent(parent: int, target: Callable[..., None], args: Sequence[Any]) -> None:
-    """Be a child of the sentinel: what the new process does first."""
+    """Run a child of the sentinel."""
     end_with_parent(parent)
     target(*args)
 
 
-def _how(process: Any) -> str:
+def _how_it_ended(process: Any) -> str:
     code = process.exitcode or 0
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-# What stock django-q2 leaves out, mended in its signals. None of them may raise: that would end the
-# process they run in.
+# Receivers of django-q2's signals, for what it does not do itself. None of them may raise: that
+# would end the process they run in.
 
 
 def note_start(task: dict[str, Any], **kwargs: Any) -> None:
-    """Have a task begin when a worker takes it up; stock writes when it was put in."""
+    """Record when a worker begins a task; stock django-q2 records when it was enqueued."""
     task["started"] = datetime.now(UTC)
 
 
 def keep_storable(task: dict[str, Any], **kwargs: Any) -> None:
     """
-    Have a result that cannot be kept end as a failed task, in the worker that ran it.
+    Make a task fail, in the worker that ran it, whose result cannot be stored.
 
-    Stock loses it on the way to the monitor, and the task is run again, for ever.
+    Stock django-q2 loses the result on its way to the monitor, and runs the task again for ever.
     """
     for name in ("name", "group"):
         if task.get(name):
@@ -228,14 +216,14 @@ def keep_storable(task: dict[str, Any], **kwargs: Any) -> None:
 
 
 def note_end(task: dict[str, Any], **kwargs: Any) -> None:
-    """Beat, in the monitor, when the task that shows the way is clear has come through."""
+    """Record a heartbeat, in the monitor, when the heartbeat task has finished."""
     if task["func"] == BEAT:
         heartbeat.beat()
 
 
 @dataclass
 class Lane:
-    """One lane, as the supervisor sees it: its cluster now, and how it has fared."""
+    """One lane as the supervisor sees it: its present cluster, and its starts so far."""
 
     name: str
     board: heartbeat.SharedHeartbeats
@@ -248,7 +236,7 @@ class Lane:
     pause: float = 0
     # When to start it (again), by `monotonic()`; None while it runs.
     start_at: float | None = 0
-    starts_in_vain: int = 0
+    failed_starts: int = 0
 
     def start(self) -> None:
         """Fork the lane's sentinel."""
@@ -267,38 +255,38 @@ class Lane:
         self.pipe, self.started_at, self.start_at, self.is_up = ours, monotonic(), None, False
 
     def is_running(self) -> bool:
-        """Whether its sentinel lives."""
+        """Return whether its sentinel is alive."""
         return self.sentinel is not None and self.sentinel.is_alive()
 
-    def hear(self) -> None:
-        """Note that the cluster has said it is up."""
+    def read_started(self) -> None:
+        """Read from the pipe that the cluster has started."""
         assert self.pipe
         try:
             self.pipe.recv_bytes()
         except (EOFError, OSError):
-            return  # it has ended, which its sentinel's end tells
-        self.is_up, self.starts_in_vain = True, 0
+            return  # it has ended; its sentinel's handle says so
+        self.is_up, self.failed_starts = True, 0
 
     def note_end(self) -> None:
-        """Note that its cluster has ended, and plan the next."""
+        """Record that its cluster has ended, and plan the next start."""
         assert self.pipe
         self.pipe.close()
         self.pipe = None
-        # Only these can still have claims that the database takes for a living owner's.
+        # The database may take the claims of these for those of a live owner.
         self.dead_owners = [*self.dead_owners, self.owner][-10:]
         self.plan_next_start()
 
     def plan_next_start(self) -> None:
-        """Have it started at once, or after a pause when it breaks again and again."""
+        """Plan a start at once, or after a pause if the last cluster did not last."""
         steady = monotonic() - self.started_at > STEADY_SECONDS
         self.pause = (
             0 if steady else min(max(2 * self.pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
         )
         self.start_at = monotonic() + self.pause
-        self.starts_in_vain += not self.is_up
+        self.failed_starts += not self.is_up
 
     def ask_to_stop(self) -> None:
-        """Have it finish what it runs and end."""
+        """Ask the cluster to finish its running tasks and end."""
         self.start_at = None
         if self.pipe:
             try:
@@ -316,10 +304,10 @@ def _be_sentinel(
     others: Connection,
     pipe: Connection,
 ) -> NoReturn:
-    """Be a lane's sentinel: what the new process does first."""
+    """Run a lane's sentinel in this new process."""
     others.close()
     end_with_parent(parent)
-    # Inherited by every child: a signal to the whole group must not cut off running tasks.
+    # Inherited by every child: a signal to the whole group must not interrupt running tasks.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     enter_lane(lane)
@@ -332,18 +320,18 @@ def _be_sentinel(
     try:
         code = Sentinel(pipe).run()
     except Exception:
-        logger.exception("The sentinel of lane %s broke.", lane)
+        logger.exception("The sentinel of lane %s failed.", lane)
         code = EXIT_BROKEN
     logging.shutdown()
-    # Not `sys.exit`: that would wait for the threads of queues whose readers were killed.
+    # `sys.exit` would wait for the threads of queues whose readers were killed.
     os._exit(code)
 
 
 def enter_lane(name: str) -> None:
     """
-    Give this process django-q2's settings of one lane.
+    Set django-q2's configuration of this process to that of one lane.
 
-    django-q2 reads Q_CLUSTER_NAME when it is imported, which is long past; this does the same.
+    django-q2 itself does so only when it is imported, from Q_CLUSTER_NAME.
     """
     config = conf.lane_settings(name)
     Conf.CLUSTER_NAME = name
@@ -352,7 +340,7 @@ def enter_lane(name: str) -> None:
 
 
 class Supervisor:
-    """Keeps the clusters of some lanes running until it is told to stop."""
+    """Keeps the clusters of some lanes running until a signal asks to stop."""
 
     def __init__(self, names: Sequence[str]) -> None:
         board = heartbeat.SharedHeartbeats(names, pid=os.getpid())
@@ -372,20 +360,19 @@ class Supervisor:
 
     def run(self, *, once: bool = False) -> int:
         """
-        Work until a SIGTERM or SIGINT, then finish what is running.
+        Run the lanes until a SIGTERM or SIGINT, then let running tasks finish.
 
-        :param once: stop as soon as all has started.
-        :returns: the exit code: 0 when it was asked to stop, `EXIT_BROKEN` when a lane cannot be
-            started at all.
+        :param once: stop as soon as every lane has started.
+        :returns: the exit code: 0 after a signal, `EXIT_BROKEN` when a lane cannot be started.
         """
         is_up = False
         while not self.stop_asked:
             for lane in self.lanes:
                 if lane.start_at is not None and monotonic() >= lane.start_at:
                     self._start(lane)
-            self._wait_for_news()
-            if any(lane.starts_in_vain >= MOST_STARTS for lane in self.lanes):
-                logger.critical("A lane cannot be started; the worker gives up.")
+            self._wait_for_changes()
+            if any(lane.failed_starts >= MOST_STARTS for lane in self.lanes):
+                logger.critical("A lane cannot be started; the worker exits.")
                 self.stop()
                 return EXIT_BROKEN
             if not is_up and all(lane.is_up for lane in self.lanes):
@@ -394,7 +381,7 @@ class Supervisor:
                 logger.info(
                     "Worker started: %s.", ", ".join(f"lane {it.name}" for it in self.lanes)
                 )
-        logger.info("Worker stops; what is running is finished first.")
+        logger.info("Worker stops when its running tasks are finished.")
         self.stop()
         logger.info("Worker stopped.")
         return 0
@@ -402,31 +389,28 @@ class Supervisor:
     def _start(self, lane: Lane) -> None:
         try:
             lane.start()
-        except OSError as error:  # no memory, no process left: it may be better in a moment
+        except OSError as error:  # out of memory or processes: tried again after a pause
             logger.critical("Lane %s cannot be started: %s", lane.name, error)
             lane.plan_next_start()
 
-    def _wait_for_news(self) -> None:
-        """Wait for a signal, a lane's end or word, or the time to start one again."""
+    def _wait_for_changes(self) -> None:
+        """Wait for a signal, a lane's start or end, or the time to start one again."""
         starts = [lane.start_at for lane in self.lanes if lane.start_at is not None]
         timeout = max(min(starts) - monotonic(), 0) if starts else None
         pipes = {lane.pipe: lane for lane in self.lanes if lane.pipe and not lane.is_up}
         ends = {lane.sentinel.sentinel: lane for lane in self.lanes if lane.pipe}
-        for news in wait([self._wake_reader, *pipes, *ends], timeout):
-            if news in pipes:
-                pipes[news].hear()
-            elif news in ends:
-                lane = ends[news]
+        for ready in wait([self._wake_reader, *pipes, *ends], timeout):
+            if ready in pipes:
+                pipes[ready].read_started()
+            elif ready in ends:
+                lane = ends[ready]
                 lane.sentinel.join()
                 lane.note_end()
-                logger.critical(
-                    "Lane %s ended by itself (%s) and is started again.",
-                    lane.name,
-                    _how(lane.sentinel),
-                )
+                how = _how_it_ended(lane.sentinel)
+                logger.critical("Lane %s ended by itself (%s) and is restarted.", lane.name, how)
 
     def stop(self) -> None:
-        """End every lane: politely, and after `STOP_AFTER` seconds at once."""
+        """Ask every lane to stop; kill those that still run after `STOP_AFTER` seconds."""
         for lane in self.lanes:
             lane.ask_to_stop()
         deadline = monotonic() + conf.STOP_AFTER
@@ -435,22 +419,19 @@ class Supervisor:
                 lane.sentinel.join(max(deadline - monotonic(), 0))
         for lane in self.lanes:
             if lane.is_running():
-                logger.error(
-                    "Lane %s is cut off after %s s; its work is done again by the next worker.",
-                    lane.name,
-                    conf.STOP_AFTER,
-                )
-                # Its children die with it.
+                text = "Lane %s is killed after %s s; the next worker runs its tasks again."
+                logger.error(text, lane.name, conf.STOP_AFTER)
+                # Its children end with it.
                 lane.sentinel.kill()
                 lane.sentinel.join()
 
 
 def prepare_connections() -> None:
     """
-    Have every connection of this process and its children say that it is a worker's, and stay.
+    Mark the connections of this process and its children as a worker's, and make them persistent.
 
-    One that is closed after each task is no listener, and costs each publish a new one; without
-    the check, the first result after a dropped connection is lost by django-q2.
+    A connection closed after each task could not listen, and every publish would open a new one.
+    Without health checks django-q2 would lose the first result after a lost connection.
     """
     for alias in connections:
         kept = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}

@@ -16,7 +16,7 @@ from tests.process.server import execute, patiently
 REASONS = {
     Mode.RAISE: "The trap has sprung.",
     Mode.HANG: "It took longer than",
-    Mode.SWALLOW: "did not stop when it was told to",
+    Mode.SWALLOW: "ignored the time-out",
     Mode.EXIT: "exit code 3",
     Mode.KILL: "SIGKILL",
     Mode.EAT: "SIGKILL",

@@ -64,8 +64,8 @@ class TestASweep:
 
         assert silent
         assert [record.levelname for record in caplog.records] == ["WARNING"]
-        assert "0 items" in caplog.text
-        assert "1 jobs" in caplog.text
+        assert "0 jobs" in caplog.text
+        assert "1 queue rows" in caplog.text
 
     def test_goes_by_the_name_the_messages_have(self) -> None:
         due_stories(2)

@@ -127,14 +127,14 @@ class TestALaneThatBreaks:
 
         lane.note_end()
 
-        assert lane.starts_in_vain == 1
+        assert lane.failed_starts == 1
 
     def test_and_was_up_does_not(self) -> None:
         lane = broken_lane(is_up=True)
 
         lane.note_end()
 
-        assert lane.starts_in_vain == 0
+        assert lane.failed_starts == 0
 
 
 class TestAResult:
