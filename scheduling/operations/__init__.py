@@ -34,34 +34,3 @@ from scheduling.operations.item import (
 )
 from scheduling.operations.rules import ItemHasMovedOn, JobNotFound, NotInFuture, SomeRefused
 from scheduling.operations.schedule_many import schedule_many
-
-__all__ = [
-    "UNCHANGED",
-    "ChangedMeanwhile",
-    "EndNotAfterStart",
-    "Expected",
-    "InvalidTransition",
-    "ItemHasMovedOn",
-    "JobNotFound",
-    "NotInFuture",
-    "NotPublishable",
-    "Seen",
-    "SomeRefused",
-    "UnknownKind",
-    "cancel",
-    "cancel_all",
-    "check_publish_now",
-    "check_rerun",
-    "check_schedule",
-    "check_unpublish_now",
-    "check_unschedule",
-    "lock_for_change",
-    "move",
-    "publish_now",
-    "reconcile",
-    "rerun",
-    "schedule",
-    "schedule_many",
-    "unpublish_now",
-    "unschedule",
-]
