@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext
@@ -21,7 +20,13 @@ from scheduling.models.transitions import (
 )
 from scheduling.operations import store
 from scheduling.operations.expected import Expected, require_unchanged
-from scheduling.operations.rules import ItemHasMovedOn, kept_end, nothing_scheduled, require_future
+from scheduling.operations.rules import (
+    Actor,
+    ItemHasMovedOn,
+    kept_end,
+    nothing_scheduled,
+    require_future,
+)
 
 What = JobEvent.What
 
@@ -38,7 +43,7 @@ def schedule(
     *,
     item: Schedulable,
     run_at: datetime,
-    by: AbstractBaseUser | None,
+    by: Actor,
     kind: str = Kind.PUBLISH,
     unpublish_at: datetime | _Unchanged | None = UNCHANGED,
     params: Mapping[str, Any] | None = None,
@@ -80,7 +85,7 @@ def _plan(
     run_at: datetime,
     unpublish_at: datetime | _Unchanged | None,
     *,
-    by: AbstractBaseUser | None,
+    by: Actor,
     reason: str,
 ) -> Job:
     """Write the times of a locked item, and have its jobs mirror them."""
@@ -125,12 +130,7 @@ def check_schedule(
 
 @transaction.atomic
 def move(
-    *,
-    job: Job,
-    run_at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str = "",
-    expected: Expected | None = None,
+    *, job: Job, run_at: datetime, by: Actor, reason: str = "", expected: Expected | None = None
 ) -> Job:
     """
     Give an open job another time.
@@ -155,7 +155,7 @@ def move(
 def unschedule(
     *,
     item: Schedulable,
-    by: AbstractBaseUser | None,
+    by: Actor,
     kind: str = Kind.PUBLISH,
     reason: str = "",
     expected: Expected | None = None,
@@ -190,12 +190,7 @@ def unschedule(
 
 
 def _cancel(
-    locked: store.Locked,
-    transition: Transition,
-    jobs: list[Job],
-    *,
-    by: AbstractBaseUser | None,
-    reason: str,
+    locked: store.Locked, transition: Transition, jobs: list[Job], *, by: Actor, reason: str
 ) -> Job:
     """Take off a locked item what jobs of a kind were to do, and cancel those that are open."""
     if fields := transition.unplanned(locked.row):
@@ -215,9 +210,7 @@ def check_unschedule(*, row: Schedulable) -> None:
 
 
 @transaction.atomic
-def cancel(
-    *, job: Job, by: AbstractBaseUser | None, reason: str = "", expected: Expected | None = None
-) -> Job:
+def cancel(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = None) -> Job:
     """
     Cancel an open job.
 
@@ -232,11 +225,7 @@ def cancel(
 
 @transaction.atomic
 def publish_now(
-    *,
-    item: Schedulable,
-    by: AbstractBaseUser | None,
-    reason: str = "",
-    expected: Expected | None = None,
+    *, item: Schedulable, by: Actor, reason: str = "", expected: Expected | None = None
 ) -> Job:
     """
     Publish an item at once, whatever is scheduled for it; an end in the future stays.
@@ -273,11 +262,7 @@ def check_publish_now(*, row: Schedulable) -> None:
 
 @transaction.atomic
 def unpublish_now(
-    *,
-    item: Schedulable,
-    by: AbstractBaseUser | None,
-    reason: str = "",
-    expected: Expected | None = None,
+    *, item: Schedulable, by: Actor, reason: str = "", expected: Expected | None = None
 ) -> Job:
     """
     Take a live item down at once.
@@ -306,9 +291,7 @@ def check_unpublish_now(*, row: Schedulable) -> None:
 
 
 @transaction.atomic
-def rerun(
-    *, job: Job, by: AbstractBaseUser | None, reason: str = "", expected: Expected | None = None
-) -> Job:
+def rerun(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = None) -> Job:
     """
     Run a failed job again: the same job, due at once, with its time and its history.
 

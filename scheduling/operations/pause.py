@@ -9,7 +9,6 @@ queue goes on. What had begun before is finished, and what a person does by hand
 import logging
 from functools import partial
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext
 
@@ -17,6 +16,7 @@ from scheduling import conf
 from scheduling.errors import DomainError
 from scheduling.models import Pause, PauseEvent
 from scheduling.models.times import utc
+from scheduling.operations.rules import Actor
 from scheduling.queue.messages import CHANNEL
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class PublishingPaused(DomainError):
 
 
 @transaction.atomic
-def pause(*, by: AbstractBaseUser | None, reason: str = "") -> Pause:
+def pause(*, by: Actor, reason: str = "") -> Pause:
     """
     Have no job begun from now on, until `resume`; what has begun is finished.
 
@@ -70,7 +70,7 @@ def pause(*, by: AbstractBaseUser | None, reason: str = "") -> Pause:
 
 
 @transaction.atomic
-def resume(*, by: AbstractBaseUser | None, reason: str = "") -> None:
+def resume(*, by: Actor, reason: str = "") -> None:
     """
     Have jobs run again: what was held at once, the oldest first.
 
@@ -123,7 +123,7 @@ def _sentence(text: str, pause: Pause) -> str:
     return f"{filled.rstrip(': ')}."
 
 
-def _announce(line: str, event: PauseEvent, by: AbstractBaseUser | None) -> None:
+def _announce(line: str, event: PauseEvent, by: Actor) -> None:
     """Log the line once it is true."""
     who = by.get_username() if by else "a command"
     reason = " ".join(event.reason.split()) or "no reason given"

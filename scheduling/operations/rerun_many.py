@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import InterfaceError, OperationalError
 
 from scheduling import operations
 from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, JobQuerySet, State
+from scheduling.operations.rules import Actor
 
 PAGE = 1000
 
@@ -29,9 +29,7 @@ class Answer(NamedTuple):
     code: str | None = None  # of a refusal
 
 
-def rerun_one(
-    job_id: int, *, by: AbstractBaseUser | None, reason: str = "", dry_run: bool = False
-) -> Answer:
+def rerun_one(job_id: int, *, by: Actor, reason: str = "", dry_run: bool = False) -> Answer:
     """
     Run one job again, in a transaction of its own, or see whether it would; say what became of it.
 

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils.translation import gettext
 
 from scheduling.errors import DomainError, ProblemsError
 from scheduling.models import Schedulable, Status
 from scheduling.models.transitions import InvalidTransition
+
+# Who asked for a change; None is the publisher itself, or a command.
+Actor = AbstractBaseUser | None
 
 
 class NotInFuture(DomainError):

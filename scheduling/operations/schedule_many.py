@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import F
@@ -17,7 +16,7 @@ from scheduling.models.sql import along_the_index, pipeline, send
 from scheduling.models.transitions import require_end_after, require_transition, transition_of
 from scheduling.operations import store
 from scheduling.operations.expected import Expected, require_unchanged
-from scheduling.operations.rules import ItemRow, SomeRefused, kept_end, require_future
+from scheduling.operations.rules import Actor, ItemRow, SomeRefused, kept_end, require_future
 
 
 @transaction.atomic
@@ -25,7 +24,7 @@ def schedule_many(
     *,
     items: Iterable[Schedulable],
     run_at: datetime,
-    by: AbstractBaseUser | None,
+    by: Actor,
     reason: str = "",
     expected: Mapping[Schedulable, Expected] | None = None,
 ) -> JobQuerySet:
@@ -166,7 +165,7 @@ class _Batch:
         """Return the jobs that publish them."""
         return [*(job.pk for job in self.publishes.values()), *(job.pk for job in self.new)]
 
-    def write(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+    def write(self, *, at: datetime, by: Actor, reason: str) -> None:
         """Change the items and their jobs; waits for no answer."""
         if any(row.unpublish_at != self.ends[pk] for pk, row in self.rows.items()):
             self.here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
@@ -188,7 +187,7 @@ class _Batch:
                 version=row.version + 1,
             )
 
-    def mirror_ends(self, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+    def mirror_ends(self, *, at: datetime, by: Actor, reason: str) -> None:
         """Bring in line the jobs that end them: few, an end that stays has its job already."""
         for pk, item in self.items.items():
             end, wanted = self.end_jobs.get(pk), self.ends[pk]

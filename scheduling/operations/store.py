@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -36,7 +35,7 @@ from scheduling.models.references import ItemNotFound, title_of
 from scheduling.models.sql import prepared_cursor
 from scheduling.models.task_names import task_of
 from scheduling.operations.expected import Expected, require_unchanged
-from scheduling.operations.rules import JobNotFound
+from scheduling.operations.rules import Actor, JobNotFound
 from scheduling.queue import messages
 from scheduling.queue.sql_files import read_statements
 
@@ -128,21 +127,13 @@ def write_item(row: Schedulable, **fields: Any) -> None:
     row.version += 1
 
 
-def new_event(
-    *, job: Job, what: JobEvent.What, at: datetime, by: AbstractBaseUser | None, **fields: Any
-) -> JobEvent:
+def new_event(*, job: Job, what: JobEvent.What, at: datetime, by: Actor, **fields: Any) -> JobEvent:
     """Return a line of the job's history, not saved yet."""
     return JobEvent(job=job, what=what, at=at, by_id=by.pk if by else None, **fields)
 
 
 def new_job(
-    *,
-    item: Schedulable,
-    kind: str,
-    run_at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
-    **fields: Any,
+    *, item: Schedulable, kind: str, run_at: datetime, by: Actor, reason: str, **fields: Any
 ) -> Job:
     """Return a job of the item, not saved yet."""
     return Job(
@@ -212,9 +203,7 @@ def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[
             yield OpenJob(pk, kind, object_id, run_at, message_id, lanes[kind])
 
 
-def open_jobs(
-    wanted: Iterable[Planned], *, at: datetime, by: AbstractBaseUser | None, reason: str
-) -> list[int]:
+def open_jobs(wanted: Iterable[Planned], *, at: datetime, by: Actor, reason: str) -> list[int]:
     """
     Save a new job for each, with its message and its first event.
 
@@ -227,7 +216,7 @@ def open_jobs(
     return [job.pk for job in jobs]
 
 
-def open_job(planned: Planned, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> Job:
+def open_job(planned: Planned, *, at: datetime, by: Actor, reason: str) -> Job:
     """Save a new job with its message and its first event; return it."""
     [new] = give_ids([planned])
     [message_id] = _read(store_jobs([new], at=at, by=by, reason=reason))
@@ -256,9 +245,7 @@ def give_ids(wanted: Iterable[Planned]) -> list[NewJob]:
     return [NewJob(pk, planned) for [pk], planned in zip(ids, wanted, strict=True)]
 
 
-def store_jobs(
-    jobs: Sequence[NewJob], *, at: datetime, by: AbstractBaseUser | None, reason: str
-) -> CursorWrapper:
+def store_jobs(jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: str) -> CursorWrapper:
     """Save new jobs with their messages and first events; see `open_jobs`."""
     models = {type(job.planned.item) for job in jobs}
     type_ids = {model: ContentType.objects.get_for_model(model).pk for model in models}
@@ -289,7 +276,7 @@ def _store(
     wakes: Iterable[messages.Wake],
     *,
     at: datetime,
-    by: AbstractBaseUser | None,
+    by: Actor,
     reason: str,
 ) -> CursorWrapper:
     """Return a cursor whose rows are the ids of the messages; nothing here waits for them."""
@@ -328,12 +315,7 @@ def rename_jobs(item: Schedulable) -> None:
 
 
 def move_jobs(
-    jobs: Sequence[Job | OpenJob],
-    *,
-    run_at: datetime,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
+    jobs: Sequence[Job | OpenJob], *, run_at: datetime, at: datetime, by: Actor, reason: str
 ) -> CursorWrapper:
     """
     Give open jobs another time, and new messages in place of the old.
@@ -347,9 +329,7 @@ def move_jobs(
     return _store("move_jobs", rows, wakes, at=at, by=by, reason=reason)
 
 
-def move_job(
-    job: Job, *, run_at: datetime, at: datetime, by: AbstractBaseUser | None, reason: str
-) -> None:
+def move_job(job: Job, *, run_at: datetime, at: datetime, by: Actor, reason: str) -> None:
     """Do the same with one, and have it in hand follow."""
     [job.message_id] = _read(move_jobs([job], run_at=run_at, at=at, by=by, reason=reason))
     job.run_at = job.next_attempt_at = run_at
@@ -375,7 +355,7 @@ def close_job(
     state: State,
     what: JobEvent.What,
     at: datetime,
-    by: AbstractBaseUser | None,
+    by: Actor,
     reason: str = "",
     detail: Mapping[str, Any] | None = None,
 ) -> None:
@@ -386,7 +366,7 @@ def close_job(
     new_event(job=job, what=what, at=at, by=by, reason=reason, detail=detail).save()
 
 
-def cancel_job(*, job: Job, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+def cancel_job(*, job: Job, at: datetime, by: Actor, reason: str) -> None:
     """End a job that nobody wants any more."""
     close_job(job=job, state=State.CANCELLED, what=What.CANCELLED, at=at, by=by, reason=reason)
 
@@ -460,7 +440,7 @@ def write(locked: Locked, **fields: object) -> None:
     locked.item.copy_engine_fields(locked.row)
 
 
-def mirror_times(locked: Locked, *, at: datetime, by: AbstractBaseUser | None, reason: str) -> None:
+def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: str) -> None:
     """
     Have one open job for each time that the locked row asks for, and none for any other.
 
@@ -480,9 +460,7 @@ def mirror_times(locked: Locked, *, at: datetime, by: AbstractBaseUser | None, r
             move_job(jobs[0], run_at=run_at, at=at, by=by, reason=reason)
 
 
-def record_by_hand(
-    locked: Locked, kind: str, *, at: datetime, by: AbstractBaseUser | None, reason: str
-) -> Job:
+def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason: str) -> Job:
     """Record a change made at once, in place of what was scheduled."""
     for planned in locked.open_jobs_of(kind):
         instead = reason or gettext_noop("Done by hand instead.")
@@ -496,13 +474,7 @@ def record_by_hand(
 
 
 def record(
-    locked: Locked,
-    kind: str,
-    what: JobEvent.What,
-    *,
-    at: datetime,
-    by: AbstractBaseUser | None,
-    reason: str,
+    locked: Locked, kind: str, what: JobEvent.What, *, at: datetime, by: Actor, reason: str
 ) -> Job:
     """Save a job that was over when it began, with the one event of its history."""
     job = new_job(
