@@ -1,10 +1,9 @@
 """
 The operations: one unit of work each, the only writers of an item's status.
 
-Every entry point comes through here: the API, the admin, the commands. An operation is one
-transaction: lock, check, change, record. Locks are taken item first, then its jobs; the workers
-lock a job first but never wait for an item, so the two cannot block each other for good
-(docs/adr/0003).
+Every entry point calls them: the API, the admin, the commands. An operation is one transaction:
+lock, check, change, record. It locks the item, then its jobs; workers lock a job first, but never
+wait for an item, so that there is no deadlock (docs/adr/0003).
 """
 
 from scheduling.models.transitions import (

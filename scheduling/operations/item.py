@@ -1,4 +1,20 @@
-"""The operations on one item, or on one job of it."""
+"""
+The operations on one item, or on one job of it.
+
+All of them take:
+
+:param by: who asked for it; None is the publisher itself.
+:param expected: what the person saw of the item, or of the job; None if it may be anything.
+
+and raise:
+
+:raises ChangedMeanwhile: it is not what they saw.
+:raises ItemNotFound: the item has been deleted.
+:raises JobNotFound: the job has been pruned.
+
+A `check_...` raises what its operation would raise, and changes nothing. Given a `row` it judges
+the item as that is, without a query.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -32,7 +48,7 @@ What = JobEvent.What
 
 
 class _Unchanged:
-    """Says that the item's end stays as it is."""
+    """Stands for the end that the item has."""
 
 
 UNCHANGED: Final = _Unchanged()
@@ -51,28 +67,25 @@ def schedule(
     expected: Expected | None = None,
 ) -> Job:
     """
-    Have an item published, or changed in another way, at a moment.
+    Schedule a change of an item, by default its publishing.
 
-    Of a kind that mirrors a time of the item, such as publish, what is scheduled already is moved;
-    of any other, the item gets one more job.
+    If the kind mirrors a time of the item, as publish does, an open job is moved; of any other kind
+    the item gets one more job.
 
     :param run_at: aware; must lie after the database's clock.
-    :param by: who asked for it; None is the publisher itself.
-    :param unpublish_at: of a publish: its end, None for none; left out, the item keeps the end it
-        has.
-    :param params: what the kind wants to know beside the item and the time; JSON.
-    :param expected: what they saw of the item; None if it may be anything.
-    :raises ChangedMeanwhile: it is not what they saw.
+    :param unpublish_at: of a publish: when it is taken down again; None is never.
+    :param params: what the kind needs besides the item and the time; JSON.
     :raises NotInFuture:
     :raises EndNotAfterStart:
     :raises InvalidTransition: it is live already; or, for an end, neither live nor scheduled.
     :raises NotPublishable: something is missing, see `publish_problems()`.
-    :raises ItemNotFound: it has been deleted.
     :raises UnknownKind:
     """
     transition = transition_of(kind)
     locked = store.lock(item, expected)
-    _check_schedule(locked.row, transition, run_at, unpublish_at, locked.now)
+    check_schedule(
+        row=locked.row, run_at=run_at, now=locked.now, unpublish_at=unpublish_at, kind=kind
+    )
     if transition.time_field is None:
         planned = store.Planned(locked.row, transition, run_at, params)
         return store.open_job(planned, at=locked.now, by=by, reason=reason)
@@ -88,7 +101,7 @@ def _plan(
     by: Actor,
     reason: str,
 ) -> Job:
-    """Write the times of a locked item, and have its jobs mirror them."""
+    """Write the times of a locked item, and make its jobs match them."""
     end = _end_of(locked.row, unpublish_at)
     store.write(locked, **transition.planned(run_at, end))
     store.mirror_times(locked, at=locked.now, by=by, reason=reason)
@@ -100,32 +113,17 @@ def _end_of(row: Schedulable, unpublish_at: datetime | _Unchanged | None) -> dat
     return kept_end(row) if isinstance(unpublish_at, _Unchanged) else unpublish_at
 
 
-def _check_schedule(
-    row: Schedulable,
-    transition: Transition,
-    run_at: datetime,
-    unpublish_at: datetime | _Unchanged | None,
-    now: datetime,
-) -> None:
-    if not transition.is_for(type(row)):
-        raise InvalidTransition(gettext("Items of this type have no jobs of this kind."))
-    require_future(run_at, now)
-    transition.check_schedule(row, run_at, _end_of(row, unpublish_at))
-
-
 def check_schedule(
     *,
     row: Schedulable,
     run_at: datetime,
     now: datetime,
     unpublish_at: datetime | _Unchanged | None = UNCHANGED,
+    kind: str = Kind.PUBLISH,
 ) -> None:
-    """
-    Raise what scheduling a publish would raise for an item that is just so; query nothing.
-
-    :param now: the database's clock.
-    """
-    _check_schedule(row, transition_of(Kind.PUBLISH), run_at, unpublish_at, now)
+    """Check the row before a job of the kind is scheduled; `now` is the database's clock."""
+    require_future(run_at, now)
+    transition_of(kind).check_schedule(row, run_at, _end_of(row, unpublish_at))
 
 
 @transaction.atomic
@@ -136,15 +134,12 @@ def move(
     Give an open job another time.
 
     :param run_at: aware; must lie after the database's clock.
-    :param expected: what the person saw of the job, or of its item; None if they may be anything.
-    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: the job has already run or been cancelled.
-    :raises ItemNotFound: its item has been deleted.
 
     and what `schedule` raises.
     """
     locked = _lock_open(job, expected)
-    _check_schedule(locked.row, job.transition, run_at, UNCHANGED, locked.now)
+    check_schedule(row=locked.row, run_at=run_at, now=locked.now, kind=job.kind)
     if job.transition.time_field is None:
         store.move_job(job, run_at=run_at, at=locked.now, by=by, reason=reason)
         return job
@@ -161,16 +156,12 @@ def unschedule(
     expected: Expected | None = None,
 ) -> Job:
     """
-    Cancel what is scheduled of a kind for an item; a cancelled publish takes its end with it.
+    Cancel an item's open jobs of one kind; with a publish, also the job that ends it.
 
-    A failed item goes back to where it was before it was scheduled.
+    A failed item returns to the status that it had before it was scheduled.
 
-    :param expected: what the person saw of the item; None if it may be anything.
-    :returns: the job that was cancelled, of several the first; of a failed item, the job that had
-        failed.
-    :raises ChangedMeanwhile: it is not what they saw.
+    :returns: the cancelled job, the first if there are several; of a failed item, the failed job.
     :raises InvalidTransition: nothing of that kind is scheduled.
-    :raises ItemNotFound: it has been deleted.
     """
     transition = transition_of(kind)
     locked = store.lock(item, expected)
@@ -183,7 +174,7 @@ def unschedule(
     if locked.row.status == transition.on_failure:
         job = store.last_job(item=locked.row, kind=kind)
     if job is None:
-        # It was marked as scheduled by hand, and the reconciler has given it no job yet.
+        # Its status was written directly, and the reconciler has not created its job yet.
         job = store.record(locked, kind, What.CANCELLED, at=locked.now, by=by, reason=reason)
     _cancel(locked, transition, [job], by=by, reason=reason)
     return job
@@ -192,7 +183,7 @@ def unschedule(
 def _cancel(
     locked: store.Locked, transition: Transition, jobs: list[Job], *, by: Actor, reason: str
 ) -> Job:
-    """Take off a locked item what jobs of a kind were to do, and cancel those that are open."""
+    """Remove from a locked item what these jobs were to do, and cancel those that are open."""
     if fields := transition.unplanned(locked.row):
         store.write(locked, **fields)
     if transition.time_field is None:
@@ -204,7 +195,7 @@ def _cancel(
 
 
 def check_unschedule(*, row: Schedulable) -> None:
-    """Raise what cancelling a publish would raise for an item that is just so; query nothing."""
+    """Check the row before its publish is cancelled."""
     if not transition_of(Kind.PUBLISH).is_cancellable(row):
         raise nothing_scheduled()
 
@@ -214,10 +205,7 @@ def cancel(*, job: Job, by: Actor, reason: str = "", expected: Expected | None =
     """
     Cancel an open job.
 
-    :param expected: what the person saw of the job, or of its item; None if they may be anything.
-    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: the job has already run or been cancelled.
-    :raises ItemNotFound: its item has been deleted.
     """
     locked = _lock_open(job, expected)
     return _cancel(locked, job.transition, [job], by=by, reason=reason)
@@ -230,15 +218,12 @@ def publish_now(
     """
     Publish an item at once, whatever is scheduled for it; an end in the future stays.
 
-    An item whose type has a `before_publish` is left to the worker, due at once: a hook may take
-    long, and has no business in a web process.
+    If its type has a `before_publish`, a job due at once leaves it to a worker: a hook may take
+    long, and must not run in a web process.
 
-    :param expected: what the person saw of the item; None if it may be anything.
     :returns: the finished job that records it; with a hook, the open one.
-    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: it is live already.
     :raises NotPublishable: something is missing, see `publish_problems()`.
-    :raises ItemNotFound: it has been deleted.
     """
     locked = store.lock(item, expected)
     check_publish_now(row=locked.row)
@@ -255,7 +240,7 @@ def publish_now(
 
 
 def check_publish_now(*, row: Schedulable) -> None:
-    """Raise what `publish_now` would raise for an item that is just so; query nothing."""
+    """Check the row before it is published."""
     require_transition(row.status, Status.PUBLISHED)
     transition_of(Kind.PUBLISH).require_ready(row)
 
@@ -267,25 +252,22 @@ def unpublish_now(
     """
     Take a live item down at once.
 
-    :param expected: what the person saw of the item; None if it may be anything.
     :returns: the finished job that records it.
-    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: it is not live.
-    :raises ItemNotFound: it has been deleted.
     """
     locked = store.lock(item, expected)
     now = locked.now
     check_unpublish_now(row=locked.row)
     start = locked.row.publish_at
-    # A clock that was set back must not make the end come before the start.
+    # The database's clock may have been set back: the end must not come before the start.
     end = now if start is None else max(now, start)
     store.write(locked, status=Status.UNPUBLISHED, unpublish_at=end)
     return store.record_by_hand(locked, Kind.UNPUBLISH, at=now, by=by, reason=reason)
 
 
 def check_unpublish_now(*, row: Schedulable) -> None:
-    """Raise what `unpublish_now` would raise for an item that is just so; query nothing."""
-    # `ALLOWED` has more ways there: what was live before and is cancelled goes back to it.
+    """Check the row before it is taken down."""
+    # Not by `ALLOWED`: cancelling the schedule of what was live before leads to it as well.
     if row.status != Status.PUBLISHED:
         raise invalid_transition(row.status, Status.UNPUBLISHED)
 
@@ -295,18 +277,14 @@ def rerun(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = 
     """
     Run a failed job again: the same job, due at once, with its time and its history.
 
-    :param expected: what the person saw of the job, or of its item; None if they may be anything.
     :returns: the job, open again.
-    :raises ChangedMeanwhile: it is not what they saw.
     :raises InvalidTransition: the job has not failed.
-    :raises ItemNotFound: its item, or the whole type, has been deleted.
     :raises ItemHasMovedOn: the item does not ask for this any more.
     :raises NotPublishable: something is still missing, see `publish_problems()`.
-    :raises JobNotFound: the job has been pruned.
     """
     locked = _lock_for_rerun(job, expected)
     now = clock.database_now()
-    # A new start: all attempts are to be had again, and a new failure is mailed again.
+    # It starts anew: attempts are counted from 0, and another failure is mailed again.
     job.state, job.attempts, job.finished_at, job.told_at = State.WAITING, 0, None, None
     store.wake(job=job, at=now)
     store.new_event(job=job, what=What.RERUN, at=now, by=by, reason=reason).save()
@@ -319,19 +297,15 @@ def rerun(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = 
 
 @transaction.atomic
 def check_rerun(*, job: Job) -> None:
-    """Raise what `rerun` would raise just now, and change nothing."""
+    """Check whether the job can be run again now."""
     _lock_for_rerun(job)
 
 
 def lock_for_change(*, items: QuerySet[Any], expected: Expected | None = None) -> Any:
     """
-    Return an item under its lock, for a change of its content, or its deletion, by the caller.
-
-    The lock is held to the end of the caller's transaction.
+    Lock an item that the caller is about to edit or delete, to the end of their transaction.
 
     :param items: a query that finds the one item, if the caller may see it.
-    :param expected: what the person saw of the item; None if it may be anything.
-    :raises ChangedMeanwhile: it is not what they saw.
     :raises ItemNotFound: it has been deleted, or the caller may not see it.
     """
     item = items.select_for_update(of=("self",)).first()
@@ -347,10 +321,10 @@ def lock_for_change(*, items: QuerySet[Any], expected: Expected | None = None) -
 @transaction.atomic
 def reconcile(*, item: Schedulable, reason: str) -> None:
     """
-    Bring an item's jobs in line with its status and times: the item is the later wish.
+    Make an item's jobs match its status and times.
 
-    For items that were saved directly, restored from a dump, or left half-changed by hand. A time
-    in the past is not refused: it is due at once. An item that is gone is left alone.
+    For items that were saved directly, restored from a dump, or changed by SQL. A time in the past
+    is not refused: the job is due at once. Nothing is done for an item that has been deleted.
     """
     try:
         locked = store.lock(item)
@@ -361,7 +335,7 @@ def reconcile(*, item: Schedulable, reason: str) -> None:
 
 @transaction.atomic
 def cancel_all(*, item: Schedulable, reason: str) -> None:
-    """Cancel what is scheduled for an item that is about to be deleted."""
+    """Cancel every open job of an item that is about to be deleted."""
     try:
         locked = store.lock(item)
     except ItemNotFound:
@@ -372,11 +346,9 @@ def cancel_all(*, item: Schedulable, reason: str) -> None:
 
 def _lock_open(job: Job, expected: Expected | None) -> store.Locked:
     """
-    Lock a job that has still to run, and its item.
+    Lock an open job and its item.
 
-    :raises ChangedMeanwhile: it is not what the person saw.
     :raises InvalidTransition: the job has already run or been cancelled.
-    :raises ItemNotFound: its item has been deleted.
     """
     locked = store.lock_job(job, expected)
     if locked is None:
@@ -387,11 +359,7 @@ def _lock_open(job: Job, expected: Expected | None) -> store.Locked:
 
 
 def _lock_for_rerun(job: Job, expected: Expected | None = None) -> store.Locked:
-    """
-    Lock a failed job and its item, and read both anew; raise what keeps it from running again.
-
-    :raises: see `rerun`.
-    """
+    """Lock a failed job and its item, and read both anew; raise why it cannot be run again."""
     locked = store.lock_job(job, expected)
     if job.state != State.FAILED:
         raise InvalidTransition(

@@ -1,9 +1,9 @@
 """
-Publishing paused, and resumed: for the whole site, at once, with a reason.
+Pausing and resuming publishing: for the whole site, at once, with a reason.
 
-While there is a row in `scheduling_pause` no job is begun: the drain claims none, an attempt puts
-its message back, and the broker leaves the messages of jobs where they are. Everything else in the
-queue goes on. What had begun before is finished, and what a person does by hand is done.
+While there is a row in `scheduling_pause` no job is begun: batches claim none, an attempt returns
+its queue row, and the broker leaves the rows of jobs alone. Other tasks run as ever, attempts that
+have begun are finished, and what a person does by hand is done.
 """
 
 import logging
@@ -51,15 +51,14 @@ class PublishingPaused(DomainError):
 @transaction.atomic
 def pause(*, by: Actor, reason: str = "") -> Pause:
     """
-    Have no job begun from now on, until `resume`; what has begun is finished.
+    Begin no job until `resume`; attempts that have begun are finished.
 
-    :param by: who asked for it; None is a command.
-    :raises AlreadyPaused: it goes on as it is, with the reason it has.
+    :raises AlreadyPaused: the pause stays as it is, with its reason.
     """
     new = Pause(by_id=by.pk if by else None, reason=reason)
     try:
         with transaction.atomic():
-            # Whoever comes second waits here for the first.
+            # Of two who pause at the same time, the second waits here for the first.
             new.save(force_insert=True)
     except IntegrityError as error:
         raise AlreadyPaused from error
@@ -72,9 +71,8 @@ def pause(*, by: Actor, reason: str = "") -> Pause:
 @transaction.atomic
 def resume(*, by: Actor, reason: str = "") -> None:
     """
-    Have jobs run again: what was held at once, the oldest first.
+    Run jobs again: those that were held at once, the oldest first.
 
-    :param by: who asked for it; None is a command.
     :raises NotPaused:
     """
     held = Pause.objects.select_for_update().first()
@@ -83,7 +81,7 @@ def resume(*, by: Actor, reason: str = "") -> None:
     held.delete()
     event = PauseEvent(what=What.RESUMED, by_id=by.pk if by else None, reason=reason)
     event.save(force_insert=True)
-    # Each broker asks at once for what it has left lying.
+    # Each broker looks at once for the rows that it has left alone.
     lanes = conf.lanes()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -93,27 +91,23 @@ def resume(*, by: Actor, reason: str = "") -> None:
 
 
 def current() -> Pause | None:
-    """Query the pause there is; None while publishing goes on."""
+    """Query the current pause; None while publishing is not paused."""
     return Pause.objects.first()
 
 
 def require_running() -> None:
-    """
-    Query whether publishing goes on.
-
-    :raises PublishingPaused: it does not.
-    """
+    """Query whether publishing is paused; raise `PublishingPaused` if it is."""
     if held := current():
         raise PublishingPaused(held)
 
 
 def sentence(pause: Pause) -> str:
-    """Return since when publishing is paused, and why, in one line; it names nobody."""
+    """Return since when publishing is paused, and why, in one line; not by whom."""
     return _sentence("Publishing is paused since %(at)s: %(reason)s", pause)
 
 
 def translated_sentence(pause: Pause) -> str:
-    """Return the same in the active language."""
+    """Return the sentence in the active language."""
     return _sentence(gettext("Publishing is paused since %(at)s: %(reason)s"), pause)
 
 
@@ -124,7 +118,7 @@ def _sentence(text: str, pause: Pause) -> str:
 
 
 def _announce(line: str, event: PauseEvent, by: Actor) -> None:
-    """Log the line once it is true."""
+    """Log the line after the commit."""
     who = by.get_username() if by else "a command"
     reason = " ".join(event.reason.split()) or "no reason given"
     facts = {"what": str(event.what), "at": event.at, "by": who, "reason": event.reason}

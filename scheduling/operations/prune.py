@@ -1,8 +1,8 @@
 """
-Old history is deleted: jobs that are over with their events, django-q2's tasks, dead heartbeats.
+Deleting old history: finished jobs with their events, django-q2's tasks, dead heartbeats.
 
-A batch is a transaction of its own and passes over what others hold. It locks only rows that are
-over: what is open or due goes its way meanwhile.
+Each batch is a transaction, and skips locked rows. It locks only finished rows, so that it delays
+no open job.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ HEARTBEAT_KEPT = timedelta(days=1)
 
 
 class Pruned(NamedTuple):
-    """How many rows of each table."""
+    """How many rows of each table were deleted."""
 
     jobs: int = 0
     events: int = 0
@@ -30,7 +30,7 @@ class Pruned(NamedTuple):
 
 
 def count(older_than: timedelta) -> Pruned:
-    """Count what `prune` would delete just now."""
+    """Count what `prune` would delete now."""
     now = clock.database_now()
     jobs = prunable_jobs(now - older_than)
     return Pruned(
@@ -43,11 +43,11 @@ def count(older_than: timedelta) -> Pruned:
 
 def prune(older_than: timedelta) -> Iterator[Pruned]:
     """
-    Delete what has been over for longer than that, by the database's clock.
+    Delete what was finished longer ago than that, by the database's clock.
 
-    A failed job that can still be run again is kept: it alone carries what was asked for.
+    A failed job that can still be run again is kept: nothing else records what was scheduled.
 
-    :returns: what each batch has deleted, once it is committed.
+    :returns: what each batch has deleted, after its commit.
     """
     now = clock.database_now()
     yield from _in_batches(prunable_jobs(now - older_than), "finished_at", _delete_jobs)
@@ -57,7 +57,7 @@ def prune(older_than: timedelta) -> Iterator[Pruned]:
 
 
 def prunable_jobs(before: datetime) -> JobQuerySet:
-    """Return the jobs that were over before that time and that nobody can want any more."""
+    """Return the jobs that were finished before that time and cannot be run again."""
     return Job.objects.filter(~rerunnable(), finished_at__lt=before)
 
 
@@ -75,7 +75,7 @@ def _in_batches(
     """
     Lock and delete rows, a batch a transaction, the oldest first.
 
-    :param ended: the field that says when a row was over.
+    :param ended: the field with the time when a row was finished.
     """
     rows = rows.order_by(ended, "pk").values_list(ended, "pk")
     rest = rows
@@ -86,7 +86,7 @@ def _in_batches(
         yield pruned
         if len(batch) < BATCH:
             return
-        # What is older was deleted, or is in other hands; the index need not be walked again.
+        # Older rows have been deleted, or are locked: do not read that part of the index again.
         rest = rows.filter(**{f"{ended}__gte": batch[-1][0]})
 
 

@@ -1,4 +1,4 @@
-"""Running failed jobs again, many at once: each by itself, with what became of it."""
+"""Running many failed jobs again: each in its own transaction, with an answer for each."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from scheduling.operations.rules import Actor
 
 PAGE = 1000
 
-# What may become of a job, in the order of a summary.
+# What may become of a job, in the order of the summary.
 RERUN, ALREADY, REFUSED, FAILED = "rerun", "already", "refused", "failed"
 OUTCOMES = (RERUN, ALREADY, REFUSED, FAILED)
 
@@ -31,11 +31,11 @@ class Answer(NamedTuple):
 
 def rerun_one(job_id: int, *, by: Actor, reason: str = "", dry_run: bool = False) -> Answer:
     """
-    Run one job again, in a transaction of its own, or see whether it would; say what became of it.
+    Run one job again, or check whether that is possible; return what became of it.
 
-    A job that runs again already is left alone: this may be repeated.
+    A job that was rerun before is left alone, so this may be repeated.
 
-    :raises django.db.OperationalError: the database could not be reached; not an answer of the job.
+    :raises django.db.OperationalError: the database could not be reached.
     """
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
@@ -61,7 +61,7 @@ def rerun_one(job_id: int, *, by: Actor, reason: str = "", dry_run: bool = False
 
 
 def failed_ids(jobs: JobQuerySet) -> Iterator[int]:
-    """Query the failed among them page by page: what one page leaves, the next does not meet."""
+    """Query the ids of the failed jobs, page by page; each comes once, whatever becomes of it."""
     ids = jobs.filter(state=State.FAILED).order_by("pk").values_list("pk", flat=True)
     last = 0
     while page := list(ids.filter(pk__gt=last)[:PAGE]):
@@ -70,13 +70,13 @@ def failed_ids(jobs: JobQuerySet) -> Iterator[int]:
 
 
 def summary(answers: Iterable[Answer]) -> dict[str, int]:
-    """Return how many became what."""
+    """Count the answers by outcome."""
     counts = Counter(answer.outcome for answer in answers)
     return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
 def _since_a_rerun(job: Job) -> str:
-    """Query what a rerun has made of a job, which has not failed; nothing without a rerun."""
+    """Query what has become of a rerun of a job that has not failed; empty if there was none."""
     if not job.events.filter(what=JobEvent.What.RERUN).exists():
         return ""
     if job.is_open:

@@ -1,4 +1,4 @@
-"""What an operation refuses, and the checks that say so."""
+"""What operations refuse, and the checks that refuse it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,7 +27,7 @@ class SomeRefused(ProblemsError):
     code = "invalid_transition"
 
     def __init__(self, refusals: Mapping[Schedulable, DomainError]) -> None:
-        # By item, for doors that show them in a list of their own.
+        # By item, for entry points that list them.
         self.refusals = dict(refusals)
         codes = {refusal.code for refusal in self.refusals.values()}
         if len(codes) == 1:
@@ -37,7 +37,7 @@ class SomeRefused(ProblemsError):
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return each refusal beside its item's id."""
+        """Return each refusal, with the id of its item."""
         return {
             "refusals": [
                 {"id": item.pk, "code": refusal.code, "detail": str(refusal), **refusal.facts()}
@@ -60,7 +60,7 @@ class ItemHasMovedOn(DomainError):
 
 def kept_end(row: "Schedulable | ItemRow") -> datetime | None:
     """Return the end that an item keeps when it is given another start."""
-    # What was live before carries the end of that time.
+    # The end of what was live before is that of the last time.
     return None if row.status == Status.UNPUBLISHED else row.unpublish_at
 
 
@@ -71,7 +71,7 @@ def require_future(run_at: datetime, now: datetime) -> None:
 
 
 class ItemRow(NamedTuple):
-    """What `schedule_many` has to know of an item; a whole item takes ten times as long to make."""
+    """What `schedule_many` needs of an item; a model instance takes ten times as long to make."""
 
     status: str
     publish_at: datetime | None
@@ -81,5 +81,5 @@ class ItemRow(NamedTuple):
 
 
 def nothing_scheduled() -> InvalidTransition:
-    """Return the refusal to cancel what is not scheduled."""
+    """Return the refusal to cancel when nothing is scheduled."""
     return InvalidTransition(gettext("Nothing is scheduled."))

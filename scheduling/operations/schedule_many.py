@@ -29,23 +29,23 @@ def schedule_many(
     expected: Mapping[Schedulable, Expected] | None = None,
 ) -> JobQuerySet:
     """
-    Have many items published at one moment, all or none; move those that are scheduled already.
+    Schedule the publishing of many items for one time, all or none; move those already scheduled.
 
     Set-based: half a dozen statements for each thousand. Each item keeps the end it has.
 
-    :param items: of any types; one that comes twice counts once.
+    :param items: of any types; duplicates count once.
     :param run_at: aware; must lie after the database's clock.
-    :param expected: what the person saw of the items; one that is not named may be anything.
-    :returns: the jobs, one an item; they are read when they are looked at.
+    :param expected: what the person saw of the items; one that is not in it may be anything.
+    :returns: the jobs, one for each item; a lazy query.
     :raises NotInFuture:
-    :raises SomeRefused: it says of each item that `schedule` would refuse why.
+    :raises SomeRefused: says of each item that `schedule` would refuse, why.
     """
     expected = expected or {}
     require_future(run_at, clock.database_now())
     by_model: dict[type[Schedulable], dict[int, Schedulable]] = defaultdict(dict)
     for item in items:
         by_model[type(item)][item.pk] = item
-    # In one order, so that two of these that overlap do not block each other for good.
+    # Locked in one order, so that two calls with items in common do not deadlock.
     batches = [
         _Batch(model, {pk: by_model[model][pk] for pk in ids[start : start + store.BATCH]}, run_at)
         for model in sorted(by_model, key=lambda model: model._meta.label)
@@ -53,8 +53,8 @@ def schedule_many(
         for start in range(0, len(ids), store.BATCH)
     ]
     refusals: dict[Schedulable, DomainError] = {}
-    # Known from here on: one that has to be made would be made in the pipeline, where another
-    # process that makes the same would end it.
+    # Cached before the pipeline: if one were created in it and another process did the same, the
+    # IntegrityError would end the pipeline.
     ContentType.objects.get_for_models(*by_model)
     with along_the_index(), pipeline():
         for batch in batches:
@@ -68,14 +68,14 @@ def schedule_many(
             batch.read_jobs()
     if refusals:
         raise SomeRefused(refusals)
-    # Whoever held them may have taken his time.
+    # Waiting for the locks may have taken a while.
     now = clock.database_now()
     require_future(run_at, now)
-    new = iter(store.give_ids(wish for batch in batches for wish in batch.missing()))
+    new = iter(store.give_ids(planned for batch in batches for planned in batch.missing()))
     for batch in batches:
         batch.new = list(islice(new, len(batch.without)))
-    # A batch's messages take Python as long to make as PostgreSQL to store, so it makes the next
-    # while PostgreSQL stores the last.
+    # Python takes as long to build the payloads of a batch as PostgreSQL to store its rows, so
+    # Python builds the next batch while PostgreSQL stores the last.
     with pipeline():
         for batch in batches:
             batch.write(at=now, by=by, reason=reason)
@@ -88,7 +88,7 @@ def schedule_many(
 
 
 class _Batch:
-    """Items of one type on their way through `schedule_many`; the steps come in this order."""
+    """Up to 1,000 items of one type; `schedule_many` calls the methods in this order."""
 
     def __init__(
         self, model: type[Schedulable], items: dict[int, Schedulable], run_at: datetime
@@ -96,19 +96,19 @@ class _Batch:
         self.model, self.items, self.run_at = model, items, run_at
         self.publish = transition_of(Kind.PUBLISH)
         self.here = model._base_manager.filter(IsOneOf("pk", items))
-        # By the item: how it is, the end it keeps, the job that ends it.
+        # By the item's id: its row, the end it keeps, the job that ends it.
         self.rows: dict[int, ItemRow] = {}
         self.ends: dict[int, datetime | None] = {}
         self.end_jobs: dict[int, store.OpenJob] = {}
-        # The jobs that publish them, and the items that have none yet.
+        # The jobs that publish them, and the items without one.
         self.publishes: dict[int, store.OpenJob] = {}
         self.without: list[Schedulable] = []
         self.new: list[store.NewJob] = []
 
-    # Answers are read when all is asked: PostgreSQL looks for the next while Python reads the last.
+    # All queries are sent before an answer is read: PostgreSQL runs the next while Python reads.
 
     def ask_for_items(self) -> None:
-        """Lock them and ask how they are, and which may not go live as they are."""
+        """Send the queries that lock the items, and that find those which are not ready."""
         rows = self.here.select_for_update().order_by("pk").values_list("pk", *ItemRow._fields)
         self.items_answer = send(rows)
         condition = self.publish.ready(self.model)
@@ -116,18 +116,18 @@ class _Batch:
         self.unready_answer = send(unready) if condition else None
 
     def ask_for_jobs(self) -> None:
-        """Lock their open jobs."""
+        """Send the query that locks their open jobs."""
         self.jobs_answer = send(store.open_jobs_of_many(self.model, self.items))
 
     def read_items(self) -> None:
-        """Take in how they are."""
+        """Read the rows of the items."""
         with self.items_answer as rows:
             for pk, *values in rows.fetchall():
                 self.rows[pk] = row = ItemRow(*values)
                 self.ends[pk] = kept_end(row)
 
     def refusals(self, expected: Mapping[Schedulable, Expected]) -> dict[Schedulable, DomainError]:
-        """Return why `schedule` would refuse items, of those that it would."""
+        """Return the items that `schedule` would refuse, and why."""
         unready: set[int] = set()
         if self.unready_answer:
             with self.unready_answer as rows:
@@ -147,7 +147,7 @@ class _Batch:
         return refusals
 
     def read_jobs(self) -> None:
-        """Take in which jobs there are."""
+        """Read the open jobs."""
         with self.jobs_answer as rows:
             for job in store.read_open_jobs(rows, self.model):
                 if job.kind == self.publish.name:
@@ -157,16 +157,16 @@ class _Batch:
         self.without = [item for pk, item in self.items.items() if pk not in self.publishes]
 
     def missing(self) -> Iterator[store.Planned]:
-        """Return what jobs there have to be and are not."""
+        """Return the jobs to create."""
         return (store.Planned(item, self.publish, self.run_at) for item in self.without)
 
     @property
     def job_ids(self) -> list[int]:
-        """Return the jobs that publish them."""
+        """Return the ids of the jobs that publish the items."""
         return [*(job.pk for job in self.publishes.values()), *(job.pk for job in self.new)]
 
     def write(self, *, at: datetime, by: Actor, reason: str) -> None:
-        """Change the items and their jobs; waits for no answer."""
+        """Send the statements that change the items and their jobs; wait for no answer."""
         if any(row.unpublish_at != self.ends[pk] for pk, row in self.rows.items()):
             self.here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
         self.here.update(status=Status.SCHEDULED, publish_at=self.run_at, version=F("version") + 1)
@@ -177,7 +177,7 @@ class _Batch:
             store.store_jobs(self.new, at=at, by=by, reason=reason)
 
     def take_over(self) -> None:
-        """Have the items in hand follow."""
+        """Update the objects of the caller."""
         for pk, row in self.rows.items():
             self.items[pk].take_over(
                 status=Status.SCHEDULED,
@@ -188,7 +188,7 @@ class _Batch:
             )
 
     def mirror_ends(self, *, at: datetime, by: Actor, reason: str) -> None:
-        """Bring in line the jobs that end them: few, an end that stays has its job already."""
+        """Update the jobs that end the items: few, as an end that stays has its job already."""
         for pk, item in self.items.items():
             end, wanted = self.end_jobs.get(pk), self.ends[pk]
             if wanted != (end.run_at if end else None):

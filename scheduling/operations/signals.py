@@ -1,4 +1,4 @@
-"""What follows when an item is saved or deleted without an operation, and after `migrate`."""
+"""Receivers of signals: they update the jobs of an item that is saved or deleted directly."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from scheduling.operations import store
 def follow_saved_item(
     *, instance: Schedulable, created: bool, raw: bool = False, **kwargs: Any
 ) -> None:
-    """Bring the jobs in line, in the transaction of the save: their times, and the item's name."""
+    """Update times and titles of the item's jobs, in the transaction of the save."""
     if not created and not raw:
         store.rename_jobs(instance)
-    # A fixture brings its jobs itself: loading it does not go through `save`, which sets this.
+    # `save` sets this. Loading a fixture does not call it: a fixture contains its own jobs.
     if instance.has_requested_change:
         operations.reconcile(item=instance, reason=gettext_noop("The item was saved like this."))
 
 
 def forget_deleted_item(*, instance: Schedulable, **kwargs: Any) -> None:
-    """Cancel what is scheduled for an item, in the transaction that deletes it."""
+    """Cancel the item's open jobs, in the transaction that deletes it."""
     operations.cancel_all(item=instance, reason=gettext_noop("The item was deleted."))

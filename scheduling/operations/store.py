@@ -1,7 +1,7 @@
 """
-The rows behind every operation: an item's status and times, a job, its message, its history.
+Reading and writing the rows of an operation: item, jobs, queue rows, events.
 
-Each function is a step inside the caller's transaction; none checks whether the step is wise.
+Each function is a step in the caller's transaction. None checks whether the change is allowed.
 """
 
 import json
@@ -51,11 +51,10 @@ SQL = read_statements(__name__)
 
 class _Reader(Generic[Row]):
     """
-    Makes objects of a model's rows, as the ORM would.
+    Makes model instances of rows, as the ORM would.
 
-    To put a statement together, and a plan of how to read the answer, costs the ORM more than such
-    a small statement costs the database: an operation took three times as long as its statements,
-    and so takes less than twice as long.
+    The ORM takes longer to compile such a small query than PostgreSQL to run it: with the ORM an
+    operation takes three times as long as its statements, with this less than twice.
     """
 
     def __init__(self, model: type[Row]) -> None:
@@ -69,7 +68,7 @@ class _Reader(Generic[Row]):
         ]
 
     def read(self, values: Sequence[Any]) -> Row:
-        """Return the object of a row with all its columns, in their order."""
+        """Return the instance of a row with all columns, in the model's order."""
         values = list(values)
         for place, convert, expression in self.converters:
             values[place] = convert(values[place], expression, connection)
@@ -79,7 +78,7 @@ class _Reader(Generic[Row]):
 
 @cache
 def _item_reader(model: type[Schedulable]) -> tuple[str, _Reader[Schedulable]]:
-    # With its parents in tables of their own, or a manager of its own, only the ORM knows how.
+    # The ORM's query, since the type may have a parent table, or a base manager of its own.
     statement, [_] = model._base_manager.filter(pk=0).select_for_update().query.sql_with_params()
     return statement, _Reader(model)
 
@@ -91,7 +90,7 @@ def _open_jobs_reader() -> tuple[str, _Reader[Job]]:
 
 
 def lock_item(item: Schedulable) -> Schedulable | None:
-    """Lock the item's row and return it as it is now; None when it is gone."""
+    """Lock the item's row and return it; None if it has been deleted."""
     statement, reader = _item_reader(type(item))
     with prepared_cursor() as cursor:
         cursor.execute(statement, [item.pk])
@@ -100,7 +99,7 @@ def lock_item(item: Schedulable) -> Schedulable | None:
 
 
 def lock_open_jobs(item: Schedulable) -> tuple[list[Job], datetime]:
-    """Lock the item's open jobs, oldest first; return them, and the database's clock after that."""
+    """Lock the item's open jobs, oldest first; return them, and then the database's clock."""
     statement, reader = _open_jobs_reader()
     with prepared_cursor() as cursor:
         cursor.execute(statement, [ContentType.objects.get_for_model(item).pk, item.pk])
@@ -110,9 +109,9 @@ def lock_open_jobs(item: Schedulable) -> tuple[list[Job], datetime]:
 
 
 def write_item(row: Schedulable, **fields: Any) -> None:
-    """Write status and times of a locked row, and nothing else of it."""
+    """Write status and times of a locked row, and nothing else."""
     quote = connection.ops.quote_name
-    # With its parents in tables of their own, a type's status is in that of the first of them.
+    # If the type has parent tables, the status is in that of the topmost parent.
     meta = row._meta.get_field("status").model._meta
     changes = "".join(f", {quote(name)} = %s" for name in fields)
     statement = (
@@ -128,14 +127,14 @@ def write_item(row: Schedulable, **fields: Any) -> None:
 
 
 def new_event(*, job: Job, what: JobEvent.What, at: datetime, by: Actor, **fields: Any) -> JobEvent:
-    """Return a line of the job's history, not saved yet."""
+    """Return an unsaved event of the job."""
     return JobEvent(job=job, what=what, at=at, by_id=by.pk if by else None, **fields)
 
 
 def new_job(
     *, item: Schedulable, kind: str, run_at: datetime, by: Actor, reason: str, **fields: Any
 ) -> Job:
-    """Return a job of the item, not saved yet."""
+    """Return an unsaved job of the item."""
     return Job(
         content_type=ContentType.objects.get_for_model(item),
         object_id=item.pk,
@@ -155,7 +154,7 @@ def last_job(*, item: Schedulable, kind: str) -> Job | None:
 
 
 class Planned(NamedTuple):
-    """What is to have a job: an item, what happens to it, when, and what that has to know."""
+    """A job to be created."""
 
     item: Schedulable
     transition: Transition
@@ -164,19 +163,19 @@ class Planned(NamedTuple):
 
 
 class NewJob(NamedTuple):
-    """A job that is not stored yet."""
+    """A job with its id, not inserted yet."""
 
     pk: int
     planned: Planned
 
     @property
     def slot(self) -> int:
-        """Return its `Job.slot`."""
+        """See `Job.slot`."""
         return 0 if self.planned.transition.time_field else self.pk
 
 
 class OpenJob(NamedTuple):
-    """What one has to know of a job to move it; a whole job takes ten times as long to make."""
+    """What moving a job needs of it; a model instance takes ten times as long to make."""
 
     pk: int
     kind: str
@@ -187,7 +186,7 @@ class OpenJob(NamedTuple):
 
 
 def open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> QuerySet[Any, Any]:
-    """Return the query that locks the open jobs of items of a type; it wants `along_the_index`."""
+    """Return the query that locks the open jobs of items of a type; use `along_the_index`."""
     jobs = Job.objects.open().filter(
         IsOneOf("object_id", ids), content_type=ContentType.objects.get_for_model(model)
     )
@@ -196,7 +195,7 @@ def open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> QuerySet[
 
 
 def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[OpenJob]:
-    """Return what that query has found."""
+    """Read the result of `open_jobs_of_many`."""
     lanes = {kind: lane_of(model, kind) for kind in TRANSITIONS}
     for pk, kind, object_id, run_at, message_id in cursor.fetchall():
         if kind in lanes:
@@ -205,10 +204,10 @@ def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[
 
 def open_jobs(wanted: Iterable[Planned], *, at: datetime, by: Actor, reason: str) -> list[int]:
     """
-    Save a new job for each, with its message and its first event.
+    Insert jobs, each with its queue row and first event.
 
     :param at: now, by the database's clock.
-    :returns: the ids of the jobs, in that order.
+    :returns: the ids of the jobs, in the order given.
     :raises django.db.IntegrityError: one of the items has an open job of that kind already.
     """
     jobs = give_ids(wanted)
@@ -217,7 +216,7 @@ def open_jobs(wanted: Iterable[Planned], *, at: datetime, by: Actor, reason: str
 
 
 def open_job(planned: Planned, *, at: datetime, by: Actor, reason: str) -> Job:
-    """Save a new job with its message and its first event; return it."""
+    """Insert a job with its queue row and first event; return it."""
     [new] = give_ids([planned])
     [message_id] = _read(store_jobs([new], at=at, by=by, reason=reason))
     job = new_job(
@@ -237,7 +236,7 @@ def open_job(planned: Planned, *, at: datetime, by: Actor, reason: str) -> Job:
 
 
 def give_ids(wanted: Iterable[Planned]) -> list[NewJob]:
-    """Return new jobs, not saved yet."""
+    """Take an id from the sequence for each job."""
     wanted = list(wanted)
     with prepared_cursor() as cursor:
         cursor.execute(SQL["next_ids"], [len(wanted)])
@@ -246,7 +245,7 @@ def give_ids(wanted: Iterable[Planned]) -> list[NewJob]:
 
 
 def store_jobs(jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: str) -> CursorWrapper:
-    """Save new jobs with their messages and first events; see `open_jobs`."""
+    """Send the statement that inserts jobs; see `open_jobs`."""
     models = {type(job.planned.item) for job in jobs}
     type_ids = {model: ContentType.objects.get_for_model(model).pk for model in models}
     lanes = {(model, kind): lane_of(model, kind) for model in models for kind in TRANSITIONS}
@@ -260,7 +259,7 @@ def store_jobs(jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: str) 
             "object": item.pk,
             "title": title_of(item),
         }
-        # A hundred thousand rows are quicker without what most of them do not have.
+        # Left out where they are the default: of 100,000 rows that is measurable.
         return values if transition.time_field else {**values, "slot": job.pk, "params": params}
 
     wakes = (
@@ -279,10 +278,10 @@ def _store(
     by: Actor,
     reason: str,
 ) -> CursorWrapper:
-    """Return a cursor whose rows are the ids of the messages; nothing here waits for them."""
+    """Send the statement; return its cursor, whose rows are the ids of the new queue rows."""
     new = messages.messages(wakes)
     rows = [job | message.as_row() for job, message in zip(jobs, new, strict=True)]
-    # Users may have keys of any type, and NULL alone has none.
+    # A NULL parameter has no type of its own, and the keys of users may have any type.
     by_type = Job._meta.get_field("scheduled_by").rel_db_type(connection)
     cursor = prepared_cursor()
     cursor.execute(
@@ -304,11 +303,7 @@ def _read(cursor: CursorWrapper) -> list[int]:
 
 
 def rename_jobs(item: Schedulable) -> None:
-    """
-    Have what is still to run, or to be dealt with, call its item what it is called now.
-
-    What is done keeps the name of its day.
-    """
+    """Copy the item's title to its open and failed jobs; the others keep the title they had."""
     title = title_of(item)
     jobs = Job.objects.of(item).filter(state__in=(*OPEN_STATES, State.FAILED))
     jobs.exclude(item_title=title).update(item_title=title)
@@ -318,9 +313,9 @@ def move_jobs(
     jobs: Sequence[Job | OpenJob], *, run_at: datetime, at: datetime, by: Actor, reason: str
 ) -> CursorWrapper:
     """
-    Give open jobs another time, and new messages in place of the old.
+    Give open jobs another time, and new queue rows in place of the old.
 
-    A new start: the attempts at the old time do not count against the new one.
+    Attempts made at the old time do not count.
     """
     rows: Iterator[dict[str, object]] = (
         {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
@@ -330,7 +325,7 @@ def move_jobs(
 
 
 def move_job(job: Job, *, run_at: datetime, at: datetime, by: Actor, reason: str) -> None:
-    """Do the same with one, and have it in hand follow."""
+    """Give an open job another time, and update the object."""
     [job.message_id] = _read(move_jobs([job], run_at=run_at, at=at, by=by, reason=reason))
     job.run_at = job.next_attempt_at = run_at
     job.state, job.attempts, job.attempt_begun_at = State.WAITING, 0, None
@@ -338,10 +333,9 @@ def move_job(job: Job, *, run_at: datetime, at: datetime, by: Actor, reason: str
 
 def wake(*, job: Job, at: datetime) -> None:
     """
-    Have a worker take the job up at that time, and save the job.
+    Save the job with a new queue row that wakes a worker at that time.
 
-    The old message is replaced, never moved: a worker may hold it already, and will delete it when
-    it is done with it.
+    The old row is deleted, not moved: a worker that has claimed it deletes it when it finishes.
     """
     messages.delete_rows([job.message_id])
     job.next_attempt_at, job.attempt_begun_at = at, None
@@ -359,7 +353,7 @@ def close_job(
     reason: str = "",
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """End a job: its message goes, its last event says how."""
+    """Finish a job: delete its queue row, and record its last event."""
     messages.delete_rows([job.message_id])
     job.state, job.finished_at, job.message_id, job.attempt_begun_at = state, at, None, None
     job.save()
@@ -367,7 +361,7 @@ def close_job(
 
 
 def cancel_job(*, job: Job, at: datetime, by: Actor, reason: str) -> None:
-    """End a job that nobody wants any more."""
+    """Cancel an open job."""
     close_job(job=job, state=State.CANCELLED, what=What.CANCELLED, at=at, by=by, reason=reason)
 
 
@@ -375,16 +369,16 @@ def cancel_job(*, job: Job, at: datetime, by: Actor, reason: str) -> None:
 class Locked:
     """An item under its lock."""
 
-    # What the caller holds, and the row as it is.
+    # The caller's object, and the row as it is now.
     item: Schedulable
     row: Schedulable
     # Its open jobs, locked too, oldest first.
     open_jobs: list[Job]
-    # The database's clock when all that was locked.
+    # The database's clock, read after the locks.
     now: datetime
 
     def open_jobs_of(self, kind: str) -> list[Job]:
-        """Return its open jobs of that kind: one at most, where the kind mirrors a time."""
+        """Return its open jobs of that kind: at most one if the kind mirrors a time."""
         return [job for job in self.open_jobs if job.kind == kind]
 
 
@@ -393,7 +387,7 @@ class Locked:
 
 def lock(item: Schedulable, expected: Expected | None = None) -> Locked:
     """
-    Lock an item and its open jobs, and read them anew: what the caller holds may be old.
+    Lock an item and its open jobs, and read them anew: the caller's object may be outdated.
 
     :param expected: what the person saw of the item; None if it may be anything.
     :raises ItemNotFound:
@@ -410,10 +404,10 @@ def lock(item: Schedulable, expected: Expected | None = None) -> Locked:
 
 def lock_job(job: Job, expected: Expected | None = None) -> Locked | None:
     """
-    Lock a job, its item before it, and read both anew, the job into the object the caller holds.
+    Lock the item of a job, then the job, and read both anew, the job into the caller's object.
 
     :param expected: what the person saw of the job, or of its item; None if they may be anything.
-    :returns: the item; None when it is gone.
+    :returns: the item; None if it has been deleted.
     :raises JobNotFound: it has been pruned.
     :raises ChangedMeanwhile:
     """
@@ -425,7 +419,7 @@ def lock_job(job: Job, expected: Expected | None = None) -> Locked | None:
             setattr(job, field.attname, getattr(locked.open_jobs[place], field.attname))
         locked.open_jobs[place] = job
     else:
-        # It is not open, so it was not locked with the item.
+        # Finished jobs are not locked with the item.
         try:
             job.refresh_from_db(from_queryset=Job.objects.select_for_update())
         except Job.DoesNotExist as error:
@@ -435,16 +429,16 @@ def lock_job(job: Job, expected: Expected | None = None) -> Locked | None:
 
 
 def write(locked: Locked, **fields: object) -> None:
-    """Write status and times of a locked item, and nothing else of it."""
+    """Write status and times of a locked item, and nothing else; update the caller's object."""
     write_item(locked.row, **fields)
     locked.item.copy_engine_fields(locked.row)
 
 
 def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: str) -> None:
     """
-    Have one open job for each time that the locked row asks for, and none for any other.
+    Create, move or cancel jobs, so that each time that the locked row asks for has one open job.
 
-    A job that is there is moved, or left as it is. Kinds that mirror no time are left alone.
+    Jobs of kinds that mirror no time are left alone.
     """
     for transition in mirrored():
         jobs = locked.open_jobs_of(transition.name)
@@ -461,7 +455,7 @@ def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: str) -> Non
 
 
 def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason: str) -> Job:
-    """Record a change made at once, in place of what was scheduled."""
+    """Record a change that was made at once, and cancel the open jobs of its kind."""
     for planned in locked.open_jobs_of(kind):
         instead = reason or gettext_noop("Done by hand instead.")
         cancel_job(job=planned, at=at, by=by, reason=instead)
@@ -476,7 +470,7 @@ def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason
 def record(
     locked: Locked, kind: str, what: JobEvent.What, *, at: datetime, by: Actor, reason: str
 ) -> Job:
-    """Save a job that was over when it began, with the one event of its history."""
+    """Insert a finished job with its only event."""
     job = new_job(
         item=locked.row,
         kind=kind,
