@@ -1,22 +1,21 @@
 """
-What is done to many items at once: first a page that says what would happen, and what would not.
+Actions on many items at once: first a page that says what would happen, and what would not.
 
-The page is a forecast, made of the rows as they are, by the very checks that the operations make
-under their locks. It is done to just those that the page said it would be done to, as it showed
-them: the operations refuse a row that was changed before the person said yes.
+The page is a preview, made of the rows as they are, by the checks that the operations make under
+their locks. The action is then done to those rows only for which the page has said so, as it has
+shown them: the operations refuse a row that was changed before the person confirmed.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
-from django.contrib import messages
-from django.db.models import Model, QuerySet
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -26,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from armo.common.api.fields import MAX_ID
 from armo.common.theme import ModelAdmin
 from scheduling import operations
-from scheduling.access.permissions import NotAllowed, User, has_right_to, has_right_to_jobs_of
+from scheduling.access.permissions import NotAllowed, has_right_to
 from scheduling.admin.actions import report
 from scheduling.admin.display import Text, badge, shown_time
 from scheduling.admin.forms import IntervalForm, MomentForm, ReasonForm
@@ -37,18 +36,19 @@ from scheduling.operations import Seen
 
 # So many are previewed and done while the person waits.
 MOST_AT_ONCE = 2000
-# What takes a look under locks is previewed of so many only, and of the others when it is done.
+MOST_JOBS_AT_ONCE = 20_000
+# A preview that takes locks is made for so many only; the others are checked when it is done.
 PREVIEWED = 200
-# A web server gives up on a request after half a minute; what is left is told, and done next.
+# A web server drops a request after half a minute; the rows left over are named, and done next.
 PATIENCE_SECONDS = 15.0
 # Rows of each part of the page.
 SHOWN = 200
-# Of so many that were refused it is said who has changed them.
+# Of so many that were refused the page says who has changed them.
 NAMED = 200
 
 ROWS = "rows"
 CONFIRMED = "confirmed"
-# What the page before has shown: what was filled in, and how each row was that it would be done to.
+# What the page before has shown: the fields of the form, and the rows that it would be done to.
 SEEN = "seen"
 
 Refusals = dict[Any, DomainError]
@@ -63,59 +63,59 @@ class Plan(NamedTuple):
     refusal: DomainError | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bulk:
-    """Something that is done to many items, or jobs."""
+    """An action on many items, or on many jobs."""
 
     action: str
     label: Text
-    form: type[ReasonForm]
+    # The right to do it: to items of the type, which the list asks for, or to each job.
+    right: str
     # Says what would become of a row; raises what its operation would.
     preview: Callable[[Any, Any, datetime], str]
-    # Does it to those for which nothing was raised, if they are as the page has shown them; returns
-    # what was refused.
-    do: Callable[[Mapping[Any, Seen], Any, Any], Refusals]
-    shown: Callable[[Any], str]
-    # The right to do it to one job; to items of the type, the list has asked already.
-    right: str = ""
+    # Called for each row; None: the items are scheduled together.
+    operation: Callable[..., object] | None = None
+    form: type[ReasonForm] = ReasonForm
     # How many at once, and of how many of them it is previewed.
     most: int = MOST_AT_ONCE
     previewed: int = MOST_AT_ONCE
 
 
-def shown_item(item: Schedulable) -> str:
-    """Show how an item is now."""
-    at = "" if item.publish_at is None else shown_time(item.publish_at)
-    return format_html("{} {}", badge(item.status, item.get_status_display()), at)
+def list_action(bulk: Bulk) -> Callable[..., HttpResponse | None]:
+    """Return the method of a `ModelAdmin` that offers an action in its list."""
+
+    @admin.action(permissions=[bulk.right], description=bulk.label)  # type: ignore[arg-type]  # a lazy text
+    def selected(
+        model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any]
+    ) -> HttpResponse | None:
+        return ask(model_admin, request, rows, bulk)
+
+    return selected
 
 
-def shown_job(job: Job) -> str:
-    """Show how a job is now."""
-    state = badge(job.state, job.get_state_display())
-    return format_html("{} {} {}", job.get_kind_display(), state, shown_time(job.run_at))
-
-
-def may_rerun(user: User, model: type[Model]) -> bool:
-    """Return whether the person may run failed jobs of that type again."""
-    return has_right_to_jobs_of(user, "rerun", model)
+def _shown(row: Any) -> str:
+    """Show how a row is now."""
+    if isinstance(row, Job):
+        state = badge(row.state, row.get_state_display())
+        return format_html("{} {} {}", row.get_kind_display(), state, shown_time(row.run_at))
+    at = "" if row.publish_at is None else shown_time(row.publish_at)
+    return format_html("{} {}", badge(row.status, row.get_status_display()), at)
 
 
 # What each would do
 
 
-def _preview_schedule(item: Schedulable, form: MomentForm, now: datetime) -> str:
-    run_at = form.cleaned_data["run_at"]
+def _preview_time(item: Schedulable, form: ReasonForm, now: datetime) -> str:
+    run_at = _time(item, form)
     operations.check_schedule(row=item, run_at=run_at, now=now)
     return shown_time(run_at)
 
 
-def _preview_shift(item: Schedulable, form: IntervalForm, now: datetime) -> str:
-    run_at = _shifted(item, form)
-    operations.check_schedule(row=item, run_at=run_at, now=now)
-    return shown_time(run_at)
-
-
-def _shifted(item: Schedulable, form: IntervalForm) -> datetime:
+def _time(item: Schedulable, form: ReasonForm) -> datetime:
+    """Return the time that an item is scheduled for: one for all, or its own, shifted."""
+    if not isinstance(form, IntervalForm):
+        run_at: datetime = form.cleaned_data["run_at"]
+        return run_at
     if item.status != Status.SCHEDULED or item.publish_at is None:
         raise operations.InvalidTransition(gettext("Only what is scheduled can be shifted."))
     try:
@@ -140,13 +140,15 @@ def _preview_unpublish(item: Schedulable, form: ReasonForm, now: datetime) -> st
     return badge(Status.UNPUBLISHED, Status.UNPUBLISHED.label)
 
 
-def _preview_rerun(item: Schedulable, form: ReasonForm, now: datetime) -> str:
-    operations.check_rerun(job=_failed_job(item))
-    return str(gettext("runs again"))
+def _preview_rerun(row: Any, form: ReasonForm, now: datetime) -> str:
+    operations.check_rerun(job=_failed_job(row))
+    return gettext("runs again")
 
 
-def _failed_job(item: Schedulable) -> Job:
-    failed = Job.objects.of(item).filter(state=State.FAILED).order_by("-pk").first()
+def _failed_job(row: Any) -> Job:
+    if isinstance(row, Job):
+        return row
+    failed = Job.objects.of(row).filter(state=State.FAILED).order_by("-pk").first()
     if failed is None:
         raise operations.JobNotFound(gettext("It has no failed job."))
     return failed
@@ -158,34 +160,61 @@ def _preview_cancel_job(job: Job, form: ReasonForm, now: datetime) -> str:
     return badge(State.CANCELLED, State.CANCELLED.label)
 
 
-def _preview_rerun_job(job: Job, form: ReasonForm, now: datetime) -> str:
-    operations.check_rerun(job=job)
-    return str(gettext("runs again"))
+SCHEDULE = Bulk(
+    "schedule_selected",
+    _("Schedule at a time"),
+    "schedule",
+    _preview_time,
+    form=MomentForm,
+)
+SHIFT = Bulk(
+    "shift_selected",
+    _("Shift by an interval"),
+    "schedule",
+    _preview_time,
+    form=IntervalForm,
+)
+CANCEL = Bulk(
+    "cancel_selected",
+    _("Cancel the schedule"),
+    "schedule",
+    _preview_cancel,
+    lambda item, **options: operations.unschedule(item=item, **options),
+)
+PUBLISH = Bulk(
+    "publish_selected",
+    _("Publish now"),
+    "publish",
+    _preview_publish,
+    lambda item, **options: operations.publish_now(item=item, **options),
+)
+UNPUBLISH = Bulk(
+    "unpublish_selected",
+    _("Take down now"),
+    "publish",
+    _preview_unpublish,
+    lambda item, **options: operations.unpublish_now(item=item, **options),
+)
+RERUN = Bulk(
+    "rerun_selected",
+    _("Run again"),
+    "rerun",
+    _preview_rerun,
+    lambda row, **options: operations.rerun(job=_failed_job(row), **options),
+    previewed=PREVIEWED,
+)
+RERUN_JOBS = replace(RERUN, most=MOST_JOBS_AT_ONCE)
+CANCEL_JOBS = Bulk(
+    "cancel_selected",
+    _("Cancel the job"),
+    "schedule",
+    _preview_cancel_job,
+    lambda job, **options: operations.cancel(job=job, **options),
+    most=MOST_JOBS_AT_ONCE,
+)
 
 
-# Doing it
-
-
-def _require_right(user: Any, right: str, row: Any) -> None:
-    if isinstance(row, Job) and not has_right_to(user, right, row):
-        raise NotAllowed
-
-
-def _each(
-    right: str, operation: Callable[..., object], rows: Mapping[Any, Seen], form: Any, user: Any
-) -> Refusals:
-    """Call the operation for each row, in the little time there is."""
-    refused: Refusals = {}
-    deadline = monotonic() + PATIENCE_SECONDS
-    for row, expected in rows.items():
-        try:
-            if monotonic() > deadline:
-                raise TooMany
-            _require_right(user, right, row)
-            operation(row, by=user, reason=form.cleaned_data["reason"], expected=expected)
-        except DomainError as refusal:
-            refused[row] = refusal
-    return refused
+# Carrying it out: what is returned was refused
 
 
 class TooMany(DomainError):
@@ -194,25 +223,52 @@ class TooMany(DomainError):
     code = "too_many"
 
 
-def _schedule(items: Mapping[Schedulable, Seen], form: MomentForm, user: Any) -> Refusals:
-    """Schedule all in one go; without those that somebody has changed meanwhile."""
-    return _schedule_at(items, form.cleaned_data["run_at"], form, user)
+def _require_right(user: Any, right: str, row: Any) -> None:
+    if isinstance(row, Job) and not has_right_to(user, right, row):
+        raise NotAllowed
 
 
-def _schedule_at(
-    items: Mapping[Schedulable, Seen], run_at: datetime, form: ReasonForm, user: Any
-) -> Refusals:
-    left = list(items)
+def _each(bulk: Bulk, rows: Mapping[Any, Seen], form: ReasonForm, user: Any) -> Refusals:
+    """Call the operation for each row, while there is time."""
+    assert bulk.operation is not None
+    refused: Refusals = {}
+    deadline = monotonic() + PATIENCE_SECONDS
+    for row, expected in rows.items():
+        try:
+            if monotonic() > deadline:
+                raise TooMany
+            _require_right(user, bulk.right, row)
+            bulk.operation(row, by=user, reason=form.cleaned_data["reason"], expected=expected)
+        except DomainError as refusal:
+            refused[row] = refusal
+    return refused
+
+
+def _schedule(items: Mapping[Schedulable, Seen], form: ReasonForm, user: Any) -> Refusals:
+    """Schedule the items of each time together, while there is time."""
+    by_time: dict[datetime, list[Schedulable]] = defaultdict(list)
+    refused: Refusals = {}
+    for item in items:
+        try:
+            by_time[_time(item, form)].append(item)
+        except DomainError as refusal:
+            refused[item] = refusal
+    deadline = monotonic() + PATIENCE_SECONDS
+    for run_at, left in by_time.items():
+        if monotonic() > deadline:
+            refused |= dict.fromkeys(left, TooMany())
+            continue
+        options = {"by": user, "reason": form.cleaned_data["reason"], "expected": items}
+        refused |= _schedule_together(left, run_at=run_at, **options)
+    return refused
+
+
+def _schedule_together(left: list[Schedulable], **options: Any) -> Refusals:
+    """Schedule items in one go, without those that are refused."""
     refused: Refusals = {}
     while left:
         try:
-            operations.schedule_many(
-                items=left,
-                run_at=run_at,
-                by=user,
-                reason=form.cleaned_data["reason"],
-                expected=items,
-            )
+            operations.schedule_many(items=left, **options)
         except operations.SomeRefused as some:
             refused |= some.refusals
             left = [item for item in left if item not in some.refusals]
@@ -223,124 +279,15 @@ def _schedule_at(
     return refused
 
 
-def _shift(items: Mapping[Schedulable, Seen], form: IntervalForm, user: Any) -> Refusals:
-    by_time: dict[datetime, dict[Schedulable, Seen]] = defaultdict(dict)
-    refused: Refusals = {}
-    for item, expected in items.items():
-        try:
-            by_time[_shifted(item, form)][item] = expected
-        except DomainError as refusal:
-            refused[item] = refusal
-    deadline = monotonic() + PATIENCE_SECONDS
-    for run_at, together in by_time.items():
-        if monotonic() > deadline:
-            refused |= dict.fromkeys(together, TooMany())
-            continue
-        refused |= _schedule_at(together, run_at, form, user)
-    return refused
-
-
-def _unschedule(item: Schedulable, **options: Any) -> None:
-    operations.unschedule(item=item, **options)
-
-
-def _publish(item: Schedulable, **options: Any) -> None:
-    operations.publish_now(item=item, **options)
-
-
-def _unpublish(item: Schedulable, **options: Any) -> None:
-    operations.unpublish_now(item=item, **options)
-
-
-def _rerun(item: Schedulable, **options: Any) -> None:
-    operations.rerun(job=_failed_job(item), **options)
-
-
-def _cancel_job(job: Job, **options: Any) -> None:
-    operations.cancel(job=job, **options)
-
-
-def _rerun_job(job: Job, **options: Any) -> None:
-    operations.rerun(job=job, **options)
-
-
-SCHEDULE = Bulk(
-    "schedule_selected",
-    _("Schedule at a time"),
-    MomentForm,
-    _preview_schedule,
-    _schedule,
-    shown_item,
-)
-SHIFT = Bulk(
-    "shift_selected", _("Shift by an interval"), IntervalForm, _preview_shift, _shift, shown_item
-)
-CANCEL = Bulk(
-    "cancel_selected",
-    _("Cancel the schedule"),
-    ReasonForm,
-    _preview_cancel,
-    partial(_each, "schedule", _unschedule),
-    shown_item,
-)
-PUBLISH = Bulk(
-    "publish_selected",
-    _("Publish now"),
-    ReasonForm,
-    _preview_publish,
-    partial(_each, "publish", _publish),
-    shown_item,
-)
-UNPUBLISH = Bulk(
-    "unpublish_selected",
-    _("Take down now"),
-    ReasonForm,
-    _preview_unpublish,
-    partial(_each, "publish", _unpublish),
-    shown_item,
-)
-RERUN = Bulk(
-    "rerun_selected",
-    _("Run again"),
-    ReasonForm,
-    _preview_rerun,
-    partial(_each, "rerun", _rerun),
-    shown_item,
-    previewed=PREVIEWED,
-)
-RERUN_JOBS = Bulk(
-    "rerun_selected",
-    _("Run again"),
-    ReasonForm,
-    _preview_rerun_job,
-    partial(_each, "rerun", _rerun_job),
-    shown_job,
-    right="rerun",
-    most=20_000,
-    previewed=PREVIEWED,
-)
-CANCEL_JOBS = Bulk(
-    "cancel_selected",
-    _("Cancel the job"),
-    ReasonForm,
-    _preview_cancel_job,
-    partial(_each, "schedule", _cancel_job),
-    shown_job,
-    right="schedule",
-    most=20_000,
-)
-
-
 # The page
 
 
 def ask(
-    model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any], bulk: Bulk, *, order: str
+    model_admin: ModelAdmin, request: HttpRequest, rows: QuerySet[Any], bulk: Bulk
 ) -> HttpResponse | None:
     """
-    Say what would happen to the selected rows; do it once that is confirmed.
+    Say what would happen to the selected rows, in the order of their times; do it once confirmed.
 
-    :param order: the field in whose order it is shown, and done.
     :returns: the page; None sends the person back to the list.
     """
     ids = _confirmed_ids(request)
@@ -350,7 +297,8 @@ def ask(
         text = gettext("At most %(count)d at once: narrow the list by its filters.")
         messages.error(request, text % {"count": bulk.most})
         return None
-    # Whole rows: the checks read the text, which the list does not. Never more than he may see.
+    # Whole rows: the checks read the text, which the list does not. Never more than they may see.
+    order = "run_at" if model_admin.model is Job else "publish_at"
     chosen = list(
         model_admin.get_queryset(request).filter(IsOneOf("pk", ids)).order_by(order, "pk")
     )
@@ -370,12 +318,12 @@ def ask(
 
 
 def _asks(bulk: Bulk) -> bool:
-    """Return whether something has to be filled in before anything can be previewed."""
+    """Return whether its preview needs something that has to be filled in."""
     return any(field.required for field in bulk.form.base_fields.values())
 
 
 def _confirmed_ids(request: HttpRequest) -> list[int] | None:
-    """Return the rows that the page before was about."""
+    """Return the primary keys of the rows on the page before."""
     try:
         ids = json.loads(request.POST[ROWS])
     except (KeyError, ValueError, RecursionError):
@@ -391,16 +339,16 @@ def _names(row: Any) -> tuple[str, ...]:
     return OF_JOB if isinstance(row, Job) else TEXT
 
 
-def _wish(form: ReasonForm) -> str:
-    """Return a sign of what is to be done; why is no matter."""
+def _requested(form: ReasonForm) -> str:
+    """Return what the form says is to be done, to compare; the reason does not count."""
     return json.dumps({**form.cleaned_data, "reason": ""}, default=str, sort_keys=True)
 
 
 def _seen(request: HttpRequest, form: ReasonForm) -> dict[str, Any] | None:
-    """Return how the rows were on the page before; None if it was not about this."""
+    """Return the rows as the page before has shown them; None if its form said something else."""
     try:
         seen = json.loads(request.POST[SEEN])
-        rows = seen["rows"] if seen["wish"] == _wish(form) else None
+        rows = seen["rows"] if seen["requested"] == _requested(form) else None
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return rows if isinstance(rows, dict) else None
@@ -412,10 +360,9 @@ def _preview(bulk: Bulk, rows: Iterable[Any], form: ReasonForm, user: Any) -> li
     for row in rows:
         try:
             _require_right(user, bulk.right, row)
-            then = bulk.preview(row, form, now)
-            plans.append(Plan(row, bulk.shown(row), then=then))
+            plans.append(Plan(row, _shown(row), then=bulk.preview(row, form, now)))
         except DomainError as refusal:
-            plans.append(Plan(row, bulk.shown(row), refusal=refusal))
+            plans.append(Plan(row, _shown(row), refusal=refusal))
     return plans
 
 
@@ -423,48 +370,45 @@ def _do(
     request: HttpRequest, bulk: Bulk, rows: Sequence[Any], form: ReasonForm, seen: Mapping[str, Any]
 ) -> None:
     """
-    Do it to the rows of which the page said that it would be done, and say what was refused.
+    Do it to the rows for which the page has said so, and say what was refused.
 
-    :param seen: how those were, by their numbers.
+    :param seen: how the page has shown those, by primary key.
     """
-    promised, others = {}, []
-    for row in rows:
-        if str(row.pk) in seen:
-            names = _names(row)
-            promised[row] = expect(row, unpacked(seen[str(row.pk)], names))
-        else:
-            others.append(row)
-    # What could be done by now could not when the page was made.
+    promised = {
+        row: expect(row, unpacked(seen[str(row.pk)], _names(row)))
+        for row in rows
+        if str(row.pk) in seen
+    }
+    others = [row for row in rows if row not in promised]
+    # If nothing is in the way now, something was when the page was made.
     refused: Refusals = {row: operations.ChangedMeanwhile(row) for row in others}
     for plan in _preview(bulk, others[: bulk.previewed], form, request.user):
         if plan.refusal is not None:
             refused[plan.row] = plan.refusal
-    refused |= bulk.do(promised, form, request.user)
+    if bulk.operation is None:
+        refused |= _schedule(promised, form, request.user)
+    else:
+        refused |= _each(bulk, promised, form, request.user)
     done = len(rows) - len(refused)
     said = ngettext("%(count)d done.", "%(count)d done.", done) % {"count": done}
     titles: dict[str, list[str]] = defaultdict(list)
     for place, (row, refusal) in enumerate(refused.items()):
-        said_of = _said_of(refusal, row) if place < NAMED else str(refusal)
-        titles[said_of].append(title_of(row))
+        why = _why(refusal, row) if place < NAMED else str(refusal)
+        titles[why].append((row.item_title or str(row)) if isinstance(row, Job) else str(row))
     report(request, bulk.label, said if done else "", titles)
 
 
-def _said_of(refusal: DomainError, row: Any) -> str:
-    """Return what is said of a row that was refused; query, of one that was changed, by whom."""
+def _why(refusal: DomainError, row: Any) -> str:
+    """Return why a row was refused; if it was changed, query by whom."""
     if not isinstance(refusal, operations.ChangedMeanwhile):
         return str(refusal)
     return gettext("It was changed meanwhile, by %(who)s.") % {"who": last_change_by(row)}
 
 
-def title_of(row: Any) -> str:
-    """Return what a person calls a row."""
-    return (row.item_title or str(row)) if isinstance(row, Job) else str(row)
-
-
 def _shown_of(allowed: Sequence[Plan], not_previewed: Sequence[Any], form: ReasonForm) -> str:
     rows = [*(plan.row for plan in allowed), *not_previewed]
     shown = {row.pk: packed(row, _names(row)) for row in rows}
-    return json.dumps({"wish": _wish(form), "rows": shown})
+    return json.dumps({"requested": _requested(form), "rows": shown})
 
 
 def _page(
@@ -479,7 +423,7 @@ def _page(
     parts = {
         "allowed": [plan for plan in plans if plan.refusal is None],
         "refused": [plan for plan in plans if plan.refusal is not None],
-        "chosen": [] if is_ready else [Plan(row, bulk.shown(row)) for row in rows[:SHOWN]],
+        "chosen": [] if is_ready else [Plan(row, _shown(row)) for row in rows[:SHOWN]],
     }
     counts = {name: len(part) for name, part in parts.items()}
     if not is_ready:

@@ -28,7 +28,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from armo.common.theme import ModelAdmin
 from scheduling import conf, operations
-from scheduling.access.permissions import has_right, may_change, may_delete, sees_all, visible_to
+from scheduling.access.permissions import (
+    has_right,
+    has_right_to_jobs_of,
+    may_change,
+    may_delete,
+    sees_all,
+    visible_to,
+)
 from scheduling.access.preview_links import make_preview_token
 from scheduling.admin import bulk
 from scheduling.admin.actions import ACTIONS, Action, carry_out, posted
@@ -146,7 +153,7 @@ class SchedulableAdmin(ModelAdmin):
 
     def has_rerun_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may run failed jobs of this type again."""
-        return bulk.may_rerun(request.user, self.model)
+        return has_right_to_jobs_of(request.user, "rerun", self.model)
 
     # Whose an item is
 
@@ -203,35 +210,12 @@ class SchedulableAdmin(ModelAdmin):
         """Return the list that reads no long texts."""
         return ItemList
 
-    @admin.action(permissions=["schedule"], description=_("Schedule at a time"))
-    def schedule_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
-        """Schedule the selected items for one moment."""
-        return bulk.ask(self, request, items, bulk.SCHEDULE, order="publish_at")
-
-    @admin.action(permissions=["schedule"], description=_("Shift by an interval"))
-    def shift_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
-        """Move each of the selected items by the same interval."""
-        return bulk.ask(self, request, items, bulk.SHIFT, order="publish_at")
-
-    @admin.action(permissions=["schedule"], description=_("Cancel the schedule"))
-    def cancel_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
-        """Cancel the schedule of each selected item."""
-        return bulk.ask(self, request, items, bulk.CANCEL, order="publish_at")
-
-    @admin.action(permissions=["publish"], description=_("Publish now"))
-    def publish_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
-        """Publish each selected item."""
-        return bulk.ask(self, request, items, bulk.PUBLISH, order="publish_at")
-
-    @admin.action(permissions=["publish"], description=_("Take down now"))
-    def unpublish_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
-        """Take each selected item down."""
-        return bulk.ask(self, request, items, bulk.UNPUBLISH, order="publish_at")
-
-    @admin.action(permissions=["rerun"], description=_("Run again"))
-    def rerun_selected(self, request: HttpRequest, items: QuerySet[Any]) -> Any:
-        """Run the failed job of each selected item again."""
-        return bulk.ask(self, request, items, bulk.RERUN, order="publish_at")
+    schedule_selected = bulk.list_action(bulk.SCHEDULE)
+    shift_selected = bulk.list_action(bulk.SHIFT)
+    cancel_selected = bulk.list_action(bulk.CANCEL)
+    publish_selected = bulk.list_action(bulk.PUBLISH)
+    unpublish_selected = bulk.list_action(bulk.UNPUBLISH)
+    rerun_selected = bulk.list_action(bulk.RERUN)
 
     # The page of an item
 

@@ -184,19 +184,12 @@ class JobAdmin(ModelAdmin):
         """Return whether the person may rerun jobs of any type."""
         return has_right_to_some_jobs(request.user, "rerun")
 
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
+    def has_schedule_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may cancel jobs of any type."""
         return has_right_to_some_jobs(request.user, "schedule")
 
-    @admin.action(permissions=["rerun"], description=_("Run again"))
-    def rerun_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> Any:
-        """Run each of the selected jobs again, or all that match."""
-        return bulk.ask(self, request, jobs, bulk.RERUN_JOBS, order="run_at")
-
-    @admin.action(permissions=["cancel"], description=_("Cancel the job"))
-    def cancel_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> Any:
-        """Cancel each of the selected jobs."""
-        return bulk.ask(self, request, jobs, bulk.CANCEL_JOBS, order="run_at")
+    rerun_selected = bulk.list_action(bulk.RERUN_JOBS)
+    cancel_selected = bulk.list_action(bulk.CANCEL_JOBS)
 
     def get_urls(self) -> list[URLPattern]:
         """Give each button its address, before the admin's own, which would match them too."""
