@@ -1,4 +1,4 @@
-"""The buttons of an item and of a job: what a person fills in, and the one operation it calls."""
+"""The buttons on the pages of items and jobs: a form each, and the operation that it calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from scheduling import operations
-from scheduling.admin.display import Text
+from scheduling.admin.display import Text, shown_moment
 from scheduling.admin.forms import ButtonForm, EndForm, StartForm
 from scheduling.admin.seen import OF_JOB, TEXT, TIMES
 from scheduling.errors import DomainError
@@ -22,25 +22,27 @@ from scheduling.models import ALLOWED, Job, Kind, Schedulable, State, Status
 
 @dataclass(frozen=True)
 class Action:
-    """A button on a page: what a person fills in, and the one operation it calls."""
+    """A button: its form, and the operation that it calls."""
 
     name: str
     label: Text
+    # The message afterwards; `%(time)s` is the time of the job.
     done: Text
     right: str
     operation: Callable[..., Job]
-    form: type[ButtonForm]
     # The fields of the row that the operation has to find as the page has shown them.
     expects: tuple[str, ...]
-    # Looks at the row only: an item, or a job. A button that is not offered may still be posted, by
-    # a page that is old: the operation then refuses.
+    # Looks at the row only: an item, or a job. An old page may post a button that is not offered
+    # any more: the operation then refuses.
     is_offered: Callable[[Any], bool]
-    # What is said where a worker has still to do it.
+    form: type[ButtonForm] = ButtonForm
+    # The message if a worker has yet to do it.
     later: Text = ""
 
-    def says(self, job: Job) -> Text:
-        """Return what is said once it is done."""
-        return self.later if self.later and job.is_open else self.done
+    def message(self, job: Job) -> str:
+        """Return the message once the operation has been called."""
+        text = self.later if self.later and job.is_open else self.done
+        return str(text) % {"time": shown_moment(job.run_at)}
 
 
 def _may_become(status: Status) -> Callable[[Schedulable], bool]:
@@ -55,7 +57,7 @@ ACTIONS = (
     Action(
         name="schedule",
         label=_("Schedule"),
-        done=_("It is scheduled."),
+        done=_("Scheduled for %(time)s."),
         right="schedule",
         operation=operations.schedule,
         form=StartForm,
@@ -65,7 +67,7 @@ ACTIONS = (
     Action(
         name="move",
         label=_("Move"),
-        done=_("It has another time."),
+        done=_("Moved to %(time)s."),
         right="schedule",
         operation=operations.schedule,
         form=StartForm,
@@ -78,15 +80,14 @@ ACTIONS = (
         done=_("It is live."),
         right="publish",
         operation=operations.publish_now,
-        form=ButtonForm,
         expects=TEXT,
         is_offered=_may_become(Status.PUBLISHED),
-        later=_("A worker makes its checks, and it goes live."),
+        later=_("It goes live as soon as a worker has run its checks."),
     ),
     Action(
         name="end",
         label=_("Set the end"),
-        done=_("It has an end."),
+        done=_("The end is set to %(time)s."),
         right="schedule",
         operation=partial(operations.schedule, kind=Kind.UNPUBLISH),
         form=EndForm,
@@ -96,20 +97,18 @@ ACTIONS = (
     Action(
         name="cancel-end",
         label=_("Cancel the end"),
-        done=_("It has no end any more."),
+        done=_("The end is cancelled."),
         right="schedule",
         operation=partial(operations.unschedule, kind=Kind.UNPUBLISH),
-        form=ButtonForm,
         expects=TIMES,
         is_offered=lambda item: item.is_published and item.unpublish_at is not None,
     ),
     Action(
         name="cancel",
         label=_("Cancel the schedule"),
-        done=_("It is not scheduled any more."),
+        done=_("The schedule is cancelled."),
         right="schedule",
         operation=operations.unschedule,
-        form=ButtonForm,
         expects=TEXT,
         is_offered=_is(Status.SCHEDULED, Status.FAILED),
     ),
@@ -119,7 +118,6 @@ ACTIONS = (
         done=_("It is not live any more."),
         right="publish",
         operation=operations.unpublish_now,
-        form=ButtonForm,
         expects=TEXT,
         is_offered=_is(Status.PUBLISHED),
     ),
@@ -133,7 +131,6 @@ JOB_ACTIONS = (
         done=_("The job is cancelled."),
         right="schedule",
         operation=operations.cancel,
-        form=ButtonForm,
         expects=OF_JOB,
         is_offered=lambda job: job.is_open,
     ),
@@ -143,7 +140,6 @@ JOB_ACTIONS = (
         done=_("The job runs again."),
         right="rerun",
         operation=operations.rerun,
-        form=ButtonForm,
         expects=OF_JOB,
         is_offered=lambda job: job.state == State.FAILED,
     ),
@@ -156,11 +152,11 @@ def posted(
     view: Callable[..., HttpResponse], back: Callable[..., str]
 ) -> Callable[..., HttpResponse]:
     """
-    Return a view that takes a button's POST, and sends on whoever opens its address.
+    Return a view that takes a button's POST, and redirects a GET to the page with the button.
 
-    That is who was signed out when he pressed it: signing in leads him there.
+    Someone who was signed out when they pressed it comes by GET: signing in leads them here.
 
-    :param back: makes the address of the page that has the button, of the row's number.
+    :param back: makes the URL of the page that has the button, from the row's primary key.
     """
 
     def view_or_back(request: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -173,15 +169,15 @@ def posted(
 
 def carry_out(request: HttpRequest, form: ButtonForm, action: Action, **row: Any) -> bool:
     """
-    Call a button's operation with what was filled in, and say to the person that it is done.
+    Call a button's operation with the values of its form, and show its message.
 
-    :param row: the item, or the job, by the name that the operation has for it.
-    :returns: whether it is; if not, the form says why.
+    :param row: the item or the job, under the name of the operation's parameter.
+    :returns: whether it is done; if not, the form says why.
     """
     if not form.is_valid():
         return False
-    [about] = row.values()
-    expected = form.expected(about, action.expects)
+    [shown] = row.values()
+    expected = form.expected(shown, action.expects)
     try:
         job = action.operation(by=request.user, expected=expected, **row, **form.arguments())
     except operations.ChangedMeanwhile as changed:
@@ -190,12 +186,12 @@ def carry_out(request: HttpRequest, form: ButtonForm, action: Action, **row: Any
     except DomainError as refusal:
         form.add_error(None, str(refusal))
         return False
-    messages.success(request, str(action.says(job)))
+    messages.success(request, action.message(job))
     return True
 
 
 def report(request: HttpRequest, label: Text, done: str, refused: dict[str, list[str]]) -> None:
-    """Tell for how many something was done, and of which it was refused, and why."""
+    """Show for how many rows an action was done, and which it was refused for, and why."""
     if done:
         messages.success(request, f"{label}: {done}")
     for reason, titles in refused.items():

@@ -1,9 +1,9 @@
-"""The calendar: what is to come, what went live and what failed, day by day; and moving it."""
+"""The calendar: what will go live, what went live and what failed, by day; entries can be moved."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -34,6 +34,7 @@ from scheduling.access.permissions import (
     jobs_of_own_items,
     visible_jobs,
 )
+from scheduling.admin.display import shown_clock, shown_day, shown_moment, start_of
 from scheduling.admin.filters import start_of_week
 from scheduling.admin.local_time import LocalText, LocalTimeField, LocalTimeInput, choices
 from scheduling.errors import DomainError
@@ -47,17 +48,17 @@ from scheduling.models import (
     schedulable_models,
 )
 
-# What a cell of a month has room for, and what a page.
+# So many entries fit in a cell of a month, and on a page.
 MOST_A_DAY = 8
 MOST_ENTRIES = 2000
 
-# Beyond these a week, or a time zone, may leave the calendar.
+# Beyond these, the end of a week or another time zone may be a date that Python does not have.
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9000, 1, 1)
 
 ONE_DAY = timedelta(days=1)
 
 
-# Who sees what
+# Rights
 
 
 def may_open(user: User) -> bool:
@@ -67,16 +68,16 @@ def may_open(user: User) -> bool:
 
 
 def jobs_to_show(user: User) -> QuerySet[Job]:
-    """Query the jobs that the person may see, but those that were cancelled."""
+    """Query the jobs that the person may see, without the cancelled ones."""
     jobs: QuerySet[Job] = visible_jobs(user, Job.objects.all())
     return jobs.exclude(state=State.CANCELLED)
 
 
-# Which of it
+# Filters
 
 
 class FilterForm(forms.Form):
-    """What the calendar is narrowed to. A value that is not among the choices narrows nothing."""
+    """The filters of the calendar. A value that is not among the choices is ignored."""
 
     type = forms.ChoiceField(label=_("type"), required=False)
     kind = forms.ChoiceField(label=_("kind"), required=False)
@@ -106,12 +107,12 @@ class FilterForm(forms.Form):
             field.label = capfirst(str(field.label))
 
     def chosen(self) -> dict[str, str]:
-        """Return what is chosen, as it stands in an address."""
+        """Return the chosen filters, for the query string of a link."""
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value}
 
     def narrow(self, jobs: QuerySet[Job], user: User) -> QuerySet[Job]:
-        """Keep the jobs that are asked for."""
+        """Keep the jobs that match the chosen filters."""
         chosen = self.chosen()
         models = schedulable_models()
         if name := chosen.get("type"):
@@ -130,7 +131,7 @@ class FilterForm(forms.Form):
         return jobs
 
 
-# Which days
+# Periods
 
 
 @dataclass(frozen=True)
@@ -197,36 +198,12 @@ def day_of(day: date) -> Period:
 PERIODS = {"month": month_of, "week": week_of, "day": day_of}
 
 
-def _start_of(day: date) -> datetime:
-    # Where the clocks skip midnight this is the moment of the change, as it should be.
-    return datetime.combine(day, time.min, tzinfo=timezone.get_current_timezone())
-
-
 def _read_day(text: str, today: date) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
         return today
     return day if FIRST_DAY <= day <= LAST_DAY else today
-
-
-def shown_day(day: date) -> str:
-    """Return a day with its weekday, as `Fri 27 Nov`."""
-    return date_format(day, pgettext("format of a day", "D j M"))
-
-
-def shown_moment(at: datetime) -> str:
-    """Return a time with its day, in the current time zone."""
-    local = timezone.localtime(at)
-    return f"{shown_day(local.date())}, {_shown_clock(local)}"
-
-
-def _shown_clock(local: datetime) -> str:
-    start = _start_of(local.date())
-    following = _start_of(local.date() + ONE_DAY)
-    # On the day of a change, one time of the clock may be two moments.
-    is_changing = start.utcoffset() != following.utcoffset()
-    return f"{local:%H:%M} {local:%Z}" if is_changing else f"{local:%H:%M}"
 
 
 # Entries
@@ -238,7 +215,7 @@ class Entry(NamedTuple):
     job: int
     day: date
     time: str
-    # To the microsecond: of the person's clock, and of UTC.
+    # To the microsecond: in the person's time zone, and in UTC.
     local: str
     run_at: str
     title: str
@@ -249,9 +226,6 @@ class Entry(NamedTuple):
     state_label: str
     url: str
     is_movable: bool
-
-
-FIELDS = ("pk", "kind", "state", "content_type_id", "object_id", "item_title", "run_at")
 
 
 class Row(NamedTuple):
@@ -266,25 +240,28 @@ class Row(NamedTuple):
     run_at: datetime
 
 
+FIELDS = Row._fields
+
+
 class _Type(NamedTuple):
     """What the entries of one type of content have in common."""
 
     name: str
     label: str
-    # The address of an item's page, on both sides of its number.
+    # The URL of an item's page, before and after its primary key.
     head: str
     tail: str
     is_movable: bool
 
 
 class Writer:
-    """Makes entries for one person. What they have in common is looked up once, not for each."""
+    """Makes entries for one person; what is the same for all of them is looked up once."""
 
     def __init__(self, user: User) -> None:
         types = ContentType.objects.get_for_models(*schedulable_models())
         self.types = {type_.pk: _type(user, model) for model, type_ in types.items()}
         self.gone = _type(user, None)
-        # A label is translated each time that it is asked for.
+        # A lazy label is translated each time that it is used.
         self.kinds = {kind: str(label) for kind, label in kind_choices()}
         self.states = {state.value: str(state.label) for state in State}
         self.zone = timezone.get_current_timezone()
@@ -293,12 +270,12 @@ class Writer:
         """Return the entry of a job."""
         type_ = self.types.get(row.content_type_id, self.gone)
         local = row.run_at.astimezone(self.zone)
-        # A job whose type is gone has a page of its own only.
+        # Without a page of the item, the entry links to the job's.
         number = row.pk if type_ is self.gone or not type_.label else row.object_id
         return Entry(
             job=row.pk,
             day=local.date(),
-            time=_shown_clock(local),
+            time=shown_clock(local),
             local=local.replace(tzinfo=None).isoformat(timespec="microseconds"),
             run_at=row.run_at.astimezone(UTC).isoformat(timespec="microseconds"),
             title=row.item_title or f"{type_.name}:{row.object_id}",
@@ -330,13 +307,13 @@ def _type(user: User, model: type[Model] | None) -> _Type:
 
 
 class Day(NamedTuple):
-    """A day of the page."""
+    """One day on the page."""
 
     day: date
     label: str
     url: str
     entries: list[Entry]
-    # What is not shown for want of room.
+    # How many more there are than fit in its cell, as text.
     more: str
     is_today: bool
     is_outside: bool
@@ -344,7 +321,7 @@ class Day(NamedTuple):
 
 @require_safe
 def calendar(request: HttpRequest) -> HttpResponse:
-    """Show what is to come, what went live and what failed, by month, week or day."""
+    """Show the jobs of a month, a week or a day."""
     user = request.user
     if not may_open(user):
         raise PermissionDenied
@@ -354,7 +331,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
     period = make_period(_read_day(request.GET.get("date", ""), today))
     form = FilterForm(request.GET)
     jobs = form.narrow(jobs_to_show(user), user).filter(
-        run_at__gte=_start_of(period.first), run_at__lt=_start_of(period.last + ONE_DAY)
+        run_at__gte=start_of(period.first), run_at__lt=start_of(period.last + ONE_DAY)
     )
     rows, totals = _first_of_each_day(jobs) if period.view == "month" else _all_of(jobs)
     chosen = form.chosen()
@@ -406,7 +383,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         "script": {
             "url": reverse("admin-calendar-move"),
             "room": MOST_A_DAY,
-            "failed": gettext("The server did not answer. Nothing is known to have moved."),
+            "failed": gettext("The server did not answer. The entry may not have been moved."),
             "signedOut": gettext("You may have been signed out. Load the page again."),
         },
     }
@@ -448,7 +425,7 @@ def _more(count: int) -> str:
 
 
 class MoveForm(forms.Form):
-    """Which job is moved, where to, and from where as the page knew it."""
+    """Which job is moved, to which time, and the time that the page has shown."""
 
     job = forms.IntegerField(min_value=1, max_value=2**63 - 1)
     to = LocalTimeField()
@@ -458,9 +435,9 @@ class MoveForm(forms.Form):
 @require_POST
 def move(request: HttpRequest) -> JsonResponse:
     """
-    Give a job another time; say where it is then, also when it was refused.
+    Give a job another time; answer with its entry as it is then, also after a refusal.
 
-    Times are those of the zone that the page shows, whatever the person has chosen since.
+    Times are in the time zone that the page shows, also if the person has since chosen another.
     """
     zone = zones.find(request.POST.get("to_zone", "")) or timezone.get_current_timezone()
     with timezone.override(zone):
@@ -491,7 +468,7 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
             job=job,
             run_at=form.cleaned_data["to"],
             by=user,
-            # Kept as it is here: a history is translated for whoever reads it.
+            # Stored in English: a history is translated for each reader.
             reason=gettext_noop("Moved in the calendar."),
             expected=operations.Seen.job(run_at=form.cleaned_data["expected"]),
         )
@@ -519,7 +496,7 @@ def _moved_by(job: Job) -> str:
 
 
 def _which(request: HttpRequest) -> str:
-    """Return the question which moment is meant of a time that comes twice, or nothing."""
+    """Return HTML that asks which moment is meant if the clocks show a time twice, or nothing."""
     typed: LocalText | None = LocalTimeInput().value_from_datadict(request.POST, {}, "to")
     context = {"name": "to", "choices": choices(typed)}
     return render_to_string("scheduling/which.html", context).strip()
@@ -537,7 +514,7 @@ def _refused(
 
 
 def _entry(job: Job, user: User) -> dict[str, Any]:
-    """Return where the job is in the calendar now; no HTML when it is not in it any more."""
+    """Return the job's entry as it is now; without HTML if the calendar shows it no more."""
     row = Row(*(getattr(job, name) for name in FIELDS))
     entry = Writer(user).entry(row)
     html = render_to_string("scheduling/calendar_entries.html", {"entries": [entry]})

@@ -1,7 +1,7 @@
-"""How a row shows its times, its status and its item, in lists and on pages."""
+"""How lists and pages show times, statuses and links."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -12,6 +12,7 @@ from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from scheduling.models import Schedulable, Status
 from scheduling.models.times import distance, duration
@@ -20,7 +21,7 @@ Text = str | Promise
 
 
 def verbose_name(model: type[Model], name: str) -> Text:
-    """Return what a field is called on screen."""
+    """Return the name of a field on screen."""
     field = model._meta.get_field(name)
     assert isinstance(field, Field)  # not the far end of a relation
     return field.verbose_name
@@ -28,14 +29,37 @@ def verbose_name(model: type[Model], name: str) -> Text:
 
 def shown_time(at: datetime) -> str:
     """Return a time to the second, in the current time zone."""
-    day, time = date_format(timezone.localtime(at), "Y-m-d H:i:s").split()
+    day, clock = date_format(timezone.localtime(at), "Y-m-d H:i:s").split()
     # A narrow column breaks between the two, not inside them.
     return format_html(
         '<time datetime="{}" class="armo-time"><span>{}</span> <span>{}</span></time>',
         at.isoformat(),
         day,
-        time,
+        clock,
     )
+
+
+def start_of(day: date) -> datetime:
+    """Return when a day begins in the current time zone; if that is skipped, when it is skipped."""
+    return datetime.combine(day, time.min, tzinfo=timezone.get_current_timezone())
+
+
+def shown_day(day: date) -> str:
+    """Return a day with its weekday, as `Fri 27 Nov`."""
+    return date_format(day, pgettext("format of a day", "D j M"))
+
+
+def shown_clock(local: datetime) -> str:
+    """Return a local time to the minute; with its zone on a day on which the clocks change."""
+    next_day = start_of(local.date() + timedelta(days=1))
+    is_changing = start_of(local.date()).utcoffset() != next_day.utcoffset()
+    return f"{local:%H:%M} {local:%Z}" if is_changing else f"{local:%H:%M}"
+
+
+def shown_moment(at: datetime) -> str:
+    """Return a time with its day, in the current time zone, as `Fri 27 Nov, 10:00`."""
+    local = timezone.localtime(at)
+    return f"{shown_day(local.date())}, {shown_clock(local)}"
 
 
 def time_column(model: type[Model], name: str) -> Callable[[Any], str]:
@@ -54,7 +78,7 @@ def time_column(model: type[Model], name: str) -> Callable[[Any], str]:
 
 
 def badge(value: str, label: Text) -> str:
-    """Return a status or a state as a coloured word."""
+    """Return a status or a state as a coloured badge."""
     return format_html('<span class="armo-badge armo-{}">{}</span>', value, label)
 
 
@@ -64,7 +88,7 @@ def change_url(model: type[Model], pk: object) -> str:
 
 
 def due_in(item: Schedulable, now: datetime) -> str:
-    """Return in how long something happens to an item, or by how much it is late; or nothing."""
+    """Return how long until an item changes, or how late it is; nothing if no change is due."""
     at, end = item.publish_at, item.unpublish_at
     if item.status == Status.SCHEDULED and at is not None:
         if at > now:

@@ -1,5 +1,5 @@
 """
-Two editors at once: the second save is told what changed and by whom, and nothing is lost.
+Two editors at once: the second save shows what changed and by whom, and nothing is lost.
 
 A page carries a digest of each field as it was when the page was made. A field that somebody else
 has changed since is shown with what it says now; a field that both have changed keeps what this
@@ -8,7 +8,6 @@ saves again. Status and times are no fields of this form: a publish in the meant
 """
 
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -29,12 +28,12 @@ SEEN = "_seen"
 
 
 def one_line_end(text: str) -> str:
-    """Return a text with its lines ended in one way: a form sends them in another."""
+    """Return a text with line feeds alone; a browser ends lines with CR LF."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def plain(value: Any) -> Any:
-    """Return what a field says in a form that can be compared, whether read or typed."""
+    """Return the value of a field so that it can be compared, read from the row or typed."""
     if value is None:
         return ""
     if isinstance(value, Model):
@@ -48,15 +47,15 @@ def plain(value: Any) -> Any:
 
 
 def digest(value: Any) -> str:
-    """Return a short sign of what a field says."""
+    """Return a short hash of a field's value."""
     text = json.dumps(plain(value), default=str, sort_keys=True)
     return sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 class SeenForm(forms.ModelForm):
-    """A form that knows what its reader has seen."""
+    """A form that finds what others have changed since its page was made."""
 
-    # Of each field that was changed by others: what it says by now, for the template.
+    # The present text of each field that both have changed, for the template.
     theirs: dict[str, str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,26 +64,24 @@ class SeenForm(forms.ModelForm):
         self.is_old = False
         for field in self.fields.values():
             if isinstance(field.widget, forms.Textarea) and isinstance(field, forms.CharField):
-                # A text may begin with four spaces: that is code.
+                # A text that begins with four spaces is a block of code.
                 field.strip = False
 
     def seen(self) -> str:
-        """Return what the page carries; one that comes back for another error keeps its own."""
+        """Return the page's hidden field; a form with errors keeps the one it came with."""
         return str(self.data.get(SEEN, "")) if self.is_bound else self._see()
 
     def _see(self) -> str:
         """Return when this was read, and a digest of each field."""
-        at = clock.database_now().isoformat()
-        return json.dumps({"at": at, "fields": self._digests()})
+        return json.dumps({"at": clock.database_now().isoformat(), "fields": self._digests()})
 
     def _digests(self) -> dict[str, str]:
         return {name: digest(self._stored(name)) for name in self.fields}
 
     def _stored(self, name: str) -> Any:
         value = self.initial.get(name)
-        field = self.instance._meta.get_field(name)
-        # Which words come first says nothing.
-        is_set = field.many_to_many
+        # The rows of a many-to-many field have no order.
+        is_set = self.instance._meta.get_field(name).many_to_many
         return {each.pk for each in value or ()} if is_set else value
 
     @cached_property
@@ -96,8 +93,8 @@ class SeenForm(forms.ModelForm):
         """
         Return whether a text came back as it was shown.
 
-        Taken in as it came it would be another one: a browser ends lines its own way, and a field
-        may trim its text, or take it apart where it should not.
+        Saved as it came it could differ: a browser ends lines its own way, and a field may trim its
+        text, or split it where it should not.
         """
         field = self.fields[name]
         came = field.widget.value_from_datadict(self.data, self.files, self.add_prefix(name))
@@ -105,7 +102,7 @@ class SeenForm(forms.ModelForm):
         return isinstance(came, str) and one_line_end(came) == one_line_end(str(shown or ""))
 
     def clean(self) -> dict[str, Any] | None:
-        """Leave alone what nobody has touched; compare what was seen with what is there."""
+        """Keep the stored value of untouched fields; compare the page with what is stored now."""
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
             if isinstance(value, str | list | dict) and self._is_untouched(name):
@@ -122,7 +119,7 @@ class SeenForm(forms.ModelForm):
             if name in before and before[name] != now[name] and not self._says_the_same(name)
         ]
         if changed:
-            self._tell(changed, before, seen["at"])
+            self._show_changes(changed, before, seen["at"])
         return cleaned
 
     def _read_seen(self) -> dict[str, Any] | None:
@@ -145,22 +142,19 @@ class SeenForm(forms.ModelForm):
     def _says_the_same(self, name: str) -> bool:
         return name not in self.errors and digest(self._typed(name)) == digest(self._stored(name))
 
-    def _tell(self, changed: list[str], before: dict[str, str], at: datetime) -> None:
+    def _show_changes(self, changed: list[str], before: dict[str, str], at: datetime) -> None:
         """Have the form show what others wrote; keep what this person wrote."""
         data = self.data.copy()  # type: ignore[attr-defined]  # a QueryDict
-        both: list[str] = []
         for name in changed:
-            stored = self._stored(name)
-            is_mine = name in self.errors or digest(self._typed(name)) != before[name]
-            if is_mine:
-                both.append(name)
-                self.theirs[name] = _shown(self, name)
+            if name in self.errors or digest(self._typed(name)) != before[name]:
+                self.theirs[name] = self._shown(name)
             else:
-                self._put(data, name, stored)
+                self._put(data, name, self._stored(name))
         data[SEEN] = self._see()
         self.data = data
         self.is_old = True
         labels = ", ".join(f"“{self.fields[name].label}”" for name in changed)
+        both = len(self.theirs)
         text = format_html(
             "{} {}",
             _("This was changed meanwhile, by %(who)s: %(fields)s. Nothing is saved yet.")
@@ -170,9 +164,9 @@ class SeenForm(forms.ModelForm):
                 " Save again to keep what you see.",
                 "%(count)d fields you have both changed keep your text; theirs is shown below."
                 " Save again to keep what you see.",
-                len(both),
+                both,
             )
-            % {"count": len(both)}
+            % {"count": both}
             if both
             else _("You see their text now. Save again to keep what you see."),
         )
@@ -187,7 +181,7 @@ class SeenForm(forms.ModelForm):
             data[key] = "" if value is None else value
 
     def show_theirs(self) -> str:
-        """Return, of each field that both have changed, what the other wrote."""
+        """Return the other text of each field that both have changed, as HTML."""
         return format_html_join(
             "",
             '<div class="armo-theirs"><h3>{}</h3><textarea readonly rows="6" aria-label="{}">{}'
@@ -198,24 +192,29 @@ class SeenForm(forms.ModelForm):
             ),
         )
 
+    def _shown(self, name: str) -> str:
+        value = self.initial.get(name)
+        if isinstance(value, QuerySet | list | tuple | set):
+            return "\n".join(str(each) for each in value)
+        return str(self.fields[name].prepare_value(value) or "")
 
-def _shown(form: SeenForm, name: str) -> str:
-    """Return what a field says, for a person."""
-    value = form.initial.get(name)
-    if isinstance(value, QuerySet | list | tuple | set):
-        return "\n".join(str(each) for each in value)
-    return str(form.fields[name].prepare_value(value) or "")
+
+def log_entries(item: Model) -> QuerySet[LogEntry]:
+    """Query what the admin has logged of an item, the newest first."""
+    entries = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(item), object_id=str(item.pk)
+    )
+    return entries.select_related("user").order_by("-action_time", "-pk")
+
+
+def name_of_author(entry: LogEntry | None) -> str:
+    """Return who has made a change; a shell or an import logs none."""
+    if entry is None:
+        return _("somebody else")
+    return entry.user.get_full_name() or entry.user.get_username()
 
 
 def _who_since(item: Model, at: datetime) -> str:
     """Query who has changed an item since a moment."""
-    entries = LogEntry.objects.filter(
-        content_type=ContentType.objects.get_for_model(item),
-        object_id=str(item.pk),
-        action_time__gt=at,
-    )
-    names: Iterable[str] = dict.fromkeys(
-        entry.user.get_full_name() or entry.user.get_username()
-        for entry in entries.select_related("user").order_by("-action_time")[:20]
-    )
-    return ", ".join(names) or _("somebody else")
+    entries = log_entries(item).filter(action_time__gt=at)[:20]
+    return ", ".join(dict.fromkeys(map(name_of_author, entries))) or name_of_author(None)

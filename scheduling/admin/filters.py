@@ -1,7 +1,7 @@
-"""Filters of the list of items."""
+"""Filters of the lists of items and jobs."""
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from armo.common.theme import DropdownFilter
+from scheduling.admin.display import start_of
 from scheduling.models import (
     IsOneOf,
     Job,
@@ -27,24 +28,19 @@ from scheduling.models import (
 from scheduling.models.references import parse_id
 
 
-def start_of(day: date) -> datetime:
-    """Return when a day begins in the current time zone."""
-    return datetime.combine(day, time(), timezone.get_current_timezone())
-
-
 def start_of_week(day: date) -> date:
     """Return the Monday of a day's week: a week ends on Sunday, as on the admin's first page."""
     return day - timedelta(days=day.weekday())
 
 
 class DueFilter(DropdownFilter):
-    """By when they are due."""
+    """Items by when they are due."""
 
     title = _("due")
     parameter_name = "due"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the spans of time, and what needs somebody."""
+        """Return the choices."""
         return [
             ("today", _("today")),
             ("week", _("this week")),
@@ -53,7 +49,7 @@ class DueFilter(DropdownFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the items that are due then."""
+        """Keep the items that match."""
         keep = DUE_FILTERS.get(str(self.value()))
         return keep(queryset) if keep else queryset
 
@@ -66,7 +62,7 @@ def _due_from(first: date, days: int) -> Callable[[QuerySet[Any]], QuerySet[Any]
 
 
 def _ids_of_overdue(model: type[Schedulable]) -> QuerySet[Any, Any]:
-    """Return a query of the items that an overdue job is for, a publish or an end."""
+    """Return a query of the items that have an overdue job, to go live or to end."""
     jobs = Job.objects.overdue(now=clock.database_now())
     content_type = ContentType.objects.get_for_model(model)
     return jobs.filter(content_type=content_type).values("object_id")
@@ -81,16 +77,16 @@ DUE_FILTERS: dict[str, Callable[[Any], QuerySet[Any]]] = {
 
 
 class ChoiceFilter(DropdownFilter):
-    """By a field whose values are known."""
+    """Rows by a field that has choices."""
 
     choices_of: Callable[[], list[tuple[str, Any]]]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return every value."""
+        """Return every choice."""
         return type(self).choices_of()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the rows of that value."""
+        """Keep the rows that have the value."""
         value = self.value()
         if value not in dict(type(self).choices_of()):
             return queryset
@@ -124,11 +120,11 @@ class OverdueFilter(DropdownFilter):
     title, parameter_name = _("overdue"), "overdue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the one choice there is."""
+        """Return the only choice."""
         return [("1", _("overdue"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what is overdue."""
+        """Keep the overdue jobs."""
         if self.value() != "1":
             return queryset
         assert isinstance(queryset, JobQuerySet)
@@ -137,9 +133,9 @@ class OverdueFilter(DropdownFilter):
 
 def owners(model: type[Schedulable], *, most: int) -> list[int]:
     """
-    Query who has items: a step along the index for each person, not one for each item.
+    Query who owns items, with one index look-up a person rather than one an item.
 
-    PostgreSQL has no such scan of its own: asked for distinct values it reads all rows
+    PostgreSQL has no such scan for `SELECT DISTINCT`: it reads all rows
     (https://wiki.postgresql.org/wiki/Loose_indexscan).
     """
     opts = model._meta
@@ -166,14 +162,14 @@ LOOSE_SCAN = """
 
 
 class OwnerFilter(DropdownFilter):
-    """By whose they are."""
+    """Items by their owner."""
 
     title = _("author")
     parameter_name = "author"
     MOST = 500
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the person himself first, and everybody who has written something."""
+        """Return the reader first, then everybody who owns an item."""
         people = get_user_model()._default_manager.filter(
             IsOneOf("pk", owners(model_admin.model, most=self.MOST))
         )
@@ -183,7 +179,7 @@ class OwnerFilter(DropdownFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what is that person's."""
+        """Keep the items of that person."""
         value = self.value()
         owner = queryset.model.OWNER
         if value == "me":

@@ -54,6 +54,17 @@ class TestButtons:
         assert story.publish_at == datetime(2100, 3, 1, 9, 30, tzinfo=UTC)
         assert story.unpublish_at == end
 
+    def test_say_the_new_time_in_the_time_zone_of_the_reader(
+        self, editor: Client, settings: Settings
+    ) -> None:
+        settings.TIME_ZONE = "Asia/Seoul"
+        story = StoryFactory()
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+
+        response = press(editor, story, "move", run_at=SOON_ENOUGH)
+
+        assert told(response) == ["Moved to Mon 1 Mar, 09:30."]
+
     def test_move_an_item_and_take_its_end_away(self, editor: Client) -> None:
         story = StoryFactory()
         end = FAR_OFF + timedelta(days=1)

@@ -314,7 +314,7 @@ class TestAButtonOfAJob:
             wait_until_blocked()
 
         html = waiting.result(SECONDS).content.decode()
-        assert "The job was moved meanwhile, by bora." in html
+        assert "The job was moved meanwhile, by bora: it runs at " in html
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF + 9 * HOUR}
         assert press(boss, job, "cancel", **fields_in(html)).status_code == 302
 
