@@ -1,1 +1,1 @@
-"""The project: settings, addresses, and what every application shares."""
+"""The project: settings, URLs, and what all applications share."""

@@ -1,8 +1,8 @@
 """
 Routes that monitors ask.
 
-They answer within seconds, unless the database's host takes connections and then says nothing; they
-need no login, and tell nothing that is secret: no titles, no hosts.
+They answer within seconds, unless the database's host accepts connections and then does not answer.
+They need no login, and give away nothing secret: no titles, no hosts.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ UNREACHABLE = "The database cannot be reached."
 @never_cache
 @require_safe
 def live(request: HttpRequest) -> JsonResponse:
-    """Answer 200 while this web process can answer at all; it looks at nothing else."""
+    """Answer 200 while this web process can answer at all, and check nothing else."""
     return JsonResponse({"status": "ok"})
 
 
@@ -42,8 +42,8 @@ def publisher(request: HttpRequest) -> JsonResponse:
     """
     Answer 200 while a worker is connected, the queue moves, and no job is stuck.
 
-    An overdue job that is being retried is no fault of the publisher's; nor is a pause by itself,
-    which is the reason once a job is stuck because of it.
+    An overdue job that is being retried is no fault of the publisher. Nor is a pause, until a job
+    is stuck because of it: then it is the reason.
     """
     try:
         state = health.publisher()
@@ -60,7 +60,7 @@ def publisher(request: HttpRequest) -> JsonResponse:
 
 
 class _Migrated:
-    """Whether the database was found migrated: the code of a process does not change."""
+    """Remembers that the database was found migrated: the code of a process does not change."""
 
     is_known = False
 

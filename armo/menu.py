@@ -1,4 +1,4 @@
-"""What is on every page of the admin: the menu, its files, and how the publisher is."""
+"""What is on every page of the admin: the menu, its style sheet and scripts."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def favicon(request: HttpRequest) -> str:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the menu, with just what the person may open."""
+    """Return the menu, with the pages that the person may open."""
     own = [_item(_("Today"), "dashboard", reverse("admin:index"))]
     if calendar.may_open(request.user):
         own.append(_item(_("Calendar"), "calendar_month", reverse("admin-calendar")))
@@ -52,7 +52,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def account(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return what a person has of his own."""
+    """Return the links of the person's own menu."""
     return [
         {"title": _("Time zone and language"), "link": reverse("admin-preferences")},
         {"title": _("Change password"), "link": reverse("admin:password_change")},

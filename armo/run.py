@@ -26,12 +26,12 @@ COLOURS = {"web": "36", "worker": "35"}
 
 
 class StartError(Exception):
-    """Armo cannot run here; the message is one line."""
+    """Armo cannot start; the message is one line."""
 
 
 @dataclass(eq=False)
 class Child:
-    """A process that was started, and the name it is known by."""
+    """A process and its name."""
 
     name: str
     process: "subprocess.Popen[bytes]"
@@ -39,15 +39,15 @@ class Child:
 
 @dataclass
 class Runner:
-    """Starts processes, waits for what happens next, and leaves none of them behind."""
+    """Starts processes, waits for events, and ends all processes in the end."""
 
     children: list[Child] = field(default_factory=list)
-    # What happened, in order: a signal came, or a process ended.
+    # In order: signals received, and processes that have ended.
     events: "queue.SimpleQueue[signal.Signals | Child]" = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Only noted here: an exception out of a handler could lose a process just started.
+            # Only queued: an exception raised in a handler could lose a process just started.
             signal.signal(number, lambda it, _frame: self.events.put(signal.Signals(it)))
 
     def start(self, name: str, *command: str, labelled: bool = True) -> Child:
@@ -70,7 +70,7 @@ class Runner:
         return child
 
     def next_event(self, timeout_seconds: float | None = None) -> signal.Signals | Child | None:
-        """Return what happened next, or nothing when the time is over."""
+        """Return the next event, or None after the timeout."""
         try:
             return self.events.get(timeout=timeout_seconds)
         except queue.Empty:
@@ -86,14 +86,14 @@ class Runner:
             self.events.put(signal.SIGPIPE)
 
     def stop(self) -> None:
-        """End every process: politely, then, after the grace or at a second Ctrl-C, at once."""
+        """Terminate every process; kill those left after the grace, or at a second Ctrl-C."""
         for child in self.children:
             if child.process.poll() is None:
                 child.process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
         while any(child.process.poll() is None for child in self.children):
             left = deadline - time.monotonic()
-            # Only Ctrl-C counts twice: make hands on a SIGTERM that its whole group has had.
+            # Not at a second SIGTERM: make passes on one that its whole group has received.
             if left <= 0 or self.next_event(left) == signal.SIGINT:
                 break
         for child in self.children:
@@ -119,7 +119,7 @@ class Runner:
 
 def free_port(text: str) -> int:
     """
-    Return the port, which nobody else listens on.
+    Return the port as a number, once it is known to be free.
 
     :raises StartError:
     """
@@ -148,7 +148,7 @@ def web_answers(port: int) -> bool:
 
 def run_step(runner: Runner, *command: str) -> bool:
     """
-    Run one command to its end; return whether to go on, which a signal forbids.
+    Run one command to its end; return whether to go on, which is not so after a signal.
 
     :raises StartError: the command failed.
     """
@@ -186,7 +186,7 @@ def run_all(runner: Runner, port: int) -> None:
 
 
 def how_it_ended(child: Child) -> str:
-    """Return a process's exit code in words."""
+    """Return a process's exit code, or signal, as text."""
     code = child.process.returncode
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 

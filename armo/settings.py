@@ -2,8 +2,8 @@
 Settings of every environment.
 
 Environments differ by values, not by files: each value comes from the process's environment or from
-`.env` beside `manage.py`, and `.env.example` lists them all. With `DEBUG` off, what has no safe
-default must be given.
+`.env` beside `manage.py`, and `.env.example` lists them all. With `DEBUG` off, settings
+without a safe default must be given.
 """
 
 from datetime import timedelta
@@ -39,7 +39,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Applications
 
 INSTALLED_APPS = [
-    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it takes the place of
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
     "unfold.contrib.filters",
     "armo.common.apps.AdminConfig",
     "django.contrib.auth",
@@ -56,7 +56,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "armo.common.api.apps.ApiConfig",
     "armo.accounts.apps.PeopleConfig",
-    "scheduling",  # before django_q: its `qcluster` takes the place of the stock command
+    "scheduling",  # before django_q, whose command `qcluster` it replaces
     "content",
     "django_q",
 ]
@@ -81,7 +81,7 @@ WSGI_APPLICATION = "armo.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Before those of the applications: what the theme does only for a mouse is mended here.
+        # Before those of the applications: they replace templates of the theme.
         "DIRS": [BASE_DIR / "armo" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -108,12 +108,12 @@ def database() -> dict[str, Any]:
     else:
         config = postgres.settings(Path(env.str("POSTGRES_DIR", default=BASE_DIR / ".postgres")))
     config["CONN_MAX_AGE"] = None
-    # Without the check, the first result after a dropped connection is lost by django-q2.
+    # Without the check, django-q2 loses the first result after a dropped connection.
     config["CONN_HEALTH_CHECKS"] = True
     config["OPTIONS"] = {
         "application_name": "armo-web",
         "connect_timeout": 5,
-        # A connection that the network dropped without a word is noticed within half a minute.
+        # A connection that the network dropped silently is noticed within half a minute.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -141,7 +141,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# The theme's page to sign in forgets where Django's own would have led.
+# The theme's login page drops the page to return to, which Django's own keeps.
 LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
 SECURE_PROXY_SSL_HEADER = (
@@ -150,7 +150,7 @@ SECURE_PROXY_SSL_HEADER = (
 
 # The API
 
-# The longest body of a story, even with every character spelled out as JSON may have it.
+# The longest body of a story, even with every character escaped in JSON.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
@@ -162,13 +162,13 @@ CORS_ALLOW_HEADERS = (
 CORS_EXPOSE_HEADERS = ("etag", "idempotency-replayed", "last-modified", "location", "retry-after")
 
 CACHES = {
-    # What each web process may remember by itself; a shared one counts requests more exactly.
+    # A cache of each web process; a shared one counts requests exactly.
     "default": env.cache_url("CACHE_URL", default="locmemcache://"),
-    # What all of them must share: attempts to log in.
+    # Shared by all of them: attempts to log in.
     "shared": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "api_cache",
-        # Or whoever asks from three hundred addresses would have all counts forgotten.
+        # With the default of 300 entries, requests from 300 addresses would evict all counts.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     },
 }
@@ -202,10 +202,10 @@ REST_FRAMEWORK: dict[str, Any] = {
         "bulk": rate("THROTTLE_BULK", "60/min"),
     },
     "EXCEPTION_HANDLER": "armo.common.api.problems.answer",
-    # The name of a format is no parameter: answers are JSON.
+    # No `?format=`: answers are JSON.
     "URL_FORMAT_OVERRIDE": None,
-    # How many proxies stand before this process. With 0 their header is not believed: whoever asks
-    # could write into it what he likes, and be another each time he tries a password.
+    # The number of proxies in front of this process. With 0, X-Forwarded-For is ignored: a client
+    # could write anything into it, and appear as another at each attempt at a password.
     "NUM_PROXIES": env.int("PROXIES", default=0),
 }
 
@@ -237,7 +237,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 # The admin
 
-# How long a link to a preview works.
+# For how many hours a link to a preview works.
 PREVIEW_HOURS = env.int("PREVIEW_HOURS", default=72)
 
 UNFOLD: dict[str, Any] = {
@@ -252,7 +252,7 @@ UNFOLD: dict[str, Any] = {
     "ACCOUNT": {"navigation": "armo.menu.account"},
     "STYLES": ["armo.menu.style"],
     "SCRIPTS": ["armo.menu.script"],
-    # Dark enough to be read on white, light enough on black (WCAG 2.2, 4.5 to 1).
+    # With enough contrast on white and on black (WCAG 2.2, 4.5 to 1).
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.6)",
@@ -288,7 +288,7 @@ WHITENOISE_USE_FINDERS = True
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="armo@localhost")
 EMAIL_TIMEOUT = 10
-# Where the site is found; links in mail begin with it.
+# The URL of the site; links in mail begin with it.
 SITE_URL = env.str(
     "SITE_URL",
     default=f"https://{ALLOWED_HOSTS[0]}"
@@ -302,22 +302,22 @@ WORKERS = env.int("WORKERS", default=2)
 SLOW_WORKERS = env.int("SLOW_WORKERS", default=2)
 # Seconds that a type's own `before_publish()` may take.
 HOOK_TIMEOUT = env.int("HOOK_TIMEOUT", default=60)
-# Seconds that running work has to finish when the worker is told to stop.
+# Seconds that running tasks have to finish when the worker is stopped.
 STOP_AFTER = env.int("STOP_AFTER", default=25)
 RETRY_DELAYS: list[int] = env.list("RETRY_DELAYS", cast=int, default=[10, 60, 300])
 OVERDUE_AFTER = env.int("OVERDUE_AFTER", default=60)
 SWEEP_EVERY = env.int("SWEEP_EVERY", default=60)
-# LISTEN needs a connection of its own: off behind a transaction-pooling proxy, where it polls.
+# LISTEN needs a connection of its own: off behind a transaction-pooling proxy; then it polls.
 QUEUE_LISTEN = env.bool("QUEUE_LISTEN", default=True)
 
 # In which time zone and language a person reads what the engine writes to them.
 LOCALE_OF = "armo.accounts.locale.locale_of"
-# Who, beside whoever scheduled it, is told when something has failed for good.
+# Addresses that get a mail when a job has failed, beside the person who scheduled it.
 FAILURE_EMAILS: list[str] = env.list("FAILURE_EMAILS", default=[])
 
 # The lanes, and what else django-q2 needs, come from the engine: scheduling/conf.py.
 Q_CLUSTER: dict[str, Any] = {
-    "name": "armo",  # also the salt of every message: changing it makes the queued ones unreadable
+    "name": "armo",  # also the salt of every queue row: changing it makes existing ones unreadable
     "orm": "default",
     "broker_class": "scheduling.broker.TimedBroker",
     "label": "django-q2",
@@ -341,7 +341,7 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "armo.common.logging.StderrHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
-        # One line a message at INFO would drown the publishes; each publish has its own line.
-        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")}
+        # Its line for each task at INFO would drown the publish log.
+        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")},
     },
 }

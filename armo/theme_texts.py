@@ -1,4 +1,4 @@
-"""Texts of the admin's theme, which speaks English only, listed to be translated with our own."""
+"""Texts of the admin's theme, which has English only, listed to be translated with Armo's own."""
 
 from django.utils.translation import gettext_noop as _
 

@@ -1,4 +1,4 @@
-"""Every address of the site."""
+"""The URLs of the site."""
 
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,7 +10,7 @@ import scheduling.urls
 from armo import health
 from scheduling.admin import calendar
 
-# What every type of content and the engine offer to programs; what none of them knows comes last.
+# The API of the types of content and of the engine; the answer to unknown routes comes last.
 api = [
     *content.urls.api.urls,
     *scheduling.urls.api,
@@ -20,15 +20,16 @@ api = [
 
 
 def nowhere(request: HttpRequest, **kwargs: str) -> HttpResponse:
-    """Lead nowhere."""
+    """Answer 404."""
     raise Http404
 
 
 urlpatterns = [
-    # There the admin tells all who may sign in an item's public address: a draft's has its title.
+    # The admin's own view shows an item's public URL to everyone who may sign in: that of a draft
+    # contains its title.
     path("admin/r/<path:rest>", nowhere),
     path("admin/", include("armo.accounts.urls")),
-    path("admin/calendar/", include(calendar.urls)),  # the admin's own would match it too
+    path("admin/calendar/", include(calendar.urls)),  # before the admin, which would match
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("api/", include(armo.common.api.urls.rest)),

@@ -18,7 +18,7 @@ CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^;\"]*)\"?", re.IGNORECASE)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer a request, also one that Django would take for another than it is."""
+    """Answer a request; correct two things that Django would misread."""
     _drop_odd_charset(environ)
     _take_in_chunks(environ)
     answer: Iterable[bytes] = django_application(environ, start_response)
@@ -27,9 +27,9 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 def _drop_odd_charset(environ: dict[str, Any]) -> None:
     """
-    Drop the name of a charset that is none: the body is then read as UTF-8.
+    Drop an unknown charset: the body is then read as UTF-8.
 
-    Django decodes the query string by it before anything of ours runs, and fails.
+    Django decodes the query string with it before any of our code runs, and fails.
     """
     content_type = environ.get("CONTENT_TYPE", "")
     found = CHARSET.search(content_type)
@@ -43,9 +43,9 @@ def _drop_odd_charset(environ: dict[str, Any]) -> None:
 
 def _take_in_chunks(environ: dict[str, Any]) -> None:
     """
-    Take in a body that comes in chunks, without a length: to Django it would be empty.
+    Read a body that comes in chunks, without a length: to Django it would be empty.
 
-    Of one that is larger than what is accepted only so much is read that Django refuses it.
+    Of a body that is too large only so much is read that Django refuses it.
     """
     if environ.get("CONTENT_LENGTH") or not environ.get("wsgi.input_terminated"):
         return

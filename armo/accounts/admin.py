@@ -25,7 +25,7 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(StockUserAdmin, ModelAdmin):
-    """Those who may sign in."""
+    """Users, in the theme."""
 
     form = UserChangeForm
     add_form = AdminUserCreationForm
@@ -34,4 +34,4 @@ class UserAdmin(StockUserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class GroupAdmin(StockGroupAdmin, ModelAdmin):
-    """What each kind of person may do."""
+    """Groups, in the theme."""

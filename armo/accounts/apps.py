@@ -1,18 +1,18 @@
-"""People as a Django application."""
+"""Configuration of the application."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
 class PeopleConfig(AppConfig):
-    """What each person has chosen."""
+    """People and their preferences."""
 
     name = "armo.accounts"
     label = "people"
     verbose_name = _("People")
 
     def ready(self) -> None:
-        """Remember what a person has chosen in each session that begins."""
+        """Have each new session load the person's preferences."""
         from django.contrib.auth.signals import user_logged_in
 
         from armo.accounts.middleware import remember_at_login

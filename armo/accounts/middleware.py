@@ -1,8 +1,8 @@
 """
-Each person's time zone and language, for every page of his that is not for programs.
+Each person's time zone and language, for every page that they see; programs get the site's.
 
-They are kept in the session, so that a request asks the database for nothing more. What is changed
-in one session another sees when it next begins.
+Both are stored in the session, so that a request needs no further query. A change in one session
+reaches another when that next begins.
 """
 
 from collections.abc import Callable
@@ -16,28 +16,28 @@ from armo.accounts import zones
 from armo.accounts.models import Preferences
 
 KEY = "armo_preferences"
-# Programs are answered the same, whoever asks: in UTC, and in the site's words.
+# Answers to programs do not depend on the person: they are in UTC, in the site's language.
 NOT_FOR = ("/api/", "/feeds/", "/health/", "/metrics/")
 
 
 class PreferencesMiddleware:
-    """Show pages in the time zone and the language of whoever asks."""
+    """Show pages in the time zone and the language of the person who asks."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request in them."""
+        """Answer the request in that time zone and language."""
         if request.path.startswith(NOT_FOR) or not request.session.session_key:
             return self.get_response(request)
         if KEY not in request.session:
             if not request.user.is_authenticated:
                 return self.get_response(request)
-            # A session from before there were any.
+            # The session began before there were preferences.
             remember(request)
         chosen = request.session[KEY]
         if chosen["language"] in dict(settings.LANGUAGES):
-            # LocaleMiddleware, which comes before, says so in the answer.
+            # LocaleMiddleware, which comes before, sets Content-Language from it.
             translation.activate(chosen["language"])
             request.LANGUAGE_CODE = translation.get_language()
         with timezone.override(zones.find(chosen["time_zone"]) or timezone.get_default_timezone()):

@@ -1,4 +1,4 @@
-"""What each person has chosen."""
+"""The preferences of people."""
 
 from django.conf import settings
 from django.db import models
@@ -8,7 +8,7 @@ from armo.accounts.zones import require_known
 
 
 class Preferences(models.Model):
-    """A person's time zone and language; what is empty is the site's, or the browser's."""
+    """A person's time zone and language; empty means the site's, or the browser's."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,

@@ -1,4 +1,4 @@
-"""The addresses of people's own pages, in the admin."""
+"""The URLs of people's own pages in the admin."""
 
 from django.contrib import admin
 from django.urls import path

@@ -1,4 +1,4 @@
-"""The page on which a person chooses his time zone and language."""
+"""The page on which people choose their time zone and language."""
 
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ class PreferencesForm(forms.ModelForm):
         assert isinstance(time_zone, forms.ChoiceField)
         assert isinstance(language, forms.ChoiceField)
         time_zone.choices = [("", site), *zones.choices(datetime.now(UTC))]
-        # Each in its own words, for whoever cannot read the present one.
+        # Each language by its own name, for people who cannot read the current one.
         names = [
             (code, translation.get_language_info(code)["name_local"])
             for code, _name in settings.LANGUAGES
@@ -43,7 +43,7 @@ class PreferencesForm(forms.ModelForm):
 
 
 def preferences(request: HttpRequest) -> HttpResponse:
-    """Show what the person has chosen; take another choice."""
+    """Show or save the person's preferences."""
     assert request.user.pk is not None  # the admin lets nobody else in
     row = Preferences.objects.filter(user=request.user.pk).first()
     row = row or Preferences(user_id=request.user.pk)

@@ -1,4 +1,4 @@
-"""Time zones: which there are, and which is a person's."""
+"""Time zones that people may choose."""
 
 from collections import defaultdict
 from datetime import datetime
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-# Names of the tz database that are no places: old ones, and those kept for other programs.
+# Names of the tz database outside these are old aliases, or not places.
 # Source: https://data.iana.org/time-zones/tz-link.html
 CONTINENTS = (
     "Africa",
@@ -25,7 +25,7 @@ CONTINENTS = (
 
 
 def find(name: str) -> ZoneInfo | None:
-    """Return the time zone of that name; None when there is none (any more)."""
+    """Return the time zone of that name; None if there is none."""
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -51,9 +51,9 @@ def names() -> frozenset[str]:
 
 def choices(now: datetime) -> list[tuple[str, list[tuple[str, str]]]]:
     """
-    Return the time zones by continent, each with how far its clocks are from UTC.
+    Return the time zones by continent, each with its offset from UTC.
 
-    :param now: aware; the clocks of many are set forward and back.
+    :param now: aware; the time of the offset, which many zones change twice a year.
     """
     groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name in sorted(names()):

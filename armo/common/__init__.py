@@ -1,1 +1,1 @@
-"""What all of Armo stands on, and what knows neither content nor engine."""
+"""What all packages use, and what knows neither content nor engine."""

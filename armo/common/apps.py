@@ -5,10 +5,10 @@ from django.contrib.admin.apps import AdminConfig as StockAdminConfig
 
 class AdminConfig(StockAdminConfig):
     """
-    Names the site; Django makes it when it is first asked for.
+    Names the class of the admin's site; Django makes the site at its first use.
 
-    The theme's own configuration puts a new site in its place each time that applications are
-    loaded, also when they are loaded again: all that had been registered is then gone.
+    The theme's own configuration replaces the site each time that applications are loaded, also
+    when they are loaded again: all registrations would then be lost.
     """
 
     default_site = "unfold.sites.UnfoldAdminSite"

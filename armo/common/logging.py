@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TextIO
 
-# The publish log says so of a record that another of the same batch follows at once.
+# Set by the publish log on a record that is followed at once by another of the same batch.
 MORE = "more_follow"
 # What every LogRecord carries; whatever else it has was given as `extra`.
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -18,17 +18,17 @@ class StderrHandler(logging.StreamHandler[TextIO]):
     """Writes lines to standard error, those of one batch together."""
 
     def __init__(self) -> None:
-        # Python's own is written through at the end of every line.
+        # `sys.stderr` is flushed at the end of every line.
         stream = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         super().__init__(stream)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, and send it on its way unless more follow."""
+        """Write a line, and flush unless more follow."""
         try:
             self.stream.write(self.format(record) + self.terminator)
             if not getattr(record, MORE, False):
                 self.stream.flush()
-        except Exception:  # noqa: BLE001 (as every handler: a line that cannot be written harms none)
+        except Exception:  # noqa: BLE001 (as in every handler: logging must not fail)
             self.handleError(record)
 
 

@@ -1,4 +1,4 @@
-"""The admin's theme, with the types of what it stands in for: it has none of its own."""
+"""The admin's theme, with the types of the classes that it replaces: it has none of its own."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""The tokens of programs, for whoever looks after the site: to see, and to revoke."""
+"""The API tokens, for administrators to list and to revoke."""
 
 # mypy: disallow-subclassing-any=false
 
@@ -14,7 +14,7 @@ admin.site.unregister(AuthToken)
 
 @admin.register(AuthToken)
 class TokenAdmin(ModelAdmin):
-    """Tokens are made by logging in: made here, nobody would ever see them."""
+    """Tokens are made by logging in: one made here would never be shown to anybody."""
 
     list_display = ("first_characters", "user", "created", "expiry")
     list_display_links = None
@@ -24,7 +24,7 @@ class TokenAdmin(ModelAdmin):
 
     @admin.display(description=_("first characters"))
     def first_characters(self, token: AuthToken) -> str:
-        """Return by what its owner tells it from others."""
+        """Return the first characters, by which its owner recognises it."""
         return f"{token.token_key}…"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -11,13 +11,13 @@ class ApiConfig(AppConfig):
 
 
 class TokensConfig(AppConfig):
-    """The package that keeps tokens, by a name that people understand."""
+    """The package that stores tokens, under a name that people understand."""
 
     name = "knox"
     verbose_name = _("Access for programs")
 
     def ready(self) -> None:
-        """Call its rows what they are: the package itself does in English only."""
+        """Give its model a translated name: the package has none."""
         names = self.get_model("AuthToken")._meta
         names.verbose_name = _("access token")
         names.verbose_name_plural = _("access tokens")

@@ -1,4 +1,4 @@
-"""Who asks: a program, by its token. People have their sessions."""
+"""Authentication of programs, by token; people have sessions."""
 
 # mypy: disallow-subclassing-any=false
 
@@ -10,24 +10,24 @@ from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-# What an answer 401 asks for.
+# The scheme that an answer 401 asks for.
 CHALLENGE = 'Bearer realm="armo"'
 SCHEMES = (b"bearer", b"token")
 
 
 class BearerToken(TokenAuthentication):
-    """`Authorization: Bearer <token>`; the word `Token`, which is usual with Django, does too."""
+    """`Authorization: Bearer <token>`; `Token`, as the REST framework has it, is accepted too."""
 
     def authenticate(self, request: Request) -> Any:
         """Return the user and the token; None when there is no token."""
         scheme, *rest = get_authorization_header(request).split() or [b""]
         if scheme.lower() not in SCHEMES:
             return None
-        # No token of ours has other characters; not all bytes are text, nor all text PostgreSQL's.
+        # Tokens have no other characters, and some bytes or texts cannot be sent to PostgreSQL.
         if len(rest) != 1 or not rest[0].isalnum():
             raise AuthenticationFailed(_("Invalid token."))
         return self.authenticate_credentials(rest[0])
 
     def authenticate_header(self, request: Request) -> str:
-        """Return what an answer 401 asks for."""
+        """Return the value of `WWW-Authenticate`."""
         return CHALLENGE

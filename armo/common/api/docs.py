@@ -1,4 +1,4 @@
-"""What the API says of itself: its OpenAPI document, its pages, and its problems."""
+"""The API's documentation: the OpenAPI document, its pages, and the list of problems."""
 
 from functools import cache
 from typing import Any
@@ -19,36 +19,36 @@ from armo.common.api.views import ApiView
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document; to put it together takes a second, so once a process."""
+    """Return the OpenAPI document; built once a process, as it takes a second."""
     generator: Any = SchemaGenerator
     found: dict[str, Any] = generator().get_schema(request=None, public=True)
     return found
 
 
 class SchemaView(SpectacularAPIView):
-    """The document, as YAML or JSON."""
+    """The OpenAPI document as YAML or JSON."""
 
     renderer_classes = [OpenApiYamlRenderer, OpenApiJsonRenderer, JSONRenderer]  # noqa: RUF012 (as its base has it)
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Return it."""
+        """Return the document."""
         return Response(document())
 
 
 class DocsView(SpectacularSwaggerView):
-    """The document, as pages."""
+    """The OpenAPI document as pages."""
 
     def options(  # type: ignore[override]  # a Response would be made into a page
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Say, in the header `Allow`, what can be done here; that has no page."""
+        """Answer with the methods in `Allow`, and without a body."""
         return HttpResponse(status=204)
 
 
 @extend_schema(exclude=True)
 class ProblemsView(ApiView):
-    """What every code means."""
+    """The codes of problems."""
 
     permission_classes = (AllowAny,)
     authentication_classes = ()

@@ -1,8 +1,8 @@
 """
-Fields that take just what the OpenAPI document says they take.
+Fields that accept exactly what the OpenAPI document says.
 
-The REST framework's own are kind: they take 1 for "1", "yes" for true and a time without an offset.
-A program that sends these has a fault, and is told so.
+The REST framework's own are lenient: they take 1 for "1", "yes" for true and a time without an
+offset. A program that sends these has a fault, so the request is refused.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
-# The last years of the calendar cannot be shown in every time zone; nor can the first.
+# The first and the last year that Python has cannot be shown in every time zone.
 EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)
 LATEST = datetime(9990, 1, 1, tzinfo=UTC)
 
@@ -39,10 +39,10 @@ class MomentField(serializers.Field[datetime, str, str, datetime]):
 
     def __init__(self, *, is_bound: bool = False, **options: Any) -> None:
         """
-        Take a time.
+        Accept a time.
 
-        :param is_bound: it is compared with others only, so that one before or after everything
-            is as good as any.
+        :param is_bound: it is only compared with other times, so one out of range becomes the
+            earliest or the latest.
         """
         self.is_bound = is_bound
         super().__init__(**options)
@@ -59,7 +59,7 @@ class MomentField(serializers.Field[datetime, str, str, datetime]):
             self.fail("invalid")
         if at.tzinfo is None:
             self.fail("no_offset")
-        # A day's distance from both ends, which an offset may not reach over.
+        # A year from both ends, so that no offset leads out of range.
         if EARLIEST.year < at.year < LATEST.year:
             return at.astimezone(UTC)
         if not self.is_bound:
@@ -67,12 +67,12 @@ class MomentField(serializers.Field[datetime, str, str, datetime]):
         return EARLIEST if at.year <= EARLIEST.year else LATEST
 
     def to_representation(self, value: datetime) -> str:
-        """Return it in UTC."""
+        """Return the time in UTC."""
         return utc(value)
 
 
 class TextField(serializers.CharField):
-    """Text, and nothing that could be made into text."""
+    """A string; numbers are not turned into one."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("trim_whitespace", False)
@@ -86,7 +86,7 @@ class TextField(serializers.CharField):
 
 
 class SlugField(serializers.SlugField):
-    """The end of an address."""
+    """The last part of a URL."""
 
     def to_internal_value(self, data: Any) -> str:
         """Return the slug."""
@@ -96,10 +96,10 @@ class SlugField(serializers.SlugField):
 
 
 class ChoiceField(serializers.ChoiceField):
-    """One of some words."""
+    """One of several strings."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the word."""
+        """Return the choice."""
         if not isinstance(data, str):
             self.fail("invalid_choice", input=data)
         return super().to_internal_value(data)
@@ -118,14 +118,14 @@ class WholeNumberField(serializers.IntegerField):
 
 
 class IdField(WholeNumberField):
-    """The number of a row."""
+    """The primary key of a row."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_value=1, max_value=MAX_ID, **options)
 
 
 class ListField(serializers.ListField):
-    """Several of one kind; how many is looked at before what they are."""
+    """A list; its length is checked before its values."""
 
     def to_internal_value(self, data: Any) -> list[Any]:
         """Return the values."""
@@ -138,14 +138,14 @@ class YesNoField(serializers.BooleanField):
     """True or false."""
 
     def to_internal_value(self, data: Any) -> bool:
-        """Return which."""
+        """Return the boolean."""
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
         return data
 
 
 class StrictInput(serializers.Serializer[Any]):
-    """What a request's body holds, and nothing else."""
+    """A request's body; unknown fields are refused."""
 
     default_error_messages = {  # noqa: RUF012 (as the REST framework has it)
         "unknown": _("There is no such field."),
@@ -153,7 +153,7 @@ class StrictInput(serializers.Serializer[Any]):
     }
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the values; refuse what is not among the fields."""
+        """Return the values; refuse unknown and read-only fields."""
         if isinstance(data, Mapping):
             wrong = {
                 str(name): [self._why_not(str(name))]

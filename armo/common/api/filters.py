@@ -1,4 +1,4 @@
-"""Filters of lists, that refuse what they do not understand."""
+"""Filters of lists, which refuse unknown parameters and malformed values."""
 
 # mypy: disallow-subclassing-any=false
 
@@ -25,7 +25,7 @@ class _MomentFormField(forms.CharField):
         if not text:
             return None
         try:
-            # A plus that was not escaped has come as a blank.
+            # A plus sign that was not escaped arrives as a blank.
             return MomentField(is_bound=True).to_internal_value(text.strip().replace(" ", "+"))
         except serializers.ValidationError as error:
             [detail] = list(error.detail)
@@ -41,7 +41,7 @@ class MomentFilter(django_filters.Filter):
 
 
 class YesNoFormField(forms.TypedChoiceField):
-    """True or false, in the words of JSON."""
+    """True or false, as JSON writes it."""
 
     def __init__(self, **options: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
@@ -57,12 +57,12 @@ class YesNoFilter(django_filters.Filter):
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Refuses a parameter that neither the filters nor the pages know, and one without a value."""
+    """Refuses a parameter without a value, and one that neither filters nor pages know."""
 
     def filter_queryset(
         self, request: Request, queryset: QuerySet[Any], view: APIView
     ) -> QuerySet[Any]:
-        """Return the rows that were asked for."""
+        """Return the rows that match."""
         if not request.query_params:
             return queryset
         filterset = self.get_filterset_class(view, queryset)

@@ -1,11 +1,11 @@
 """
-Repeated requests: a POST with an `Idempotency-Key` is done once, however often it comes.
+Repeated requests: a POST with an `Idempotency-Key` is carried out once, however often it comes.
 
-A program that lost the answer cannot know whether its request was done. With a key it sends the
-same again: the answer of the first time comes back, with `Idempotency-Replayed: true`. The key and
-what the request does are one transaction, so neither is there without the other; a repetition that
-comes meanwhile waits for the first at the key's row. Only the answer of a server's own failure is
-not kept: then nothing was done, and the repetition is a first.
+A program that lost the answer cannot know whether its request was carried out. With a key it sends
+the same request again and gets the first answer, with `Idempotency-Replayed: true`. The key is
+stored in the transaction of the request, so neither exists without the other; a repetition that
+comes meanwhile waits for the lock on the key's row. An answer 5xx is not stored: then nothing was
+changed, and the next request with the key is a first one.
 """
 
 import json
@@ -47,9 +47,9 @@ def answer_once(
     """
     Return the answer to a request that may be a repetition.
 
-    :param handle: does what is asked for.
-    :param on_error: makes the answer of what that raises.
-    :raises ValidationError: the key is no key.
+    :param handle: carries the request out.
+    :param on_error: turns what that raises into an answer.
+    :raises ValidationError: the key is malformed.
     :raises IdempotencyKeyReused:
     """
     key = request.headers["Idempotency-Key"]
@@ -58,7 +58,7 @@ def answer_once(
         raise ValidationError({"Idempotency-Key": [message]})
     fingerprint = _fingerprint(request)
     user = request.user
-    assert user.is_authenticated  # the rights were asked for before
+    assert user.is_authenticated  # permissions were checked before
     with transaction.atomic():
         forget_old()
         mine = _claim(user, key, fingerprint)
@@ -70,7 +70,7 @@ def answer_once(
         except Exception as error:  # noqa: BLE001 (whatever it is, it has an answer)
             response = on_error(error)
         if response.status_code >= 500:
-            # Nothing of it was done, and the next time is the first.
+            # It was rolled back: a repetition is carried out.
             mine.delete()
             return response
         _keep(mine, response)
@@ -78,18 +78,18 @@ def answer_once(
 
 
 def forget_old() -> None:
-    """Delete some of the answers that were kept long enough; waits for nobody."""
+    """Delete some of the expired answers, without waiting for locks."""
     old = KeptAnswer.objects.filter(created_at__lt=Now() - KEPT_FOR).order_by("created_at")
     chosen = old.select_for_update(skip_locked=True).values("pk")[:FORGOTTEN_AT_ONCE]
     KeptAnswer.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))).delete()
 
 
 def _claim(user: AbstractBaseUser, key: str, fingerprint: str) -> KeptAnswer | None:
-    """Take the key, waiting for whoever has it just now; None when it was used before."""
+    """Store the key, waiting for a request that uses it now; None if it was used before."""
     KeptAnswer.objects.filter(user_id=user.pk, key=key, created_at__lt=Now() - KEPT_FOR).delete()
     row = KeptAnswer(user_id=user.pk, key=key, fingerprint=fingerprint)
     [row] = KeptAnswer.objects.bulk_create([row], ignore_conflicts=True)
-    # With `ignore_conflicts` Django cannot say whether it was stored.
+    # `bulk_create` with `ignore_conflicts` does not say whether the row was stored.
     return KeptAnswer.objects.filter(user_id=user.pk, key=key, status=None).first()
 
 
@@ -113,7 +113,7 @@ def _keep(row: KeptAnswer, response: Response) -> None:
 
 
 def _fingerprint(request: Request) -> str:
-    """Return what tells two requests apart; two ways to write the same JSON are the same."""
+    """Return a hash of a request, the same for any spelling of the same JSON."""
     body = json.dumps(_plain(request.data), sort_keys=True)
     return sha256(f"{request.get_full_path()}\n{body}".encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What the API remembers."""
+"""The stored answers of repeatable requests."""
 
 from typing import ClassVar
 
@@ -8,15 +8,15 @@ from django.db.models.functions import Now
 
 
 class KeptAnswer(models.Model):
-    """The answer to a POST that came with an `Idempotency-Key`; `idempotency` keeps it."""
+    """The answer to a POST with an `Idempotency-Key`; see `idempotency`."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
     )
     key = models.CharField(max_length=255)
-    # Of the request that it came with: another one is refused.
+    # Hash of the request: a different one with the same key is refused.
     fingerprint = models.CharField(max_length=64)
-    # Empty while the request is being done, in the one transaction that does it.
+    # NULL while the request is carried out, and seen only by its own transaction.
     status = models.PositiveSmallIntegerField(null=True)
     headers = models.JSONField(default=dict)
     body = models.TextField(blank=True)
@@ -28,8 +28,8 @@ class KeptAnswer(models.Model):
             models.UniqueConstraint(name="kept_answer_one_a_key", fields=["user", "key"])
         ]
         indexes: ClassVar = [
-            # The oldest first: they are forgotten after a day.
-            models.Index(fields=["created_at"], name="kept_answer_age")
+            # To delete the oldest first.
+            models.Index(fields=["created_at"], name="kept_answer_age"),
         ]
 
     def __str__(self) -> str:

@@ -1,10 +1,10 @@
 """
 Lists, page by page.
 
-A page begins where the last one ended: at a row's place in the order, its key and its id. However
-deep the page, the database looks it up in an index, and rows that come or go meanwhile neither
-repeat nor hide another. The REST framework's own cursor knows only the key: of a thousand stories
-that went live at one instant it loses some.
+A page begins where the last one ended: at the key and the id of its last row. However deep the page
+is, the database finds it by an index, and rows that are added or deleted meanwhile make no other
+row appear twice or not at all. The REST framework's own cursor has the key alone: it loses some of
+a thousand stories that went live at the same moment.
 """
 
 import json
@@ -31,7 +31,7 @@ MAX_PAGE_SIZE = 1000
 
 
 class Place(NamedTuple):
-    """Where a row stands in an order."""
+    """The position of a row in an order."""
 
     # None for a row whose key is empty, or when the id alone is the order.
     key: datetime | None
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """A place in an order: the row it stands at, and whether to read on backwards from it."""
+    """A position in an order, and whether to read backwards from it."""
 
     ordering: str
     is_backward: bool
@@ -48,7 +48,7 @@ class Cursor(NamedTuple):
     pk: int
 
     def encode(self) -> str:
-        """Return it as clients hand it on."""
+        """Return it as text for a URL."""
         key = None if self.key is None else self.key.astimezone(UTC).isoformat()
         text = json.dumps([self.ordering, int(self.is_backward), key, self.pk])
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
@@ -56,9 +56,9 @@ class Cursor(NamedTuple):
     @classmethod
     def decode(cls, text: str, ordering: str) -> "Cursor":
         """
-        Return what was encoded.
+        Return the cursor of a text.
 
-        :raises ValidationError: it was not, or for another order.
+        :raises ValidationError: it is malformed, or for another order.
         """
         try:
             padded = text + "=" * (-len(text) % 4)
@@ -80,7 +80,7 @@ def _wrong(parameter: str, message: str) -> ValidationError:
 
 
 class After(Func):
-    """Whether a row comes after a place, by one comparison of key and id, as an index has them."""
+    """True for rows after a position: key and id are compared as one row, as in an index."""
 
     output_field = models.BooleanField()
 
@@ -100,7 +100,7 @@ class KeysetPages(BasePagination):
     Pages of a list in an order that the view offers.
 
     The view names its orders in `orderings` (fields of times, or `id`), and in `default_ordering()`
-    the one that is used when none is asked for. An empty time comes last upwards, first downwards,
+    the one that is used by default. An empty time comes last upwards, first downwards,
     as in PostgreSQL's own indexes. Where no index has the order of all rows, but one of each of
     some groups, `groups_of_rows()` names these.
     """
@@ -108,7 +108,7 @@ class KeysetPages(BasePagination):
     def paginate_queryset(
         self, queryset: Any, request: Request, view: APIView | None = None
     ) -> list[Any]:
-        """Return the rows of the page that was asked for."""
+        """Return the rows of the requested page."""
         self.request = request
         self.ordering = self._ordering(request, view)
         size = _page_size(request)
@@ -136,7 +136,7 @@ class KeysetPages(BasePagination):
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
-        """Return the page with the ways to its neighbours."""
+        """Return the page with links to the next and the previous one."""
         return Response({"next": self.next, "previous": self.previous, "results": data})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class KeysetPages(BasePagination):
             {
                 "name": "page_size",
                 "in": "query",
-                "description": f"Rows a page, {PAGE_SIZE} unless told.",
+                "description": f"Rows a page, {PAGE_SIZE} by default.",
                 "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE},
             },
             {
@@ -223,7 +223,7 @@ def _parts(
             rows = rows.filter(**{f"pk__{compare}": cursor.pk})
         yield rows.order_by(f"{sign}pk")
         return
-    # In one question PostgreSQL would have to read all that lies before the page.
+    # With one query PostgreSQL would read all rows before the page.
     for has_time in (False, True) if downwards else (True, False):
         if not (has_time or may_be_empty):
             continue
@@ -235,7 +235,7 @@ def _parts(
             elif is_in:
                 part = part.filter(**{f"pk__{compare}": cursor.pk})
             elif has_time != downwards:
-                continue  # it is over already
+                continue  # no rows are left
         yield part.order_by(f"{sign}{name}", f"{sign}pk")
 
 

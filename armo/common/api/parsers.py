@@ -1,4 +1,4 @@
-"""How a request's body is read."""
+"""Parsers of request bodies."""
 
 import json
 from typing import IO, Any
@@ -12,13 +12,13 @@ from armo.common.api.problems import CODES, TooLarge
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON that is neither larger nor deeper than it can be read."""
+    """JSON of limited size and depth."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
         """
-        Return what the body says.
+        Return the values of the body.
 
         :raises ParseError: it is not JSON, or nested too deeply.
         :raises TooLarge:

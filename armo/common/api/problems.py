@@ -1,8 +1,8 @@
 """
-Errors as RFC 9457 has them: `application/problem+json` with a `code` that never changes.
+Errors as in RFC 9457: `application/problem+json` with a `code` that never changes.
 
-Whatever a view raises comes through `answer`, also what nobody expected; what never reaches a view
-(an address that does not exist, a host that is not served) through the views at the end.
+Whatever a view raises, expected or not, is answered by `answer`; what never reaches a view (an
+unknown URL, a host that is not served) by the views at the end.
 """
 
 import logging
@@ -69,7 +69,7 @@ CODES: dict[str, tuple[HTTPStatus, Any]] = {
     ),
 }
 
-# What the REST framework calls them.
+# The codes of the REST framework that have another name here.
 RENAMED = {"error": "bad_request", "invalid": "validation_error"}
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Refusal(Protocol):
-    """An error that says by itself what programs may know of it, as the engine's `DomainError`."""
+    """An error that has a code and facts for programs, such as the engine's `DomainError`."""
 
     code: str
 
@@ -118,7 +118,7 @@ def body_of(
 
 
 def answer(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Return the answer to whatever a view has raised."""
+    """Return the answer to an exception of a view."""
     headers: dict[str, str] = dict(getattr(error, "headers", {}))
     if isinstance(error, Refusal):
         body = body_of(error.code, str(error), **error.facts())
@@ -136,7 +136,7 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response:
         body = body_of("bad_request")
     else:
         body = _of_surprise(error, context["request"], headers)
-    # Also where answers are something else, as the pages of the documentation.
+    # Also on routes with other renderers, such as the pages of the documentation.
     context["request"].accepted_renderer = JSONRenderer()
     context["request"].accepted_media_type = JSONRenderer.media_type
     response = Response(body, status=body["status"], headers=headers, content_type=MEDIA_TYPE)
@@ -168,7 +168,7 @@ def _of_surprise(error: Exception, request: Any, headers: dict[str, str]) -> dic
         logger.warning("The database failed a request.", exc_info=error)
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return body_of("unavailable")
-    # What watches over errors (Django's own e-mail, Sentry) listens to this.
+    # Error reporting (Django's e-mail, Sentry) listens to this signal.
     got_request_exception.send(sender=None, request=request._request)
     logger.error("A request failed: %s %s", request.method, request.path, exc_info=error)
     return body_of("internal_error")
@@ -196,7 +196,7 @@ def flat(details: Any, path: str = "") -> Iterator[dict[str, str]]:
 
 
 def _is_error(details: Any) -> bool:
-    """Whether these are an error's own members, and not fields that happen to be called so."""
+    """Return whether these are the members of one error, and not fields with the same names."""
     return isinstance(details, dict) and isinstance(details.get("code"), str)
 
 
@@ -209,11 +209,11 @@ def _short(text: str) -> str:
     return text if len(text) <= 1000 else text[:999] + "…"
 
 
-# Answers that no view of the API gives
+# Answers outside the views of the API
 
 
 def plain_answer(request: HttpRequest, code: str, detail: str = "") -> HttpResponse:
-    """Return a problem outside of the REST framework."""
+    """Return a problem without the REST framework."""
     body = body_of(code, detail)
     response = JsonResponse(
         body,
@@ -227,33 +227,33 @@ def plain_answer(request: HttpRequest, code: str, detail: str = "") -> HttpRespo
 
 
 def is_for_api(request: HttpRequest) -> bool:
-    """Whether it is a program that asks."""
+    """Return whether the request is for a route of the API."""
     return request.path.startswith("/api/")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer what Django refuses before it looks for a view."""
+    """Answer a request that Django refuses before it looks for a view."""
     if is_for_api(request):
         return plain_answer(request, "bad_request")
     return defaults.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer what may not be done."""
+    """Answer a request that is forbidden."""
     if is_for_api(request):
         return plain_answer(request, "permission_denied")
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer an address that does not exist."""
+    """Answer a request for an unknown URL."""
     if is_for_api(request):
         return plain_answer(request, "not_found", gettext("There is no such route."))
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer a failure outside of any view of the API."""
+    """Answer a failure outside the views of the API."""
     if is_for_api(request):
         return plain_answer(request, "internal_error")
     return defaults.server_error(request)

@@ -1,8 +1,8 @@
 """
-The OpenAPI document: what every operation shares is written here, once.
+The OpenAPI document: what all operations have in common is described here, once.
 
-Views describe their requests and answers; this adds the errors, the headers of versions and of
-repeated requests, and, to writes, what a client may send with them.
+Views describe their requests and answers; this adds the errors, and the headers for versions and
+repeated requests.
 """
 
 from http import HTTPStatus
@@ -32,7 +32,7 @@ Write content, say when it goes live, read it.
 
 
 class ArmoSchema(AutoSchema):
-    """Describes a view's operation with everything that the base of all views adds."""
+    """Describes an operation together with all that `ApiView` adds to it."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the description of one operation."""
@@ -55,13 +55,13 @@ class ArmoSchema(AutoSchema):
             }
         for parameter in parameters:
             if (parameter["in"], parameter["name"]) == ("path", "id"):
-                # The router knows only that it is made of digits.
+                # The router describes it as digits, not as a number.
                 parameter["schema"] = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
         filters = getattr(getattr(self.view, "filterset_class", None), "base_filters", {})
         queries = [it for it in parameters if it["in"] == "query"]
         for parameter in queries:
             if parameter["schema"].get("type") == "string":
-                # A parameter without a value is one that was forgotten.
+                # An empty parameter is refused.
                 parameter["schema"].setdefault("minLength", 1)
             options = getattr(filters.get(parameter["name"]), "extra", {})
             if "max_length" in options:
@@ -76,14 +76,14 @@ class ArmoSchema(AutoSchema):
         return operation
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Return who may ask: without a login too, where a view lets everybody read."""
+        """Return the security schemes; none is needed where everybody may read."""
         found: list[dict[str, Any]] = super().get_auth()
         if self.method == "GET" and getattr(self.view, "is_public_to_read", False):
             found.append({})
         return found
 
     def _is_versioned(self) -> bool:
-        """Whether it is about one row that has a version."""
+        """Return whether the operation is on one row that has a version."""
         return self._is_readable() and bool(getattr(self.view, "detail", False))
 
     def _is_readable(self) -> bool:
@@ -153,7 +153,7 @@ class ArmoSchema(AutoSchema):
 
 
 def component_name(status: int) -> str:
-    """Return what the document calls the answers with an error's status."""
+    """Return the name of the component for answers of a status."""
     return "".join(word.capitalize() for word in HTTPStatus(status).phrase.split())
 
 
@@ -167,7 +167,7 @@ def _answer_header(description: str, text_format: str = "") -> dict[str, Any]:
 
 
 def problem_response(status: int) -> dict[str, Any]:
-    """Return the description of all answers with an error's status."""
+    """Return the description of all answers of a status."""
     codes = [code for code, (of, _) in CODES.items() if of == status]
     named = " or ".join(f"`{code}`" for code in codes)
     examples = {code: _example(code) for code in codes}
@@ -273,7 +273,7 @@ def describe_problems(
     }
     for name, schema in result["components"]["schemas"].items():
         if name.endswith("InputRequest"):
-            # What a client misspells is refused, not dropped.
+            # Unknown fields are refused, not ignored.
             schema["additionalProperties"] = False
     result["components"]["responses"] = {
         component_name(status): problem_response(status)
@@ -284,11 +284,15 @@ def describe_problems(
 
 
 class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Describes it."""
+    """The scheme `Authorization: Bearer <token>` in the document."""
 
     target_class = "armo.common.api.authentication.BearerToken"
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """Return the description."""
-        return {"type": "http", "scheme": "bearer", "description": "A token of `auth/login/`."}
+        """Return the description of the scheme."""
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of `auth/login/`.",
+        }

@@ -1,5 +1,5 @@
 """
-Texts of the REST framework that our answers contain, listed to be translated with our own.
+Texts of the REST framework that answers contain, listed to be translated with Armo's own.
 
 The framework has them in Korean as it is spoken in Korea (`ko_KR`), where Django does not look for
 them when a site speaks `ko`.

@@ -1,4 +1,4 @@
-"""How often whom may ask: `settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]`, by scope."""
+"""Rate limits, by scope: `settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]`."""
 
 from typing import cast
 
@@ -11,20 +11,20 @@ from rest_framework.views import APIView
 
 class LoginThrottle(throttling.AnonRateThrottle):
     """
-    Attempts to log in, by address.
+    Attempts to log in, by IP address.
 
-    Counted in the database, so that all web processes count together.
+    Counted in the database, for all web processes together.
     """
 
     scope = "login"
     cache = cast(BaseCache, ConnectionProxy(caches, "shared"))
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        """Return what is counted: an address, also of who is logged in already."""
+        """Return the key of the IP address, also for someone who is logged in."""
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
 
 
 class BulkThrottle(throttling.UserRateThrottle):
-    """Requests that change very many rows at once."""
+    """Requests that change many rows at once."""
 
     scope = "bulk"

@@ -1,4 +1,4 @@
-"""The routes by which programs get tokens, and give them back."""
+"""The routes by which programs get and revoke tokens."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ from armo.common.api.views import ApiView
 
 
 class LoginInput(StrictInput):
-    """Who logs in."""
+    """A user name and a password."""
 
     username = TextField(max_length=254)
     password = TextField(max_length=1000)
 
 
 class TokenOutput(serializers.Serializer[Any]):
-    """A new token. It is told once: only its hash is kept."""
+    """A new token. It is shown once: only its hash is stored."""
 
     token = serializers.CharField()
     expires_at = MomentField(allow_null=True)
@@ -44,7 +44,7 @@ class TokenRow(serializers.Serializer[AuthToken]):
     is_this_one = serializers.SerializerMethodField(help_text="Whether this request came with it.")
 
     def get_is_this_one(self, token: AuthToken) -> bool:
-        """Whether this request came with it."""
+        """Return whether this request came with it."""
         return bool(token == self.context["request"].auth)
 
 
@@ -54,9 +54,9 @@ class LoginView(ApiView):
 
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
-    # A cookie from elsewhere is no reason to ask for a CSRF token here.
+    # No session is looked at: a cookie must not make this route ask for a CSRF token.
     authentication_classes = ()
-    is_repeatable = False  # a kept answer would keep the token
+    is_repeatable = False  # a stored answer would store the token
 
     @extend_schema(
         operation_id="login",
@@ -72,8 +72,8 @@ class LoginView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Log in."""
-        wish = self.parsed(LoginInput)
-        user = authenticate(request._request, **wish)
+        credentials = self.parsed(LoginInput)
+        user = authenticate(request._request, **credentials)
         if user is None:
             raise AuthenticationFailed(_("The user name or the password is wrong."))
         token, secret = AuthToken.objects.create(user=user)
@@ -81,16 +81,16 @@ class LoginView(ApiView):
         return Response(TokenOutput(answer).data)
 
     def get_authenticate_header(self, request: Request) -> str:
-        """Return what an answer 401 asks for."""
+        """Return the value of `WWW-Authenticate`."""
         return CHALLENGE
 
 
 @extend_schema(tags=["auth"])
 class LogoutView(ApiView):
-    """Give back the token that the request comes with, or end the session."""
+    """Revoke the token that the request comes with, or end the session."""
 
     permission_classes = (IsAuthenticated,)
-    is_repeatable = False  # there is nobody any more to repeat it
+    is_repeatable = False  # the user of a repetition would not be known any more
 
     @extend_schema(operation_id="logout", request=None, responses={204: None})
     def post(self, request: Request) -> Response:
@@ -104,14 +104,14 @@ class LogoutView(ApiView):
 
 @extend_schema(tags=["auth"])
 class TokensView(ApiView):
-    """The tokens that one has."""
+    """The tokens of the caller."""
 
     permission_classes = (IsAuthenticated,)
 
     @extend_schema(operation_id="tokens_list", responses={200: TokenRow(many=True)})
     def get(self, request: Request) -> Response:
-        """List one's own tokens, the newest first."""
-        # What is over is deleted only when somebody comes with a token of the same person.
+        """List the caller's tokens, the newest first."""
+        # Expired tokens are deleted only when a request comes with a token of the same user.
         in_use = Q(expiry=None) | Q(expiry__gt=Now())
         tokens = AuthToken.objects.filter(in_use, user=request.user).order_by("-created")
         return Response(TokenRow(tokens, many=True, context={"request": request}).data)

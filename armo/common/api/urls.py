@@ -1,4 +1,4 @@
-"""The routes that belong to no type of content; what no route knows comes last."""
+"""The routes that belong to no type of content, and the answer to unknown ones."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import Resolver404, path, re_path, resolve
@@ -10,14 +10,14 @@ from armo.common.api.docs import DocsView, ProblemsView, SchemaView
 
 
 class PermanentRedirect(HttpResponseRedirect):
-    """To another address, with the same method and body."""
+    """A redirect that keeps the method and the body."""
 
     status_code = 308
 
 
 @csrf_exempt
 def no_route(request: HttpRequest) -> HttpResponse:
-    """Answer that there is no such route, or where it is: all end with a slash."""
+    """Answer 404, or redirect to the route with a slash at the end."""
     if not request.path.endswith("/"):
         try:
             found = resolve(request.path + "/")

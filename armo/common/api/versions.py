@@ -1,8 +1,8 @@
 """
-Versions of what is read and written: `ETag`, `If-None-Match`, `If-Match`, `Last-Modified`.
+Versions of rows: `ETag`, `If-None-Match`, `If-Match`, `Last-Modified`.
 
-A tag is strong and made of what changes with every change of the row, so that it is known without
-writing the answer out.
+A tag is strong, and made of values that change whenever the row does, so it is known without
+serialising the answer.
 """
 
 import json
@@ -18,7 +18,7 @@ from armo.common.api.fields import utc
 
 
 def tag(*parts: object) -> str:
-    """Return a strong entity tag of some values, the same for two ways to hold the same value."""
+    """Return a strong entity tag of some values; equal values of other types give the same tag."""
     text = json.dumps(parts, default=_plain)
     return f'"{sha256(text.encode()).hexdigest()[:24]}"'
 
@@ -28,12 +28,12 @@ def _plain(value: object) -> str:
 
 
 def is_named(if_match: str, etag: str) -> bool:
-    """Return whether `If-Match` names a tag. A weak tag matches nothing (RFC 9110)."""
+    """Return whether `If-Match` lists a tag. A weak tag matches nothing (RFC 9110)."""
     return if_match.strip() == "*" or etag in parse_etags(if_match)
 
 
 def stamp(response: Response, *, etag: str, modified_at: datetime | None = None) -> Response:
-    """Say which version an answer is, and when that was made."""
+    """Set the `ETag` and `Last-Modified` of an answer."""
     response["ETag"] = etag
     if modified_at is not None:
         response["Last-Modified"] = http_date(modified_at.astimezone(UTC).timestamp())
@@ -43,9 +43,9 @@ def stamp(response: Response, *, etag: str, modified_at: datetime | None = None)
 def not_modified(
     request: Request, etag: str, modified_at: datetime | None = None
 ) -> Response | None:
-    """Return the answer 304 to a client that has this version already."""
+    """Return an answer 304 if the client has this version already."""
     seconds = None if modified_at is None else int(modified_at.timestamp())
-    # A precondition of a write is `is_named`'s to judge; here, only a reader's.
+    # Only reads: the preconditions of a write are compared by `is_named`.
     if "If-None-Match" not in request.headers and "If-Modified-Since" not in request.headers:
         return None
     found = get_conditional_response(request._request, etag=etag, last_modified=seconds)

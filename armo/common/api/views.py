@@ -1,4 +1,4 @@
-"""The base of every view of the API."""
+"""The base classes of the API's views."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,24 +21,24 @@ from armo.common.api.problems import LengthRequired
 
 
 class ApiView(APIView):
-    """A view that does a repeated request once, and says how long others may keep its answer."""
+    """A view that carries out a repeated request once, and sets how long caches keep an answer."""
 
     # Whether a POST may come with an Idempotency-Key.
     is_repeatable = True
-    # Says for how many seconds others may keep the answer; None: it is not for others.
+    # Returns for how many seconds caches may keep the answer; None: it is private.
     max_age: Callable[[], int] | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check who asks; have a request that may be a repetition done once."""
+        """Check permissions; have a request with an Idempotency-Key carried out once."""
         super().initial(request, *args, **kwargs)
         if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
-            # Django would take the body for empty.
+            # Django would take the body to be empty.
             raise LengthRequired
-        # Where nothing can be posted no rights were asked for, and there is nothing to do once.
+        # Without a `post` method no permissions were checked, and there is nothing to carry out.
         handler: Callable[..., Response] | None = getattr(self, "post", None)
         has_key = request.method == "POST" and "Idempotency-Key" in request.headers
         if has_key and handler is not None and self.is_repeatable:
-            # On this object alone, where `dispatch` looks for it first.
+            # On this instance, where `dispatch` finds it.
             vars(self)["post"] = partial(self._once, handler)
 
     def _once(
@@ -49,12 +49,12 @@ class ApiView(APIView):
         )
 
     def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        """Say, in the header `Allow`, what can be done here."""
+        """Answer with the methods in `Allow`."""
         return Response(status=204)
 
     def parsed(self, serializer_class: type[BaseSerializer[Any]], **options: Any) -> dict[str, Any]:
         """
-        Return what the request's body says.
+        Return the validated data of the request's body.
 
         :raises ValidationError:
         """
@@ -68,9 +68,9 @@ class ApiView(APIView):
 
     def refuse_odd_parameters(self, known: set[str]) -> None:
         """
-        Refuse a parameter that does not exist, is empty or comes twice.
+        Refuse a parameter that is unknown, empty or repeated.
 
-        A filter that is misspelt, or left out for want of a value, would return everything.
+        Otherwise a misspelt filter, or one without a value, would return all rows.
 
         :raises ValidationError:
         """
@@ -88,7 +88,7 @@ class ApiView(APIView):
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
-        """Say who may keep the answer, and for how long."""
+        """Set which caches may keep the answer, and for how long."""
         response = super().finalize_response(request, response, *args, **kwargs)
         patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
         if "Cache-Control" in response:
@@ -100,25 +100,25 @@ class ApiView(APIView):
         return response
 
     def unless_known(self, response: Response) -> Response:
-        """Return a list's answer, or 304 to whoever has the same already."""
+        """Return a list's answer, or 304 if the client has the same already."""
         etag = versions.tag(response.data)
         return versions.not_modified(self.request, etag) or versions.stamp(response, etag=etag)
 
 
 class ApiViewSet(ApiView, GenericViewSet[Any]):
-    """The same, for several routes."""
+    """An `ApiView` for the several routes of a viewset."""
 
     def groups_of_rows(self, ordering: str) -> Sequence[Q]:
-        """Return groups that a list's rows fall into, each of which an index has in that order."""
+        """Return the groups of a list's rows that an index each has in the list's order."""
         return ()
 
     def may_be_empty(self, ordering: str) -> bool:
-        """Return whether some of a list's rows may have nothing there."""
+        """Return whether the field may be NULL in some of a list's rows."""
         return True
 
     @property
     def by(self) -> AbstractBaseUser:
-        """Return who asks; only of what asks for a login."""
+        """Return the user, on a route that needs a login."""
         user = self.request.user
         assert user.is_authenticated
         return user

@@ -26,8 +26,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """
     A connection that starts the server when it is not there.
 
-    So every door finds the same database, and what asks for none (mypy, `manage.py help`) starts
-    nothing.
+    So every entry point finds the same database, and what needs none (mypy, `manage.py help`)
+    starts nothing.
     """
 
     client_class = DatabaseClient

@@ -42,7 +42,7 @@ class PostgresError(Exception):
 
 
 class Account(NamedTuple):
-    """Whom the server runs as."""
+    """The account that the server runs as."""
 
     uid: int
     gid: int
@@ -56,11 +56,11 @@ class Account(NamedTuple):
             return f"user {self.uid}"
 
 
-# Where it is
+# Paths
 
 
 def settings(data_dir: Path) -> dict[str, Any]:
-    """Return Django's DATABASES entry; nothing is started before a connection is wanted."""
+    """Return Django's DATABASES entry; the server starts with the first connection."""
     return {
         "ENGINE": "armo.common.postgres",
         "NAME": DATABASE,
@@ -78,7 +78,7 @@ def socket_dir(data_dir: Path) -> Path:
     if len(path) <= SOCKET_PATH_LIMIT and not set(b',"') & set(path):
         return data_dir
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    # TMPDIR may differ between root and the project's owner, who must agree on the place.
+    # TMPDIR may differ between root and the project's owner, who must find the same folder.
     return Path("/tmp", f"armo-{name}")  # noqa: S108 (private, and its owner is checked)
 
 
@@ -97,17 +97,17 @@ def binary(name: str) -> Path:
     return Path(package.origin).parent / "pginstall" / "bin" / name
 
 
-# What may be done with it
+# Start and stop
 
 
 def is_running(data_dir: Path) -> bool:
-    """Return whether a server answers, be it only that it is still starting."""
+    """Return whether a server answers, also if it is still starting."""
     return _ping(data_dir) != pq.Ping.NO_RESPONSE
 
 
 def start(data_dir: Path) -> None:
     """
-    Make sure that the server runs and has the database; what exists already is used.
+    Make sure that the server runs and has the database.
 
     The server outlives the process that started it.
 
@@ -134,7 +134,7 @@ def stop(data_dir: Path, *, mode: Literal["fast", "immediate"] = "fast") -> None
     if not data_dir.exists():
         return
     with _locked(data_dir, account):
-        # Without an answer the pid file may be old, and name a process that is not ours to stop.
+        # If the server does not answer, the pid file may be stale and name another process.
         if is_running(data_dir):
             run = _Runner(data_dir, account)
             done = run("pg_ctl", "stop", "-D", str(data_dir / "pgdata"), "-m", mode, "-w")
@@ -162,7 +162,7 @@ def check_socket_dir(data_dir: Path) -> None:
         raise PostgresError(f"{folder} is not the folder that Armo made: remove it. {OTHERWISE}")
 
 
-# How it is done
+# Internals
 
 
 def _ping(data_dir: Path) -> pq.Ping:
@@ -174,7 +174,7 @@ def _ping(data_dir: Path) -> pq.Ping:
 
 def _account(data_dir: Path) -> Account:
     """
-    Return whom the server runs as: the caller, or, as PostgreSQL refuses root, someone else.
+    Return the account to run the server as: the caller's, unless that is root, which it refuses.
 
     For root that is the owner of the data, or of the project, or an account every system has.
     """
@@ -198,7 +198,7 @@ def _account(data_dir: Path) -> Account:
 
 @contextmanager
 def _locked(data_dir: Path, account: Account) -> Iterator[None]:
-    """Hold the folder alone: of several starters one works, the others wait and find it done."""
+    """Lock the folder: if several processes start the server, one does so and the others wait."""
     try:
         data_dir.mkdir(mode=0o700, exist_ok=True)
         if any(data_dir.iterdir()) and not (data_dir / "lock").exists():
@@ -214,7 +214,7 @@ def _locked(data_dir: Path, account: Account) -> Iterator[None]:
 
 
 def _hand_over(data_dir: Path, account: Account) -> None:
-    """Give the server's account what root owns: a new folder, or a copy that root made."""
+    """Make the server's account the owner of what root owns: a new folder, or a copy."""
     os.chown(data_dir / "lock", account.uid, account.gid)
     if data_dir.stat().st_uid == ROOT:
         for path in [*data_dir.rglob("*"), data_dir]:
@@ -233,7 +233,7 @@ class _Runner:
                 self.prefix, self.user = self._pass_closed_folders(data_dir, account), {}
 
     def __call__(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run one program to its end; a server that it starts stays."""
+        """Run one program to its end; a server that it starts goes on."""
         return self._run(*self.prefix, str(binary(program)), *arguments)
 
     def _run(self, *command: str) -> "subprocess.CompletedProcess[str]":
@@ -367,7 +367,7 @@ def _create_database(data_dir: Path) -> None:
 
 
 def _last_line(text: str) -> str:
-    """Return what the end of a log says, as one line."""
+    """Return the last line of a log."""
     lines = [line.strip() for line in LOG_PREFIX.sub("", text).splitlines() if line.strip()]
     fatal = [number for number, line in enumerate(lines) if "FATAL:" in line or "PANIC:" in line]
     chosen = lines[fatal[-1] : fatal[-1] + 2] if fatal else lines[-1:]
