@@ -342,6 +342,6 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # Its line for each task at INFO would drown the publish log.
-        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")},
+        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")}
     },
 }

@@ -161,18 +161,10 @@ def _preview_cancel_job(job: Job, form: ReasonForm, now: datetime) -> str:
 
 
 SCHEDULE = Bulk(
-    "schedule_selected",
-    _("Schedule at a time"),
-    "schedule",
-    _preview_time,
-    form=MomentForm,
+    "schedule_selected", _("Schedule at a time"), "schedule", _preview_time, form=MomentForm
 )
 SHIFT = Bulk(
-    "shift_selected",
-    _("Shift by an interval"),
-    "schedule",
-    _preview_time,
-    form=IntervalForm,
+    "shift_selected", _("Shift by an interval"), "schedule", _preview_time, form=IntervalForm
 )
 CANCEL = Bulk(
     "cancel_selected",

@@ -29,7 +29,7 @@ class KeptAnswer(models.Model):
         ]
         indexes: ClassVar = [
             # To delete the oldest first.
-            models.Index(fields=["created_at"], name="kept_answer_age"),
+            models.Index(fields=["created_at"], name="kept_answer_age")
         ]
 
     def __str__(self) -> str:

@@ -291,8 +291,4 @@ class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """Return the description of the scheme."""
-        return {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "A token of `auth/login/`.",
-        }
+        return {"type": "http", "scheme": "bearer", "description": "A token of `auth/login/`."}
