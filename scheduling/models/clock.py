@@ -1,4 +1,4 @@
-"""The database's clock, which alone says what is due."""
+"""The database's clock, by which jobs are due."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from django.db import connection
 
 
 def database_now() -> datetime:
-    """Return the database's clock, aware, in UTC: the one clock that says what is due."""
+    """Query the database's clock; aware, in UTC."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         [now] = cursor.fetchone()

@@ -8,7 +8,7 @@ from django.db.models import F, Func
 
 
 class ClockTimestamp(Func):
-    """The database's clock at this very moment, not at the start of the transaction."""
+    """The database's clock now, not at the start of the transaction."""
 
     function = "clock_timestamp"
     template = "%(function)s()"
@@ -17,10 +17,10 @@ class ClockTimestamp(Func):
 
 class ClockNow(ClockTimestamp):
     """
-    The same, asked once a statement.
+    The database's clock, read once a statement.
 
-    `clock_timestamp()` may differ from row to row, so PostgreSQL compares it with every row and
-    uses no index; the result of a subquery it looks up in the index.
+    The bare function is volatile: PostgreSQL calls it for every row and uses no index. The result
+    of a subquery it looks up in an index.
     """
 
     template = "(SELECT %(function)s())"
@@ -28,10 +28,9 @@ class ClockNow(ClockTimestamp):
 
 class IsOneOf(Func):
     """
-    Whether a whole number is among some.
+    Whether an integer field is one of many numbers.
 
-    `IN` with a thousand numbers is spelled out, parsed and planned number by number; this is one
-    parameter, however many they are.
+    An `IN` with a thousand numbers has a thousand parameters to parse and plan; this has one.
     """
 
     output_field = models.BooleanField()
@@ -43,5 +42,5 @@ class IsOneOf(Func):
     def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
         """Return the condition in SQL."""
         field, params = compiler.compile(self.source_expressions[0])
-        # Spelled out here: psycopg takes ten times as long over an array.
+        # As text: psycopg takes ten times as long to adapt a list.
         return f"{field} = ANY(%s::bigint[])", [*params, f"{{{','.join(map(str, self.numbers))}}}"]

@@ -1,6 +1,7 @@
-"""The base of every type of content: its status, its times, and its rules of one row."""
+"""The base of every type of content: status, times, and the rules of one row."""
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.apps import apps
@@ -11,11 +12,9 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-# Items
-
 
 class Status(models.TextChoices):
-    """Where an item is between written and read."""
+    """The status of an item."""
 
     DRAFT = "draft", pgettext_lazy("status", "draft")
     SCHEDULED = "scheduled", pgettext_lazy("status", "scheduled")
@@ -24,8 +23,8 @@ class Status(models.TextChoices):
     FAILED = "failed", pgettext_lazy("status", "failed")
 
 
-# Which status may follow which. A cancelled schedule goes back to where the item was: `draft`, or
-# `unpublished` when it has been live before.
+# Which status may follow which. When a schedule is cancelled, the item becomes `draft` again, or
+# `unpublished` if it has been live before.
 ALLOWED: dict[str, frozenset[str]] = {
     Status.DRAFT: frozenset({Status.SCHEDULED, Status.PUBLISHED}),
     Status.SCHEDULED: frozenset(
@@ -45,11 +44,11 @@ def register_status(
     value: str, label: Any, *, after: Collection[str], before: Collection[str]
 ) -> None:
     """
-    Make a further status known, that a transition of one's own leads to.
+    Register a status that a site's own transition leads to.
 
-    :param value: as it is stored, of at most 12 characters.
+    :param value: as stored, of at most 12 characters.
     :param after: the statuses that it may follow.
-    :param before: those that may follow it.
+    :param before: the statuses that may follow it.
     """
     if len(value) > 12:
         raise ImproperlyConfigured(f"The status {value} is longer than 12 characters.")
@@ -60,80 +59,73 @@ def register_status(
 
 
 def status_choices() -> list[tuple[str, Any]]:
-    """Return the statuses by name, with what people call them."""
+    """Return the statuses with their labels."""
     return list(STATUSES.items())
 
 
 def status_label(value: str) -> str:
-    """Return what people call a status."""
+    """Return the label of a status."""
     return str(STATUSES.get(value, value))
 
 
 # White space, and the characters that look like it: soft hyphen, zero-width and direction marks,
-# the Hangul fillers. Spelled out so that Python and PostgreSQL agree whatever the locale.
+# the Hangul fillers. Listed, so that Python and PostgreSQL agree in every locale.
 _BLANK = (
     "\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180e"
     "\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
 )
-# A regular expression, of Python and of PostgreSQL, that finds a character a reader can see.
+# A regular expression, for Python and PostgreSQL, that finds a visible character.
 VISIBLE = f"[^{_BLANK}]"
 
 
 class SchedulableQuerySet(models.QuerySet[Any]):
-    """Items, by what readers and the engine ask of them."""
+    """Queries of items."""
 
     def published(self) -> Self:
-        """Keep what readers may see."""
+        """Keep the published items."""
         return self.filter(status=Status.PUBLISHED)
 
     def publishable(self) -> Self:
-        """Keep what has no `publish_problems()`."""
+        """Keep the items without `publish_problems()`."""
         return self.filter(self.model.publishable_condition())
+
+
+def _time_field(label: Any, help_text: Any) -> "models.DateTimeField[Any, datetime | None]":
+    return models.DateTimeField(label, null=True, blank=True, editable=False, help_text=help_text)
+
+
+def _require(name: str, condition: Q, *, of: Status | None = None) -> models.CheckConstraint:
+    """Return the constraint that each row, or each with that status, meets a condition."""
+    if of is not None:
+        condition = ~Q(status=of) | condition
+    return models.CheckConstraint(name=f"%(app_label)s_%(class)s_{name}", condition=condition)
 
 
 class Schedulable(models.Model):
     """
-    Base of every type of content that goes live at a moment.
+    Base of every type of content that can be scheduled.
 
-    A type adds its own fields, says in `publish_problems()` and `publishable_condition()` what
-    keeps an item from going live, and may do work of its own in `before_publish()`.
+    A type adds its fields, says in `publish_problems()` and `publishable_condition()` what keeps an
+    item from going live, and may do its own work in `before_publish()`.
 
-    `status` and the times are written by `scheduling.operations.item`. An item saved with another
-    status or time than it was read with is followed: its jobs are brought in line in the same
-    transaction. Whatever the caller did not change is not written, so that an item which was read
-    before its moment and saved after it stays live.
+    `status` and the times are written by `scheduling.operations`. If an item is saved with a
+    changed status or time, its jobs are updated in the same transaction. A status or time that the
+    caller did not change is not written: an item that was read before it went live, and is saved
+    afterwards, stays live.
     """
 
     ENGINE_FIELDS: ClassVar = ("status", "publish_at", "unpublish_at", "published_at")
 
-    # The field that says whose an item is, if the type has one: who may write but not publish sees
-    # and changes his own items only.
+    # The foreign key to an item's owner, if the type has one: people who may write but not publish
+    # see and change only their own items.
     OWNER: ClassVar[str | None] = None
 
     status = models.CharField(
         _("status"), max_length=12, choices=status_choices, default=Status.DRAFT, editable=False
     )
-    publish_at = models.DateTimeField(
-        _("goes live at"),
-        null=True,
-        blank=True,
-        editable=False,
-        help_text=_("The moment that was asked for."),
-    )
-    unpublish_at = models.DateTimeField(
-        _("ends at"),
-        null=True,
-        blank=True,
-        editable=False,
-        help_text=_("When it is taken down again."),
-    )
-    published_at = models.DateTimeField(
-        _("live since"),
-        null=True,
-        blank=True,
-        editable=False,
-        help_text=_("When it really went live, last."),
-    )
+    publish_at = _time_field(_("goes live at"), _("The moment that was asked for."))
+    unpublish_at = _time_field(_("ends at"), _("When it is taken down again."))
+    published_at = _time_field(_("live since"), _("When it really went live, last."))
     version = models.PositiveIntegerField(_("version"), default=1, editable=False)
 
     objects = SchedulableQuerySet.as_manager()
@@ -142,47 +134,31 @@ class Schedulable(models.Model):
         abstract = True
         default_permissions = ("add", "change", "delete", "view", "schedule", "publish", "rerun")
         constraints: ClassVar = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_draft_never_was_live",
-                condition=~Q(status=Status.DRAFT) | Q(published_at=None),
+            _require("draft_never_was_live", Q(published_at=None), of=Status.DRAFT),
+            _require("scheduled_has_publish_at", Q(publish_at__isnull=False), of=Status.SCHEDULED),
+            _require("failed_has_publish_at", Q(publish_at__isnull=False), of=Status.FAILED),
+            _require(
+                "published_has_published_at", Q(published_at__isnull=False), of=Status.PUBLISHED
             ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_scheduled_has_publish_at",
-                condition=~Q(status=Status.SCHEDULED) | Q(publish_at__isnull=False),
+            _require("unpublished_was_live", Q(published_at__isnull=False), of=Status.UNPUBLISHED),
+            _require(
+                "published_never_early",
+                Q(publish_at=None) | Q(published_at__gte=F("publish_at")),
+                of=Status.PUBLISHED,
             ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_failed_has_publish_at",
-                condition=~Q(status=Status.FAILED) | Q(publish_at__isnull=False),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_published_has_published_at",
-                condition=~Q(status=Status.PUBLISHED) | Q(published_at__isnull=False),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_unpublished_was_live",
-                condition=~Q(status=Status.UNPUBLISHED) | Q(published_at__isnull=False),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_published_never_early",
-                condition=~Q(status=Status.PUBLISHED)
-                | Q(publish_at=None)
-                | Q(published_at__gte=F("publish_at")),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_ends_after_it_starts",
-                condition=Q(publish_at=None)
-                | Q(unpublish_at=None)
-                | Q(unpublish_at__gte=F("publish_at")),
+            _require(
+                "ends_after_it_starts",
+                Q(publish_at=None) | Q(unpublish_at=None) | Q(unpublish_at__gte=F("publish_at")),
             ),
         ]
         indexes: ClassVar = [
-            # The condition of `due()`.
+            # For the reconciler: the scheduled items, each of which has a job.
             models.Index(
                 fields=["publish_at", "id"],
                 name="%(class)s_due",
                 condition=Q(status=Status.SCHEDULED),
             ),
-            # What is live with an end to come: the sweep asks for it.
+            # For the reconciler: the items that end, live or scheduled.
             models.Index(
                 fields=["unpublish_at", "id"],
                 name="%(class)s_ending",
@@ -195,8 +171,8 @@ class Schedulable(models.Model):
                 name="%(class)s_published",
                 condition=Q(status=Status.PUBLISHED),
             ),
-            # The orders of the API's lists, which are read status by status. One leaves out what is
-            # live: each index that a publish writes makes publishing slower.
+            # The orders of the API's lists, which are read status by status. One leaves out live
+            # items: each index that a publish writes makes publishing slower.
             models.Index(fields=["status", "publish_at", "id"], name="%(class)s_wanted"),
             models.Index(
                 fields=["status", "published_at", "id"],
@@ -205,7 +181,7 @@ class Schedulable(models.Model):
             ),
         ]
 
-    # What a type says of itself
+    # For types to override
 
     @property
     def label(self) -> str:
@@ -214,38 +190,38 @@ class Schedulable(models.Model):
 
     @property
     def is_published(self) -> bool:
-        """Whether readers may see it."""
+        """Return whether readers see it."""
         return self.status == Status.PUBLISHED
 
     def publish_problems(self) -> list[str]:
         """
-        Return why this item may not go live, a sentence each; nothing when it may.
+        Return why this item must not go live, one sentence each.
 
-        Reads the row only, never the database. Must agree with `publishable_condition()`.
+        It must not query, and must agree with `publishable_condition()`.
         """
         return []
 
     @classmethod
     def publishable_condition(cls) -> Q:
-        """Return the condition that holds for just the rows without `publish_problems()`."""
+        """Return the condition that only rows without `publish_problems()` meet."""
         return Q()
 
     def before_publish(self) -> None:
         """
         Do the type's own checks and work just before the item goes live; raise to stop it.
 
-        It runs alone, in a process of its own, `HOOK_TIMEOUT` seconds at most, in the `slow` lane:
-        it may talk to a network, and whatever it does delays nobody else. No lock is held
-        meanwhile. What it writes to the database is undone when it raises. It is called again when
-        the item was changed meanwhile, or when its process ended: it must be safe to repeat.
+        It runs in the `slow` lane, in its own process, without a lock, for at most `HOOK_TIMEOUT`
+        seconds: it may use the network, and delays no other item. If it raises, what it wrote to
+        the database is rolled back. It is called again if the item was changed meanwhile, or if the
+        process died: it must be safe to repeat.
 
-        A `DomainError` fails the job at once; any other exception is retried after
-        `RETRY_DELAYS`. docs/extending.md has an example.
+        A `DomainError` fails the job at once; after any other exception the job is retried, as
+        `RETRY_DELAYS` says. docs/extending.md has an example.
         """
 
     @classmethod
     def has_hook(cls) -> bool:
-        """Return whether the type has its own `before_publish()`."""
+        """Return whether the type overrides `before_publish()`."""
         return cls.before_publish is not Schedulable.before_publish
 
     @classmethod
@@ -254,13 +230,13 @@ class Schedulable(models.Model):
         long = (models.TextField, models.JSONField)
         return [field.name for field in cls._meta.concrete_fields if isinstance(field, long)]
 
-    # Saving: one more door
+    # Saving, which is an entry point too
 
     @classmethod
     def from_db(
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
-        """Remember what was read, to tell later what the caller changed."""
+        """Remember the values that were read, to find out in `save()` which the caller changed."""
         item = super().from_db(db, field_names, values, **kwargs)
         item._remember_engine_fields()
         return item
@@ -271,18 +247,18 @@ class Schedulable(models.Model):
         fields: Iterable[str] | None = None,
         from_queryset: models.QuerySet[Any] | None = None,
     ) -> None:
-        """Read the row, or some of its fields, again; a change of the others stays a change."""
+        """Read the row, or some of its fields, again; changes of other fields are still saved."""
         fields = None if fields is None else list(fields)
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
         self._remember_engine_fields(fields)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
-        Save what the caller changed; see the class for status and times.
+        Save the item; of status and times only those that the caller changed.
 
-        :raises django.db.IntegrityError: status and times do not go together.
+        :raises django.db.IntegrityError: the status does not fit the times.
         """
-        # `follow_saved_item` joins this transaction: the item and its jobs change together.
+        # The signal receiver `follow_saved_item` updates the jobs in this transaction.
         with transaction.atomic():
             if self._state.adding:
                 self.has_requested_change = self.status != Status.DRAFT
@@ -305,15 +281,15 @@ class Schedulable(models.Model):
     def _as_read(self) -> dict[str, Any]:
         return {}
 
-    # Set by `save()` for `follow_saved_item`: the caller asked for another status or time.
+    # Set by `save()` for `follow_saved_item`: the caller has changed status or times.
     has_requested_change = False
 
     def copy_engine_fields(self, row: Self) -> None:
-        """Take over status, times and version from the row as it is in the database."""
+        """Copy status, times and version from the row as it is in the database."""
         self.take_over(**{name: getattr(row, name) for name in (*self.ENGINE_FIELDS, "version")})
 
     def take_over(self, **fields: Any) -> None:
-        """Take over values of status, times and version that are in the database by now."""
+        """Set status, times or version to values that the database has, as if just read."""
         self.__dict__.update(fields)
         self._remember_engine_fields(fields)
 

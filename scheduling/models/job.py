@@ -1,9 +1,8 @@
-"""Jobs: the ledger of every timed change, with the history of each."""
+"""Jobs: the ledger of timed changes, with the history of each."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
-from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -13,15 +12,14 @@ from django.utils.translation import pgettext_lazy
 
 from scheduling import conf
 from scheduling.models.expressions import ClockNow, ClockTimestamp
+from scheduling.models.fields import user_field
 from scheduling.models.item import Schedulable, schedulable_models
 from scheduling.models.task_names import task_of
 from scheduling.models.transitions import TRANSITIONS, Transition, kind_choices, transition_of
 
-# Jobs
-
 
 class State(models.TextChoices):
-    """How far a job is."""
+    """The state of a job."""
 
     WAITING = "waiting", pgettext_lazy("state", "waiting")
     RETRYING = "retrying", pgettext_lazy("state", "retrying")
@@ -44,29 +42,28 @@ HOOK_GRACE_SECONDS = 5.0
 
 
 def longest_attempt() -> timedelta:
-    """Return how long an attempt may take at most; one that began earlier was cut off."""
+    """Return how long an attempt can take; the worker of one that began earlier has died."""
     return timedelta(seconds=conf.HOOK_TIMEOUT + HOOK_GRACE_SECONDS + 5)
 
 
 def overdue_limit(now: datetime) -> datetime:
-    """Return the time before which an open job should have run to not be overdue at `now`."""
+    """Return the time at which a job has to be due to be just not overdue at `now`."""
     return now - timedelta(seconds=conf.OVERDUE_AFTER)
 
 
-# A failure is mailed for so long; then the news is old, and what kept the mail from going is an
-# alarm of its own.
+# Failures are mailed for this long. If mail did not work for longer, that raised its own alarm.
 NOTIFIED_WITHIN = timedelta(days=1)
 
-# A job in one of these has still to run.
+# The states of a job that has still to run.
 OPEN_STATES = (State.WAITING, State.RETRYING)
 
 
 def rerunnable() -> Q:
     """
-    Return the condition of the failed jobs whose items still ask for just this.
+    Return the condition of the failed jobs that can be run again.
 
-    `operations.rerun` refuses the others: since then their item was published by hand, scheduled
-    anew, or deleted.
+    `operations.rerun` refuses the others: their item has been published by hand, scheduled again,
+    or deleted.
     """
     asking = Q(pk__in=[])
     run_at = OuterRef("run_at")
@@ -80,48 +77,47 @@ def rerunnable() -> Q:
 
 
 class JobQuerySet(models.QuerySet["Job"]):
-    """Jobs, by what the engine and operators ask of them."""
+    """Queries of jobs."""
 
     def open(self) -> Self:
-        """Keep what has still to run."""
+        """Keep the jobs that have still to run."""
         return self.filter(state__in=OPEN_STATES)
 
     def finished(self) -> Self:
-        """Keep what has run, failed or been cancelled."""
+        """Keep the jobs that have succeeded, failed or been cancelled."""
         return self.exclude(state__in=OPEN_STATES)
 
     def due(self) -> Self:
-        """Keep what should run now by the database's clock, the oldest first."""
+        """Keep the jobs due by the database's clock, the oldest first."""
         return self.open().filter(next_attempt_at__lte=ClockNow()).order_by("next_attempt_at", "pk")
 
     def overdue(self, *, now: datetime) -> Self:
         """
         Keep the open jobs whose time came more than OVERDUE_AFTER seconds ago, for any reason.
 
-        :param now: the database's clock. As a value, not as `ClockNow()`: what PostgreSQL has to
-            work out itself it cannot look up in its statistics, and it takes a third of all jobs
-            for overdue.
+        :param now: the database's clock. A value, not `ClockNow()`: for a subquery PostgreSQL has
+            no statistics, and expects a third of all jobs to be overdue.
         """
         return self.open().filter(run_at__lt=overdue_limit(now))
 
     def stuck(self, *, now: datetime) -> Self:
         """
-        Keep the overdue jobs that no worker has taken up, the longest untouched first.
+        Keep the overdue jobs that no worker is working on, the longest untouched first.
 
-        An overdue job that waits for its next attempt, or is being tried, is not stuck: the
-        publisher does what it can. A job held by a pause is.
+        An overdue job that waits for its next attempt, or is being tried, is not stuck. A job held
+        by a pause is.
 
         :param now: the database's clock.
         """
         longest = max(timedelta(seconds=conf.OVERDUE_AFTER), longest_attempt())
         untried = Q(attempt_begun_at=None) | Q(attempt_begun_at__lt=now - longest)
-        # All are overdue: no attempt is planned before `run_at`. That is not asked for besides, so
-        # that PostgreSQL reads `job_due` from its start and stops, however many it expects.
+        # All are overdue, as no attempt is planned before `run_at`. That is not part of the query,
+        # so that PostgreSQL reads the index `job_due` from its start, however many it expects.
         untouched = self.open().filter(untried, next_attempt_at__lt=overdue_limit(now))
         return untouched.order_by("next_attempt_at", "pk")
 
     def not_notified(self) -> Self:
-        """Keep the failed jobs whose failure has still to be mailed."""
+        """Keep the jobs whose failure has still to be mailed."""
         failed = self.filter(state=State.FAILED, told_at=None)
         return failed.filter(finished_at__gt=ClockNow() - NOTIFIED_WITHIN)
 
@@ -134,14 +130,14 @@ class Job(models.Model):
     """
     One timed change of one item: the schedule while open, the ledger once finished.
 
-    It outlives its item, so the item is named by type and id and by `item_title`.
+    It may outlive its item, and so has the item's type, id and title.
     """
 
     kind = models.CharField(_("kind"), max_length=32, choices=kind_choices)
-    # 0 of a kind that mirrors a time of its item, which has one such open job then; of any other
-    # the job's own id, so that an item may have several.
+    # 0 if the kind mirrors a time of the item, so that the item has at most one open job of it; of
+    # any other kind the job's id, so that it may have several.
     slot = models.BigIntegerField(default=0, db_default=0, editable=False)
-    # What its kind wants to know beside the item and the time.
+    # What its kind needs besides the item and the time.
     params = models.JSONField(_("parameters"), null=True, blank=True)
     state = models.CharField(_("state"), max_length=9, choices=State, default=State.WAITING)
     content_type = models.ForeignKey(
@@ -157,22 +153,12 @@ class Job(models.Model):
     )
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     reason = models.TextField(_("reason"), blank=True)
-    scheduled_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        # Asked for only when a user is deleted; every publish would have to write it.
-        db_index=False,
-        verbose_name=_("scheduled by"),
-    )
-    # When the attempt began that is being made now; left standing by a worker that died over it.
+    scheduled_by = user_field(_("scheduled by"))
+    # When the current attempt began; still set if the worker died during it.
     attempt_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # When the people concerned were told that it has failed for good.
+    # When the mail about its failure was sent.
     told_at = models.DateTimeField(_("told at"), null=True, blank=True, editable=False)
-    # Which row of the queue table wakes a worker for this job. No foreign key: messages come and
-    # go by themselves, and losing one must not touch the job.
+    # Its queue row. No foreign key: queue rows come and go, and losing one must not change the job.
     message_id = models.BigIntegerField(_("message"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=ClockTimestamp())
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
@@ -202,25 +188,25 @@ class Job(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # The condition of `due()`, and its order.
+            # The condition and order of `due()`.
             models.Index(
                 fields=["next_attempt_at", "id"], name="job_due", condition=Q(state__in=OPEN_STATES)
             ),
             models.Index(fields=["run_at", "id"], name="job_run_at"),
-            # What is to come, or overdue, in the order of the time that was asked for.
+            # The open jobs by due time: what is to come, and what is overdue.
             models.Index(
                 fields=["run_at", "id"], name="job_open", condition=Q(state__in=OPEN_STATES)
             ),
-            # The dead letters, few among very many.
+            # The failed jobs, few among very many.
             models.Index(fields=["id"], name="job_failed", condition=Q(state=State.FAILED)),
             models.Index(fields=["content_type", "object_id", "id"], name="job_item"),
-            # What is over, the oldest first, whatever its due time: pruning asks for it.
+            # For pruning: the finished jobs, the oldest first.
             models.Index(
                 fields=["finished_at", "id"],
                 name="job_finished",
                 condition=Q(finished_at__isnull=False),
             ),
-            # Failures whose e-mail has still to be sent: the sweep asks for them.
+            # The condition of `not_notified()`.
             models.Index(
                 fields=["finished_at"],
                 name="job_untold",
@@ -233,13 +219,13 @@ class Job(models.Model):
 
     @property
     def lane(self) -> str:
-        """Return the lane whose workers run it: `slow` when its type has a hook."""
+        """Return the lane whose workers run it: `slow` if its type has a hook."""
         model = ContentType.objects.get_for_id(self.content_type_id).model_class()
         return lane_of(model, self.kind)
 
     @property
     def task(self) -> str:
-        """Return the function that its queue rows name."""
+        """Return the task that its queue row names."""
         return task_of(self.kind)
 
     @property
@@ -247,13 +233,13 @@ class Job(models.Model):
         """
         Return what it does.
 
-        :raises UnknownKind: the application that had its kind is not installed any more.
+        :raises UnknownKind: the application with its kind is not installed any more.
         """
         return transition_of(self.kind)
 
     @property
     def is_open(self) -> bool:
-        """Whether it has still to run."""
+        """Return whether it has still to run."""
         return self.state in OPEN_STATES
 
     def is_overdue(self, *, now: datetime) -> bool:
@@ -282,7 +268,7 @@ class Job(models.Model):
 
 
 class JobEvent(models.Model):
-    """One line of a job's history: what, when, who, from when to when, and why."""
+    """One line of a job's history: what, when, who, old and new time, and why."""
 
     class What(models.TextChoices):
         """What happened to the job."""
@@ -300,16 +286,7 @@ class JobEvent(models.Model):
     )
     what = models.CharField(_("what"), max_length=14, choices=What)
     at = models.DateTimeField(_("when"), db_default=ClockTimestamp())
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        verbose_name=_("who"),
-        help_text=_("Empty: the publisher itself."),
-    )
+    by = user_field(_("who"), _("Empty: the publisher itself."))
     old_run_at = models.DateTimeField(_("from"), null=True, blank=True)
     new_run_at = models.DateTimeField(_("to"), null=True, blank=True)
     reason = models.TextField(_("why"), blank=True)

@@ -1,34 +1,23 @@
-"""That publishing is paused, and the history of pauses."""
+"""The pause of publishing, and the history of pauses."""
 
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from scheduling.models.expressions import ClockTimestamp
-
-# Pausing
+from scheduling.models.fields import user_field
 
 
 class Pause(models.Model):
-    """That publishing is paused: while there is this row, no job is run."""
+    """The pause: while this row exists, no job is begun."""
 
-    # One row at most.
+    # At most one row.
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     paused_at = models.DateTimeField(_("paused at"), db_default=ClockTimestamp())
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        verbose_name=_("paused by"),
-        help_text=_("Empty: a command."),
-    )
+    by = user_field(_("paused by"), _("Empty: a command."))
     reason = models.TextField(_("reason"), blank=True)
 
     class Meta:
@@ -44,7 +33,7 @@ class Pause(models.Model):
 
 
 class PauseEvent(models.Model):
-    """One line of the history of pauses: what, when, who, and why."""
+    """One line of the history: what, when, who, and why."""
 
     class What(models.TextChoices):
         """What happened to publishing."""
@@ -54,16 +43,7 @@ class PauseEvent(models.Model):
 
     what = models.CharField(_("what"), max_length=7, choices=What)
     at = models.DateTimeField(_("when"), db_default=ClockTimestamp())
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        verbose_name=_("who"),
-        help_text=_("Empty: a command."),
-    )
+    by = user_field(_("who"), _("Empty: a command."))
     reason = models.TextField(_("why"), blank=True)
 
     class Meta:

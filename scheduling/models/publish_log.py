@@ -17,8 +17,7 @@ BY_HAND = "publish-now"
 
 LINE = "[%s] %s → %s @%s"
 
-
-# Says to a log handler that another record of the same batch follows at once: it may flush later.
+# An attribute of a record: another of the same batch follows at once, so a handler may flush later.
 MORE = "more_follow"
 
 
@@ -33,15 +32,15 @@ class Change(NamedTuple):
 
 
 def log_changes(tag: str, changes: Sequence[Change]) -> None:
-    """Log a line a change, once the caller's transaction is committed and the change is true."""
+    """Log a line for each change, after the caller's transaction has committed."""
     transaction.on_commit(partial(_log, tag, changes))
 
 
 def _log(tag: str, changes: Sequence[Change]) -> None:
     if not logger.isEnabledFor(logging.INFO):
         return
-    # Not `logger.info`: in a burst a quarter of the time would go into finding out anew, for each
-    # line, what all of them share, and into a system call each.
+    # Not `logger.info`: in a burst it takes a quarter of the time, to find out for each line what
+    # all lines have in common, and for a system call each.
     shared = vars(
         logger.makeRecord(logger.name, logging.INFO, __file__, 0, LINE, (), None, _log.__name__)
     )
@@ -62,7 +61,7 @@ def _log(tag: str, changes: Sequence[Change]) -> None:
         logger.handle(record)
 
 
-# The items of a batch go live at one moment, and most were due at one.
+# Cached, since most items of a batch have the same times.
 
 
 @lru_cache(maxsize=128)

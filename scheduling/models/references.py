@@ -1,8 +1,7 @@
 """
-Rows by what people and programs call them.
+The names of items and ids of rows, as people and programs write them.
 
-An item is `story:42`, or `content.story:42` where two applications have a `story`. A row of a known
-type is its id.
+An item is `story:42`, or `content.story:42` where two applications have a `story`.
 """
 
 import re
@@ -12,8 +11,7 @@ from django.utils.text import Truncator
 from scheduling.errors import DomainError
 from scheduling.models.item import Schedulable, schedulable_models
 
-# Every number of that many digits is a bigint, which PostgreSQL compares ids with.
-# A regular expression of Python and of JSON Schema.
+# A regular expression, for Python and JSON Schema. Every number of 18 digits fits into a bigint.
 ID_PATTERN = "[0-9]{1,18}"
 
 
@@ -36,13 +34,13 @@ class MalformedItem(DomainError):
 
 
 def names_of_types() -> list[str]:
-    """Return what the types of content are called: `story`, and `content.story`."""
+    """Return the names of the types of content: `story`, and `content.story`."""
     models = schedulable_models()
     return sorted(it for m in models for it in (str(m._meta.model_name), m._meta.label_lower))
 
 
 def item_pattern() -> str:
-    """Return the regular expression, of JSON Schema, that names of items match."""
+    """Return the regular expression, for JSON Schema, that names of items match."""
     types = "|".join(names_of_types()).replace(".", "[.]")
     return f"^({types}):{ID_PATTERN}$"
 
@@ -51,7 +49,7 @@ def find_model(name: str) -> type[Schedulable]:
     """
     Return the type of content called `story` or `content.story`.
 
-    :raises UnknownModel: also when two applications have one of that name.
+    :raises UnknownModel: also if two applications have a type of that name.
     """
     name = name.lower()
     found = [
@@ -67,9 +65,9 @@ def find_model(name: str) -> type[Schedulable]:
 
 def parse_item(name: str) -> tuple[type[Schedulable], int]:
     """
-    Return the type and the number that `story:42`, or `content.story:42`, names.
+    Return the type and id in `story:42` or `content.story:42`.
 
-    :raises MalformedItem: it is no type and number.
+    :raises MalformedItem: the text has another form.
     :raises UnknownModel:
     """
     model_name, separator, number = name.partition(":")
@@ -84,7 +82,7 @@ def parse_item(name: str) -> tuple[type[Schedulable], int]:
 
 def find_item(name: str) -> Schedulable:
     """
-    Return the item called `story:42` or `content.story:42`.
+    Query the item called `story:42` or `content.story:42`.
 
     :raises ItemNotFound:
 
@@ -103,20 +101,20 @@ def not_found(name: str) -> ItemNotFound:
 
 
 def parse_id(text: str) -> int | None:
-    """Return the id that a text is; None when it is none that a row could have."""
+    """Return the id in a text; None if no row can have it."""
     return int(text) if re.fullmatch(ID_PATTERN, text) else None
 
 
 def parse_ids(*texts: str) -> list[int]:
-    """Return the ids among some texts; whatever else they are is left out."""
+    """Return the ids in texts; texts that are no id are left out."""
     return [pk for pk in map(parse_id, texts) if pk is not None]
 
 
 def _one_line(name: str) -> str:
-    """Return what was typed, short and on one line."""
+    """Return the text shortened, and on one line."""
     return Truncator(" ".join(name.split())).chars(60)
 
 
 def title_of(item: Schedulable) -> str:
-    """Return what a job calls its item, which it may outlive."""
+    """Return the title that a job keeps of its item, which may be deleted before the job."""
     return str(item)[:255]

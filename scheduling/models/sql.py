@@ -1,7 +1,7 @@
 """
-How statements are sent: planned once a connection, without waiting, along an index.
+Ways of sending statements: prepared, in a pipeline, along an index.
 
-Each is for where Django's way was measured to cost most of the time (docs/adr/0010, 0012).
+Each is used where Django's own way was measured to take most of the time (docs/adr/0010, 0012).
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from scheduling import conf
 
 class _PreparedCursor(Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        # Django has psycopg prepare nothing, on any of its connections. A pooler hands each
-        # transaction another connection, which knows nothing of the last one.
+        # Django turns prepared statements off for its connections. Behind a pooler they stay off:
+        # each transaction has another connection, without the statements of the last.
         self.connection.prepare_threshold = 0 if conf.QUEUE_LISTEN else None
         try:
             return super().execute(query, params, **options)
@@ -29,16 +29,15 @@ class _PreparedCursor(Cursor[Any]):
 
 def prepared_cursor() -> CursorWrapper:
     """
-    Return a cursor that has each statement planned once a connection.
+    Return a cursor that prepares its statements: each is planned once a connection.
 
-    For small statements that reach their rows by a key: to plan one takes PostgreSQL longer than to
-    carry it out, and one plan fits all. Not for what looks for whatever is due: the best plan
-    depends on how much that is.
+    For small statements that find their rows by key: PostgreSQL takes longer to plan one than to
+    run it, and the plan is always the same. Not for statements that look for due rows: their best
+    plan depends on how many there are.
 
-    Parameters go to the server apart from the statement, which has to say their types wherever they
-    do not follow from where they stand. Where a migration has changed a column since, the statement
-    fails once ("cached plan must not change result type"): psycopg forgets what it has prepared
-    when a transaction is rolled back.
+    The statement must cast a parameter whose type PostgreSQL cannot infer. After a migration has
+    changed a column, a statement fails once ("cached plan must not change result type"): psycopg
+    drops its prepared statements when a transaction is rolled back.
     """
     connection.ensure_connection()
     cursor: CursorWrapper = connection._prepare_cursor(  # type: ignore[attr-defined]
@@ -50,10 +49,10 @@ def prepared_cursor() -> CursorWrapper:
 @contextmanager
 def pipeline() -> Iterator[None]:
     """
-    Have statements sent without waiting for their answers, so that Python makes the next meanwhile.
+    Send the statements of the block without waiting for their results.
 
-    :raises django.db.DatabaseError: what one of them raises comes later: with another statement,
-        where an answer is read, or at the end of the block. None after it was carried out.
+    :raises django.db.DatabaseError: a failed statement raises later: at another statement, where a
+        result is read, or at the end of the block. No statement after the failed one is executed.
     """
     connection.ensure_connection()
     with connection.wrap_database_errors, connection.connection.pipeline():
@@ -61,7 +60,7 @@ def pipeline() -> Iterator[None]:
 
 
 def send(rows: QuerySet[Any, Any]) -> CursorWrapper:
-    """Return a cursor for the rows of a query, which in a `pipeline` are not waited for."""
+    """Send a query; return its cursor, which in a `pipeline` has no result yet."""
     sql, params = rows.query.sql_with_params()
     cursor = connection.cursor()
     cursor.execute(sql, params)
@@ -71,17 +70,17 @@ def send(rows: QuerySet[Any, Any]) -> CursorWrapper:
 @contextmanager
 def along_the_index() -> Iterator[None]:
     """
-    Have statements walk along the index that has their order, whatever statistics say, and alone.
+    Have the statements of the block read along the index in their order, without parallel workers.
 
-    Statistics from before a hundred thousand jobs were put in promise PostgreSQL a handful: it then
-    reads all of them, and sorts them, for each batch anew. Of a million open jobs it takes a third
-    for due, and starts two processes to help look, for ten milliseconds.
+    With statistics from before 100,000 jobs were inserted, PostgreSQL expects a handful, and reads
+    and sorts all of them for each batch. Of a million open jobs it expects a third to be due, and
+    takes 10 ms to start two parallel workers.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET enable_sort = off; SET max_parallel_workers_per_gather = 0")
     try:
         yield
     finally:
-        # On a lost connection there is nothing to take back, and a rollback takes it back itself.
+        # Not needed, and not possible, after a lost connection or in a failed transaction.
         with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
             cursor.execute("RESET enable_sort; RESET max_parallel_workers_per_gather")

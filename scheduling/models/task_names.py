@@ -1,7 +1,7 @@
 """
-The names of the engine's tasks, as they stand in queue rows and in django-q2's history.
+The names of the engine's tasks, as in queue rows and django-q2's history.
 
-A worker may be older or newer than whoever put a row in, so a name never changes.
+They never change: a row may be older or newer than the worker that claims it.
 """
 
 RUN_JOB = "scheduling.tasks.run_job"
@@ -13,15 +13,15 @@ GIVE_UP = "scheduling.tasks.give_up"
 BURY = "scheduling.tasks.bury"
 BEAT = "scheduling.tasks.beat"
 
-# The kinds that there were before each had a task of its own.
+# These kinds are older than the rule that each has its own task.
 RUN_BY_RUN_JOB = ("publish", "unpublish")
 
 
 def task_of(kind: str) -> str:
     """
-    Return the function that the queue rows of a kind name.
+    Return the task that the queue rows of a kind name.
 
-    Each further kind has one of its own, which `scheduling.tasks` makes up: a worker of a version
-    before it knows no such function, and cannot take the job for a publish.
+    Each further kind has its own, which `scheduling.tasks.__getattr__` provides: a worker of an
+    older version has no such function, and so cannot mistake the job for a publish.
     """
     return RUN_JOB if kind in RUN_BY_RUN_JOB else f"scheduling.tasks.run_{kind}"

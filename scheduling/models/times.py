@@ -1,4 +1,4 @@
-"""Times and lengths of time as text: in UTC for programs and logs, in words for people."""
+"""Times and durations as text."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,11 +22,11 @@ def utc(at: datetime, timespec: str = "microseconds") -> str:
     return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
-# For people, in the language that is active
+# For people, in the active language
 
 
 def duration(length: timedelta) -> str:
-    """Return a length of time in its two largest units, as `3 h 12 min`."""
+    """Return a duration in its two largest units, as `3 h 12 min`."""
     left = max(round(length.total_seconds()), 0)
     parts: list[str] = []
     for seconds, unit in UNITS:
@@ -39,14 +39,14 @@ def duration(length: timedelta) -> str:
 
 
 def distance(at: datetime, now: datetime) -> str:
-    """Return how far a time lies ahead, or back."""
+    """Return how far a time is in the future or past, as `in 5 min`."""
     if at > now:
         return _("in %(time)s") % {"time": duration(at - now)}
     return _("%(time)s ago") % {"time": duration(now - at)}
 
 
 def measured(milliseconds: float) -> str:
-    """Return a measured length of time in the one unit that suits it, as `8.4 ms`."""
+    """Return a measured duration in one unit, as `8.4 ms`."""
     if milliseconds < 1000:
         number = _number(milliseconds, 0 if milliseconds >= 10 else 1)
         return _("%(number)s ms") % {"number": number}

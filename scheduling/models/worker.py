@@ -4,13 +4,11 @@ from django.db import models
 
 from scheduling.models.expressions import ClockTimestamp
 
-# Workers
-
 
 class Heartbeat(models.Model):
-    """One running cluster: which lane, where, and when it last finished something."""
+    """One running cluster: its lane, its host, and when a task last passed through it."""
 
-    # The number that its claims in the queue table carry.
+    # `armo_owner` of the queue rows that it has claimed.
     owner = models.IntegerField(primary_key=True)
     lane = models.CharField(max_length=100)
     host = models.CharField(max_length=255)
