@@ -122,8 +122,11 @@ def check_schedule(
     kind: str = Kind.PUBLISH,
 ) -> None:
     """Check the row before a job of the kind is scheduled; `now` is the database's clock."""
+    transition = transition_of(kind)
+    if not transition.is_for(type(row)):
+        raise InvalidTransition(gettext("Items of this type have no jobs of this kind."))
     require_future(run_at, now)
-    transition_of(kind).check_schedule(row, run_at, _end_of(row, unpublish_at))
+    transition.check_schedule(row, run_at, _end_of(row, unpublish_at))
 
 
 @transaction.atomic
