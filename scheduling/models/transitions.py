@@ -1,13 +1,12 @@
 """
 What a job does to its item: one object for each kind of job.
 
-All that is particular to a kind is said here, and nowhere else: which time of the item it mirrors,
-which items ask for it, what it leads to, what keeps it from running, what it changes, when a failed
-one may run again, and how people read it. Operations, batches, single runs, the reconciler and the
-pages go over the registered ones; none of them asks which kind it has in front of it.
+All that is particular to a kind is defined here: which time of the item it mirrors, which items ask
+for it, which status it leads to, what keeps it from running, what it changes, when a failed job may
+run again, and its labels. Operations, batches, single runs, the reconciler and the pages loop over
+the registered kinds; none of them compares names of kinds.
 
-A new kind is one subclass, registered when its application is loaded (CONTRIBUTING.md has one from
-beginning to end).
+A new kind is one subclass, registered when its application is loaded: see CONTRIBUTING.md.
 """
 
 from collections.abc import Collection, Mapping
@@ -28,7 +27,7 @@ Text = str | Promise
 
 
 class Kind(StrEnum):
-    """The names of the kinds that every site has."""
+    """The names of the built-in kinds."""
 
     PUBLISH = "publish"
     UNPUBLISH = "unpublish"
@@ -52,7 +51,7 @@ class EndNotAfterStart(DomainError):
     code = "validation_error"
 
     def facts(self) -> dict[str, Any]:
-        """Return which field of a request is wrong."""
+        """Return the name of the request's field."""
         error = {"field": "unpublish_at", "code": "ends_too_early", "detail": str(self)}
         return {"errors": [error]}
 
@@ -64,7 +63,7 @@ class UnknownKind(DomainError):
 
 
 class Failed(NamedTuple):
-    """What `why_not_again` has to know of a failed job, and of the item's jobs since."""
+    """What `why_not_again` needs of a failed job, and of the item's jobs since."""
 
     run_at: datetime
     failed_at: datetime
@@ -79,30 +78,30 @@ class Transition:
     """
     What one kind of job does to its item.
 
-    The defaults are those of a kind that mirrors no time of the item: the job alone carries its
-    time, and an item may have several open ones, which run in the order of their times.
+    The defaults are for a kind that mirrors no time of the item: only the job has its time, and an
+    item may have several open jobs, which run in the order of their times.
     """
 
-    # In rows, commands and the API, of at most 32 characters. It never changes once jobs have it.
+    # As stored in jobs and used by commands and the API; at most 32 characters. It never changes.
     name: ClassVar[str]
-    # For people: what is done, as "publish"; and the two in calendars, of an entry and of a legend.
+    # For people: the verb, as "publish"; in calendars, the title of an entry, and the legend.
     label: ClassVar[Text]
     summary: ClassVar[Text] = _("%(kind)s: %(title)s")
     legend: ClassVar[Text] = ""
 
-    # The time of the item that its jobs mirror, if any: then an item has one open job of the kind.
+    # The time of the item that its jobs mirror, if any: an item then has one open job of the kind.
     time_field: ClassVar[str | None] = None
-    # The statuses of an item that it may be scheduled for; None is all.
+    # The statuses in which it can be scheduled; None is all.
     scheduled_from: ClassVar[Collection[str] | None] = None
-    # The statuses in which it can run, the one that it leads to, and the one after a failure; None
+    # The statuses in which it can run, the status after it, and the status after a failure; None
     # leaves the status as it is.
     runs_from: ClassVar[Collection[str]]
     leads_to: ClassVar[str | None] = None
     on_failure: ClassVar[str | None] = None
-    # Whether the type's `before_publish()` comes before it.
+    # Whether the type's `before_publish()` runs before it.
     runs_hook: ClassVar[bool] = False
-    # The kind that ends what it does: where that is due as well, both run in one transaction, and
-    # readers never see what lies between.
+    # The kind that reverses it: if that is due too, both run in one transaction, so that readers
+    # never see the status in between.
     ended_by: ClassVar[str | None] = None
 
     def is_for(self, model: type[Schedulable]) -> bool:
@@ -113,9 +112,9 @@ class Transition:
 
     def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
         """
-        Raise why it cannot be scheduled for an item that is just so; query nothing.
+        Raise why it cannot be scheduled for the row; do not query.
 
-        :param end: of a publish, when it is taken down again.
+        :param end: of a publish: when it is taken down again.
         """
         if self.scheduled_from is not None and row.status not in self.scheduled_from:
             raise InvalidTransition(
@@ -132,30 +131,30 @@ class Transition:
         return {}
 
     def is_cancellable(self, row: Schedulable) -> bool:
-        """Return whether it can be cancelled though the item has no open job of the kind."""
+        """Return whether it can be cancelled even if the item has no open job of the kind."""
         return False
 
     # Which items ask for one
 
     def asking(self) -> Q:
-        """Return the condition of the items that ask for one, of a kind that mirrors a time."""
+        """Return the condition of the items that ask for a job; of kinds that mirror a time."""
         return Q(pk__in=[])
 
     def asked_at(self, row: Schedulable) -> datetime | None:
-        """Return when the item asks for one; None when it does not."""
+        """Return the time at which the item asks for a job; None if it asks for none."""
         return None
 
     # Running
 
     def can_run(self, row: Schedulable, run_at: datetime) -> bool:
-        """Return whether the item is in a status for it and, where it mirrors one, has its time."""
+        """Return whether the item has a status for it and, if it mirrors a time, that time."""
         return row.status in self.runs_from and (
             self.time_field is None or getattr(row, self.time_field) == run_at
         )
 
     def runnable(self, run_at: Any) -> Q:
         """
-        Return the same as a condition.
+        Return the condition of the items that `can_run` accepts.
 
         :param run_at: a time, or an expression.
         """
@@ -163,27 +162,27 @@ class Transition:
         return Q(status__in=list(self.runs_from)) & time
 
     def ready(self, model: type[Schedulable]) -> Q:
-        """Return the condition that holds for just the rows without `problems()`."""
+        """Return the condition that only rows without `problems()` meet."""
         return Q()
 
     def problems(self, row: Schedulable) -> list[str]:
-        """Return what keeps it from an item, a sentence each; query nothing."""
+        """Return why it cannot run, one sentence each; do not query."""
         return []
 
     def require_ready(self, row: Schedulable) -> None:
-        """Raise `NotPublishable` where there are problems."""
+        """Raise `NotPublishable` if there are problems."""
         if problems := self.problems(row):
             raise NotPublishable(problems)
 
     def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Return the item's fields with what they are set to; the version grows by itself.
+        Return the new values of the item's fields, without the version.
 
-        The batch puts it into one statement for many items, so everything here may be an
-        expression: it can be assigned, not looked at.
+        A batch uses them in one statement for many items: `at` and `params` are expressions then,
+        which can be assigned, but not compared or called.
 
-        :param at: the moment of the change.
-        :param params: of the job; in a batch each is text, or NULL where the job does not have it.
+        :param at: the time of the change.
+        :param params: of the job; in a batch each is text, or NULL if the job does not have it.
         """
         return {} if self.leads_to is None else {"status": self.leads_to}
 
@@ -191,7 +190,7 @@ class Transition:
 
     def rerunnable(self, run_at: Any) -> Q:
         """
-        Return the condition of the items that a failed job can be run again for.
+        Return the condition of the items whose failed job can be run again.
 
         :param run_at: of the job: a time, or an expression.
         """
@@ -200,7 +199,7 @@ class Transition:
         return Q(status__in=list(statuses)) & time
 
     def why_not_again(self, row: Schedulable, past: "Failed") -> str:
-        """Return why a failed job cannot be run again for the item as it is, or nothing."""
+        """Return why a failed job of the item cannot be run again; empty if it can."""
         if row.status in self.runs_from:
             return ""
         return gettext("It is %(status)s by now.") % {"status": status_label(row.status)}
@@ -225,64 +224,64 @@ class Publish(Transition):
     ended_by = "unpublish"
 
     def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
-        """Raise what keeps the item from being published then."""
+        """Raise why the item cannot be published then."""
         require_transition(row.status, Status.SCHEDULED)
         self.require_ready(row)
         require_end_after(run_at, end)
 
     def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
-        """Have it scheduled, with both of its times."""
+        """Return the status `scheduled`, and both times."""
         return {"status": Status.SCHEDULED, "publish_at": run_at, "unpublish_at": end}
 
     def unplanned(self, row: Schedulable) -> dict[str, Any]:
-        """Have it go back to where it was, without its times; what was live was not a draft."""
+        """Return the status that it had before it was scheduled, and no times."""
         if not self.is_cancellable(row):
             return {}
         before = Status.DRAFT if row.published_at is None else Status.UNPUBLISHED
         return {"status": before, "publish_at": None, "unpublish_at": None}
 
     def is_cancellable(self, row: Schedulable) -> bool:
-        """Return whether it is scheduled, or has failed: its last job is over then."""
+        """Return whether it is scheduled, or has failed, when it has no open job."""
         return row.status in (Status.SCHEDULED, Status.FAILED)
 
     def asking(self) -> Q:
-        """Return what is scheduled."""
+        """Return the condition of scheduled items."""
         return Q(status=Status.SCHEDULED)
 
     def asked_at(self, row: Schedulable) -> datetime | None:
-        """Return when what is scheduled goes live."""
+        """Return when a scheduled item goes live."""
         return row.publish_at if row.status == Status.SCHEDULED else None
 
     def ready(self, model: type[Schedulable]) -> Q:
-        """Return what the type says of its rows."""
+        """Return the type's condition."""
         return model.publishable_condition()
 
     def problems(self, row: Schedulable) -> list[str]:
-        """Return what the type says of the row."""
+        """Return the problems that the type finds."""
         return row.publish_problems()
 
     def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Have it live since that moment."""
+        """Return the status `published`, and since when."""
         return {"status": Status.PUBLISHED, "published_at": at}
 
     def why_not_again(self, row: Schedulable, past: "Failed") -> str:
-        """Return what has become of the item since its publish failed."""
+        """Return what has happened to the item since its publish failed."""
         was_live_since = row.published_at is not None and row.published_at >= past.failed_at
         if past.has_open or row.status == Status.SCHEDULED:
             return gettext("It has been scheduled anew since.")
         if row.status == Status.PUBLISHED or was_live_since:
             return gettext("It has been published since.")
         if row.status != Status.FAILED:
-            return gettext("Its schedule has been given up since.")
+            return gettext("It has been unscheduled since.")
         if row.publish_at != past.run_at or not past.is_newest:
             return gettext("It has been given another time since.")
         if row.unpublish_at is not None and row.unpublish_at <= past.now:
-            # It would go live and be taken down at once.
+            # It would be taken down as soon as it went live.
             return gettext("Its end has passed since. Schedule it anew.")
         return ""
 
     def reopened(self) -> dict[str, Any]:
-        """Have it wait again, at the time it had."""
+        """Return the status `scheduled`; its time stays."""
         return {"status": Status.SCHEDULED}
 
 
@@ -299,7 +298,7 @@ class Unpublish(Transition):
     leads_to = Status.UNPUBLISHED
 
     def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
-        """Raise what keeps the item from being given that end."""
+        """Raise why the item cannot be given that end."""
         if row.status not in self.scheduled_from:
             raise InvalidTransition(
                 gettext("Only what is live or scheduled can be given an end; it is %(status)s.")
@@ -309,33 +308,33 @@ class Unpublish(Transition):
             raise EndNotAfterStart
 
     def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
-        """Have it end then."""
+        """Return the end."""
         return {"unpublish_at": run_at}
 
     def unplanned(self, row: Schedulable) -> dict[str, Any]:
-        """Have it stay."""
+        """Return no end."""
         return {"unpublish_at": None}
 
     def asking(self) -> Q:
-        """Return what is live, or will be, and has an end."""
+        """Return the condition of live and scheduled items with an end."""
         return Q(status__in=self.scheduled_from, unpublish_at__isnull=False)
 
     def asked_at(self, row: Schedulable) -> datetime | None:
-        """Return the end of what is live, or will be."""
+        """Return the end of a live or scheduled item."""
         return row.unpublish_at if row.status in self.scheduled_from else None
 
     def why_not_again(self, row: Schedulable, past: "Failed") -> str:
-        """Return what has become of the item since taking it down failed."""
+        """Return what has happened to the item since taking it down failed."""
         if row.status != Status.PUBLISHED:
             return gettext("It has been taken down since.")
         if past.has_open or row.unpublish_at not in (None, past.run_at):
             return gettext("It has been given another end since.")
         if row.unpublish_at is None:
-            return gettext("Its end has been given up since.")
+            return gettext("Its end has been removed since.")
         return ""
 
 
-# The registered ones, in the order in which batches take them.
+# The registered kinds, in the order in which batches run them.
 TRANSITIONS: dict[str, Transition] = {}
 
 Registered = TypeVar("Registered", bound=type[Transition])
@@ -343,9 +342,9 @@ Registered = TypeVar("Registered", bound=type[Transition])
 
 def register(transition: Registered) -> Registered:
     """
-    Make a kind of job known; a class decorator, for the modules that load with an application.
+    Register a kind of job; a class decorator, for a module that loads with its application.
 
-    :raises django.core.exceptions.ImproperlyConfigured: the name is taken, or cannot be stored.
+    :raises django.core.exceptions.ImproperlyConfigured: the name is taken or malformed.
     """
     name = str(transition.name)
     known = TRANSITIONS.get(name)
@@ -363,9 +362,9 @@ register(Unpublish)
 
 def transition_of(kind: str) -> Transition:
     """
-    Return what jobs of a kind do.
+    Return the transition of that name.
 
-    :raises UnknownKind: also of a stored job whose application is not installed any more.
+    :raises UnknownKind: also for a stored job whose application is not installed any more.
     """
     try:
         return TRANSITIONS[kind]
@@ -374,7 +373,7 @@ def transition_of(kind: str) -> Transition:
 
 
 def kind_label(kind: str) -> str:
-    """Return what people call a kind."""
+    """Return the label of a kind."""
     transition = TRANSITIONS.get(kind)
     return kind if transition is None else str(transition.label)
 
@@ -385,17 +384,17 @@ def mirrored() -> list[Transition]:
 
 
 def unmirrored() -> list[Transition]:
-    """Return the kinds whose jobs alone carry their times."""
+    """Return the kinds that mirror no time of their items."""
     return [it for it in TRANSITIONS.values() if it.time_field is None]
 
 
 def kinds_leading_to(status: str) -> list[str]:
-    """Return the names of the kinds after which an item has that status."""
+    """Return the names of the kinds that lead to that status."""
     return [it.name for it in TRANSITIONS.values() if it.leads_to == status]
 
 
 def kind_choices() -> list[tuple[str, Text]]:
-    """Return the kinds by name, with what people call them."""
+    """Return the kinds with their labels."""
     return [(it.name, it.label) for it in TRANSITIONS.values()]
 
 
@@ -403,13 +402,13 @@ def kind_choices() -> list[tuple[str, Text]]:
 
 
 def require_transition(status: str, wanted: str) -> None:
-    """Raise `InvalidTransition` unless one status may follow the other; moving stays in place."""
+    """Raise `InvalidTransition` unless the status may follow; a scheduled item may be moved."""
     if wanted not in ALLOWED[status] and not status == wanted == Status.SCHEDULED:
         raise invalid_transition(status, wanted)
 
 
 def invalid_transition(status: str, wanted: str) -> InvalidTransition:
-    """Return the refusal of a change of status."""
+    """Return the error for a change of status."""
     return InvalidTransition(
         gettext("It is %(now)s and cannot become %(wanted)s.")
         % {"now": status_label(status), "wanted": status_label(wanted)}
@@ -417,7 +416,7 @@ def invalid_transition(status: str, wanted: str) -> InvalidTransition:
 
 
 def require_end_after(run_at: datetime, end: datetime | None) -> None:
-    """Raise `EndNotAfterStart` where an end does not come after its start."""
+    """Raise `EndNotAfterStart` if the end is not after the start."""
     if end is not None and end <= run_at:
-        # It may be an end from before, which nobody has named now.
+        # With the end, which may be one set earlier and not part of this request.
         raise EndNotAfterStart(f"{EndNotAfterStart.default_message()} ({end:%Y-%m-%d %H:%M:%S %Z})")

@@ -295,7 +295,7 @@ REFUSALS: list[tuple[Callable[..., Job], Callable[[Job], None], type[DomainError
     (failed_publish, blank, NotPublishable, "Its body is empty."),
     (failed_publish, rerun_before, InvalidTransition, "this one is waiting."),
     (failed_publish, rerun_and_succeed, InvalidTransition, "this one is succeeded."),
-    (failed_publish, give_up, ItemHasMovedOn, "Its schedule has been given up since."),
+    (failed_publish, give_up, ItemHasMovedOn, "It has been unscheduled since."),
     (failed_publish, publish, ItemHasMovedOn, "It has been published since."),
     (failed_publish, publish_and_take_down, ItemHasMovedOn, "It has been published since."),
     (failed_publish, schedule_anew, ItemHasMovedOn, ANEW),
@@ -305,7 +305,7 @@ REFUSALS: list[tuple[Callable[..., Job], Callable[[Job], None], type[DomainError
     (failed_publish, let_the_end_pass, ItemHasMovedOn, "Its end has passed since."),
     (failed_end, delete, ItemNotFound, "There is no such item."),
     (failed_end, take_down, ItemHasMovedOn, "It has been taken down since."),
-    (failed_end, give_up_the_end, ItemHasMovedOn, "Its end has been given up since."),
+    (failed_end, give_up_the_end, ItemHasMovedOn, "Its end has been removed since."),
     (failed_end, set_another_end, ItemHasMovedOn, "It has been given another end since."),
     (failed_end, open_another_job, ItemHasMovedOn, "It has been given another end since."),
 ]
