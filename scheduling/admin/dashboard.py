@@ -1,4 +1,4 @@
-"""The admin's first page: what is to come, what has failed, and how the publisher is."""
+"""The admin's first page: what will go live, what has failed, and the publisher's health."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,15 +30,15 @@ from scheduling.queries.dashboard_stats import (
     own_drafts,
 )
 
-# The plots are drawn in these units, and stretched to the width there is.
+# Units of the plots, which are stretched to the width of the page.
 PLOT_HEIGHT = 1000
 BAR_WIDTH = 10
-# What is there at all can be seen.
+# Bars are at least as high, so that small values are visible.
 LEAST_HEIGHT = 20
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Return what the first page shows."""
+    """Query what the first page shows."""
     sees_jobs = has_right(request.user, "view", Job) and any(
         sees_all(request.user, model) for model in schedulable_models()
     )
@@ -78,7 +78,7 @@ def _of_writer(request: HttpRequest) -> dict[str, Any]:
 
 
 def _new_items(request: HttpRequest) -> list[dict[str, str]]:
-    """Return the buttons that begin an item."""
+    """Return the buttons that add an item."""
     buttons = []
     for model in schedulable_models():
         of_model = admin.site._registry.get(model)
@@ -135,7 +135,7 @@ def _failure(failure: Failure, now: datetime) -> dict[str, Any]:
         "kind": kind_label(failure.kind),
         "time": shown_time(failure.failed_at),
         "distance": distance(failure.failed_at, now),
-        # Ours are kept in English and shown in the person's language.
+        # Reasons of the engine are stored in English and translated here.
         "why": _(failure.reason) if failure.reason else (failure.error or ""),
         "job_id": failure.job_id,
         "job_url": change_url(Job, failure.job_id),
@@ -155,7 +155,7 @@ def _item(row: Planned | Failure) -> dict[str, Any]:
 
 
 def _url(model: type[Any], pk: object) -> str:
-    """Return the address of an item's page, or nothing when its type has none."""
+    """Return the URL of an item's page, or nothing if its type has none."""
     return change_url(model, pk) if admin.site.is_registered(model) else ""
 
 
@@ -163,7 +163,7 @@ def _url(model: type[Any], pk: object) -> str:
 
 
 class Bar(NamedTuple):
-    """One bar, its place in whole numbers, which no language writes otherwise; and its figures."""
+    """A bar: its place, in whole numbers that need no localisation, and its figures."""
 
     left: int
     height: int
@@ -172,22 +172,22 @@ class Bar(NamedTuple):
 
     @property
     def top(self) -> int:
-        """Return where it ends."""
+        """Return the upper end of the bar."""
         return PLOT_HEIGHT - self.height
 
     @property
     def width(self) -> int:
-        """Return how wide it is; a fifth is left between two."""
+        """Return the width of the bar; a fifth is left between two."""
         return BAR_WIDTH - BAR_WIDTH // 5
 
     @property
     def says(self) -> str:
-        """Return its figures in a line."""
+        """Return the figures in one line."""
         return ", ".join(self.cells)
 
 
 class Plot(NamedTuple):
-    """A plot, and all that it says in words."""
+    """A plot, with its figures as text."""
 
     name: str
     title: str
@@ -199,12 +199,12 @@ class Plot(NamedTuple):
     bars: list[Bar]
     is_empty: bool
     empty: str
-    # The same figure for the whole span, with its name.
+    # Names and figures for the whole period.
     totals: list[tuple[str, str]]
 
     @property
     def box(self) -> str:
-        """Return the area that is drawn."""
+        """Return the `viewBox` of the SVG."""
         return f"0 0 {len(self.bars) * BAR_WIDTH} {PLOT_HEIGHT}"
 
 

@@ -1,4 +1,4 @@
-"""What a person fills in beside a button of the admin: a time, an end, a reason."""
+"""The forms of the admin's buttons: a time, an end, a reason."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from scheduling.operations import Seen
 
 
 class ReasonForm(forms.Form):
-    """Why something is done. The fields of a form are what its operation takes."""
+    """A reason. The fields of a form are the parameters of its operation."""
 
     template_name = "scheduling/button_fields.html"
     reason = forms.CharField(
@@ -30,9 +30,9 @@ class ReasonForm(forms.Form):
 
     def arguments(self) -> dict[str, Any]:
         """
-        Return the operation's arguments, of a valid form.
+        Return the operation's arguments, once the form is valid.
 
-        A form shows whole seconds: a time that was left as it is keeps its fraction.
+        The form shows whole seconds: a time that was not changed keeps its fraction of a second.
         """
         untouched = {
             name: at
@@ -43,30 +43,30 @@ class ReasonForm(forms.Form):
 
 
 class PauseForm(ReasonForm):
-    """Why nothing goes out: everybody will ask."""
+    """A reason that must be given: everybody will ask why nothing is published."""
 
     reason = forms.CharField(label=_("Why"), max_length=1000)
 
 
 class ButtonForm(ReasonForm):
-    """What a button of a page sends: also what the page has shown of the row that it is about."""
+    """The form of a button on the page of a row: also sends what the page has shown of the row."""
 
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
     @staticmethod
     def times_of(item: Any) -> dict[str, datetime | None]:
-        """Return the times that the form starts with, of an item or of what a page showed of it."""
+        """Return the initial times of the form, for an item or for what a page has shown of it."""
         return {}
 
     def arguments(self) -> dict[str, Any]:
-        """Return the operation's arguments, of a valid form, but for what it expects."""
+        """Return the operation's arguments, except `expected`."""
         return {name: value for name, value in super().arguments().items() if name != "seen"}
 
     def expected(self, row: Schedulable | Job, names: Sequence[str]) -> Seen | None:
         """
-        Return what the operation has to find, of a valid form; None of what no page has sent.
+        Return what the operation is to find, as the page has shown it; None if no page was sent.
 
-        :param names: the fields that the button goes by.
+        :param names: the fields to compare.
         """
         if not self.cleaned_data["seen"]:
             return None
@@ -74,7 +74,7 @@ class ButtonForm(ReasonForm):
         return expect(row, {name: fields[name] for name in names})
 
     def show_changed(self, row: Any) -> None:
-        """Say who has changed what meanwhile; show its new times where the old ones were left."""
+        """Say who has changed what; show the row's new times in untouched fields."""
         seen = read(self.cleaned_data["seen"], row)
         text = described(row, seen)
         data = self.data.copy()  # type: ignore[attr-defined]  # a QueryDict
@@ -90,12 +90,12 @@ class ButtonForm(ReasonForm):
 
 
 def _to_the_second(at: datetime | None) -> datetime | None:
-    """Return a time as a form shows it."""
+    """Return a time in whole seconds, as a form shows it."""
     return at and at.replace(microsecond=0)
 
 
 class StartForm(ButtonForm):
-    """When an item goes live, and when it ends."""
+    """The time at which an item goes live, and its end."""
 
     run_at = LocalTimeField(label=_("Goes live at"))
     unpublish_at = LocalTimeField(label=_("Ends at"), required=False)
@@ -103,7 +103,7 @@ class StartForm(ButtonForm):
 
     @staticmethod
     def times_of(item: Any) -> dict[str, datetime | None]:
-        """Return what is planned; the times of something that is over are no plan."""
+        """Return the planned times, not those that have passed."""
         return {
             "run_at": item.publish_at if item.status == Status.SCHEDULED else None,
             "unpublish_at": None if item.status == Status.UNPUBLISHED else item.unpublish_at,
@@ -111,26 +111,26 @@ class StartForm(ButtonForm):
 
 
 class EndForm(ButtonForm):
-    """When an item ends."""
+    """The time at which an item ends."""
 
     run_at = LocalTimeField(label=_("Ends at"))
     field_order = ("run_at", "reason")
 
     @staticmethod
     def times_of(item: Any) -> dict[str, datetime | None]:
-        """Return the end that is planned."""
+        """Return the planned end."""
         return {"run_at": item.unpublish_at}
 
 
 class MomentForm(ReasonForm):
-    """One moment for many items."""
+    """One time for many items."""
 
     run_at = LocalTimeField(label=_("Goes live at"))
     field_order = ("run_at", "reason")
 
 
 class IntervalForm(ReasonForm):
-    """By how much many items are shifted."""
+    """The interval by which many items are shifted."""
 
     UNITS = (
         ("minutes", _("minutes")),
@@ -150,7 +150,7 @@ class IntervalForm(ReasonForm):
     field_order = ("number", "unit", "reason")
 
     def clean_number(self) -> int:
-        """Refuse a shift that changes nothing."""
+        """Refuse zero."""
         number: int = self.cleaned_data["number"]
         if number == 0:
             raise ValidationError(gettext("That changes nothing."))
@@ -158,13 +158,12 @@ class IntervalForm(ReasonForm):
 
     def shifted(self, at: datetime) -> datetime:
         """
-        Return another time that far away.
+        Return a time shifted by the interval.
 
-        Days and weeks are those of the clock on the wall: what goes live at nine goes live at nine,
-        also across the night in which the clocks change. Of a time that comes twice the first is
-        meant; one that is skipped moves on with the clocks.
+        Days and weeks keep the local time of day, also when the clocks change in between. Of a
+        local time that comes twice the first is taken; one that is skipped moves with the clocks.
 
-        :raises OverflowError: it leaves the calendar.
+        :raises OverflowError: the year is out of range.
         """
         number, unit = self.cleaned_data["number"], self.cleaned_data["unit"]
         length = timedelta(**{unit: number})

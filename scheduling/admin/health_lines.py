@@ -1,4 +1,4 @@
-"""How the publisher is, as a person reads it."""
+"""The health of the publisher in sentences."""
 
 from datetime import timedelta
 
@@ -9,15 +9,15 @@ from scheduling.queries.health import STILL_AFTER_SECONDS, Publisher
 
 
 def health_lines(state: Publisher) -> tuple[bool, list[str]]:
-    """Return whether the publisher publishes, and a sentence for each thing that is to be said."""
+    """Return whether the publisher is well, and a sentence for each problem, or one if it is."""
     lines = []
     beat = state.seconds_since_beat
     if state.paused:
-        lines.append(
-            _("Nothing will go out: publishing is paused. %(why)s") % {"why": state.paused.reason}
-        )
+        text = _("Nothing will be published: publishing is paused. %(why)s")
+        lines.append(text % {"why": state.paused.reason})
     if not state.connections:
-        lines.append(_("Nothing will go out: no worker is connected. Start manage.py qcluster."))
+        text = _("Nothing will be published: no worker is connected. Start manage.py qcluster.")
+        lines.append(text)
     elif beat is None:
         lines.append(_("A worker is connected, but nothing has been finished yet."))
     elif beat > STILL_AFTER_SECONDS:

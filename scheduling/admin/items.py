@@ -50,20 +50,20 @@ from scheduling.admin.unsaved import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
 from scheduling.models.references import parse_ids
 
-# A page of a list has fewer.
+# Items asked about in one request; a page of a list has fewer.
 MOST_WATCHED = 200
-# Of what is cancelled with what is deleted, a page names so many.
+# Cancelled jobs named on the page that asks whether to delete.
 MOST_NAMED = 50
-# How often a page asks how its items are by now, in seconds; sooner when one of them is due.
+# A page asks this often how its items are; sooner when one of them is due.
 WATCH_SECONDS = 15.0
 SOONEST_SECONDS = 0.25
 
 
 class ItemList(ChangeList):
-    """A list that reads no long texts."""
+    """A list that does not read long texts."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        """Return the rows, without what no column shows."""
+        """Return the rows, without the fields that no column shows."""
         rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
 
@@ -72,8 +72,8 @@ class SchedulableAdmin(ModelAdmin):
     """
     Base of the admin of every type of content.
 
-    The form saves content only. Status and times change by the buttons beside it; each posts to an
-    address of its own and calls one operation.
+    The form saves content only. Status and times are changed by the buttons beside it; each posts
+    to a URL of its own and calls one operation.
     """
 
     form = SeenForm
@@ -90,16 +90,16 @@ class SchedulableAdmin(ModelAdmin):
     list_filter: ClassVar[Any] = (StatusFilter, DueFilter)
     list_filter_submit = True
     list_per_page = 50
-    # What a list does not read: long texts.
+    # Fields that a list does not read: long texts.
     list_defer: ClassVar[tuple[str, ...]] = ()
-    # Counting all rows only to say "of 100,000" would cost a second scan.
+    # Counting all rows would cost a second scan.
     show_full_result_count = False
     date_hierarchy = "publish_at"
     ordering = ("-pk",)
     warn_unsaved_form = True
-    # The address at which the form has its text shown as readers would see it, if it has any.
+    # The view that shows the text in the form as readers would see it, if there is one.
     preview_text: Any = None
-    # The name of the address at which the holder of a link sees an item before it is live.
+    # The name of the URL at which anybody with a link sees an item before it is live.
     preview_name: str | None = None
     actions: Any = (
         "schedule_selected",
@@ -119,12 +119,12 @@ class SchedulableAdmin(ModelAdmin):
 
     @admin.display(description=_("goes live at"), ordering="publish_at")
     def goes_live(self, item: Schedulable) -> str:
-        """Show when it goes live, and in how long."""
+        """Show when the item goes live, and in how long."""
         at = "-" if item.publish_at is None else shown_time(item.publish_at)
         now = item.asked_at  # type: ignore[attr-defined]  # by get_queryset
         return format_html("{}{}", at, due_in(item, now))
 
-    # Rights: Django asks with an item, and without one for the type as a whole.
+    # Permissions: Django asks for an item, and without one for the type as a whole.
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return what the person may see, with the database's clock."""
@@ -133,36 +133,36 @@ class SchedulableAdmin(ModelAdmin):
         return with_clock
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return whether the person may change what an item says."""
+        """Return whether the person may change the item's content."""
         if obj is None:
             return super().has_change_permission(request)
         return may_change(request.user, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return whether the person may delete it: what he may not change he may not delete."""
+        """Return whether the person may delete the item; they need the right to change it, too."""
         may = super().has_delete_permission(request, obj)
         return may and (obj is None or may_delete(request.user, obj))
 
     def has_schedule_permission(self, request: HttpRequest) -> bool:
-        """Return whether the person may say when."""
+        """Return whether the person may schedule items of this type."""
         return has_right(request.user, "schedule", self.model)
 
     def has_publish_permission(self, request: HttpRequest) -> bool:
-        """Return whether the person may publish and take down at once."""
+        """Return whether the person may publish and take down items of this type."""
         return has_right(request.user, "publish", self.model)
 
     def has_rerun_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may run failed jobs of this type again."""
         return has_right_to_jobs_of(request.user, "rerun", self.model)
 
-    # Whose an item is
+    # The owner of an item
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out whose it is for those who see only what is theirs."""
+        """Leave out the owner for people who see only their own items."""
         return self._without_owner(request, super().get_exclude(request, obj) or ())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave it out of the page too; who may only read it gets a name that leads nowhere."""
+        """Leave the owner out for the same people; show mere readers a name without a link."""
         only_reads = obj is not None and not self.has_change_permission(request, obj)
         shown = "owner_name" if only_reads and not may_open_people(request) else self.model.OWNER
 
@@ -177,7 +177,7 @@ class SchedulableAdmin(ModelAdmin):
 
     @admin.display(description=_("author"))
     def owner_name(self, item: Schedulable) -> str:
-        """Show whose it is to whom a person's page is closed."""
+        """Show the owner's name, without a link."""
         return str(getattr(item, str(item.OWNER)) or "-")
 
     def _without_owner(self, request: HttpRequest, names: Any, *, keep: bool = False) -> list[Any]:
@@ -188,7 +188,7 @@ class SchedulableAdmin(ModelAdmin):
         return kept if keep else [*kept, owner]
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer as owners those who work here, and whose it is; readers may sign in too."""
+        """Offer staff and the present owner as owners; other users are readers."""
         if db_field.name == self.model.OWNER:
             match = request.resolver_match
             pk = str(match.kwargs.get("object_id", "")) if match else ""
@@ -198,7 +198,7 @@ class SchedulableAdmin(ModelAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Have a new item be its writer's own, unless its form says whose it is."""
+        """Make the person the owner of a new item, unless its form names one."""
         owner = self.model.OWNER
         if not change and owner is not None and getattr(obj, f"{owner}_id") is None:
             setattr(obj, owner, request.user)
@@ -207,7 +207,7 @@ class SchedulableAdmin(ModelAdmin):
     # The list
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that reads no long texts."""
+        """Return the list that does not read long texts."""
         return ItemList
 
     schedule_selected = bulk.list_action(bulk.SCHEDULE)
@@ -220,9 +220,9 @@ class SchedulableAdmin(ModelAdmin):
     # The page of an item
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """Return the item; locked, where it is about to be saved."""
+        """Return the item, locked if it is about to be saved."""
         if request.method == "POST" and transaction.get_connection().in_atomic_block:
-            # Or whoever saves between this reading and our writing would be overwritten unseen.
+            # Otherwise a change that is saved between the read and the write here would be lost.
             opts = self.model._meta
             self.model._base_manager.filter(pk__in=parse_ids(object_id)).select_for_update(
                 of=("self",)
@@ -232,7 +232,7 @@ class SchedulableAdmin(ModelAdmin):
     def _get_obj_does_not_exist_redirect(
         self, request: HttpRequest, opts: Any, object_id: str
     ) -> HttpResponse:
-        """Show what was typed for an item that is gone, or say that there is none."""
+        """Say that there is no such item; show what was typed for one that is gone."""
         if not has_typed(request):
             answer: HttpResponse = super()._get_obj_does_not_exist_redirect(  # type: ignore[misc]
                 request, opts, object_id
@@ -249,7 +249,7 @@ class SchedulableAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the form, or save it; what was typed for what may not be changed any more, too."""
+        """Show or save the form; show what was typed if the item may not be changed any more."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except PermissionDenied:
@@ -264,7 +264,7 @@ class SchedulableAdmin(ModelAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask whether to delete an item, or delete it; ask again where it is not what was shown."""
+        """Ask whether to delete an item, or delete it; ask again if it has changed since."""
         try:
             return super().delete_view(request, object_id, extra_context)
         except operations.ChangedMeanwhile as changed:
@@ -273,14 +273,14 @@ class SchedulableAdmin(ModelAdmin):
             return redirect(request.get_full_path())
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Delete an item, if it is as the page has shown it."""
+        """Delete an item if it is as the page has shown it."""
         for version in parse_ids(request.POST.get("seen", "")):
             items = self.model._base_manager.filter(pk=obj.pk)
             operations.lock_for_change(items=items, expected=operations.Seen(version=version))
         super().delete_model(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Name what is cancelled with the items, but no rows that only join them to their words."""
+        """Name the jobs that are cancelled with the items, but no rows of many-to-many tables."""
         nested, counts, *others = super().get_deleted_objects(objs, request)
         joins = [getattr(self.model, field.name).through._meta for field in self.opts.many_to_many]
         for each in joins:
@@ -313,14 +313,14 @@ class SchedulableAdmin(ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        """Add the panel to the page of an item that exists."""
+        """Add the panel to the page of an existing item."""
         if obj is not None:
-            # A form that comes back has put into the item what was typed.
+            # A form with errors has changed `obj`: it has the values that were typed.
             item = self.get_queryset(request).get(pk=obj.pk) if request.method == "POST" else obj
             page = page_of(item)
             context["publishing"] = panel(request, item, page)
             context["share_url"] = self._share_url(item)
-            # The text stays as it is while the panel is made anew: the panel goes by it.
+            # The text stays when the panel is refreshed: the panel must know which it is.
             url = reverse(action_url_name(item, "panel"), args=[item.pk])
             context["panel_url"] = f"{url}?{urlencode(page._asdict())}"
         context["when_url"] = reverse(self._url("when"))
@@ -330,7 +330,7 @@ class SchedulableAdmin(ModelAdmin):
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_urls(self) -> list[URLPattern]:
-        """Give each button its address, before the admin's own, which would match them too."""
+        """Add a URL for each button, before the admin's own patterns, which would match too."""
 
         def entry(route: str, view: Any, name: str, **kwargs: Any) -> URLPattern:
             url_name = self._url(name).removeprefix("admin:")
@@ -340,7 +340,7 @@ class SchedulableAdmin(ModelAdmin):
             return pattern
 
         def button(name: str, view: Any, **kwargs: Any) -> URLPattern:
-            # Whoever has had to sign in first comes by GET.
+            # Someone who had to sign in first comes by GET.
             back = partial(change_url, self.model)
             return entry(f"<int:pk>/{name}/", posted(view, back), name, **kwargs)
 
@@ -363,7 +363,7 @@ class SchedulableAdmin(ModelAdmin):
 
     @method_decorator(csrf_protect)
     def _form(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Show or save an item; of whoever has been signed out, keep what he has typed."""
+        """Show or save an item; keep what was typed by someone who has been signed out."""
         if has_typed(request) and not self.admin_site.has_permission(request):
             return not_saved(self, request, gettext("You have been signed out"), status=401)
         view = self.admin_site.admin_view(self.change_view if kwargs else self.add_view)
@@ -392,7 +392,7 @@ class SchedulableAdmin(ModelAdmin):
         return ask_again(self, request, form, action, item, back=change_url(self.model, pk))
 
     def _panel(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the panel alone, for a page that keeps it up to date."""
+        """Show the panel alone, for a page that refreshes it."""
         item = self._find(request, pk)
         context = {
             "publishing": panel(request, item, _read_page(request)),
@@ -403,13 +403,13 @@ class SchedulableAdmin(ModelAdmin):
         return TemplateResponse(request, "scheduling/publishing.html", context)
 
     def _share_url(self, item: Any) -> str:
-        """Return where a link to a preview is made; nothing where there is nothing to preview."""
+        """Return the URL that makes a link to a preview, or nothing if there is no preview."""
         if self.preview_name is None or item.is_published:
             return ""
         return reverse(self._url("share"), args=[item.pk])
 
     def _share(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Make a link to a preview, and show it once."""
+        """Make a link to a preview, and show it in a message."""
         item = self._find(request, pk)
         if not self._share_url(item):
             raise Http404
@@ -426,7 +426,7 @@ class SchedulableAdmin(ModelAdmin):
         return redirect(change_url(self.model, pk))
 
     def _live(self, request: HttpRequest) -> JsonResponse:
-        """Say how some items are by now, and in how many seconds to ask again."""
+        """Return how some items are now, and in how many seconds to ask again."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         ids = parse_ids(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
@@ -450,7 +450,7 @@ class SchedulableAdmin(ModelAdmin):
         )
 
     def _when(self, request: HttpRequest) -> HttpResponse:
-        """Say what a local time means, while a person still chooses it."""
+        """Show what a local time means while a person chooses it."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         field = LocalTimeField(required=False)
@@ -467,7 +467,7 @@ class SchedulableAdmin(ModelAdmin):
         return TemplateResponse(request, "scheduling/when.html", context)
 
     def _preview_text(self, request: HttpRequest) -> HttpResponse:
-        """Show what is in the form as readers would see it; nothing is saved."""
+        """Show the text in the form as readers would see it; nothing is saved."""
         if not (self.has_add_permission(request) or self.has_view_or_change_permission(request)):
             raise PermissionDenied
         response: HttpResponse = self.preview_text(request)
@@ -475,7 +475,7 @@ class SchedulableAdmin(ModelAdmin):
 
 
 def _without(nested: list[Any], starts: tuple[str, ...]) -> list[Any]:
-    """Return a list of lists of lines without those that start so, and without empty lists."""
+    """Return nested lists of lines without those that start so, and without empty lists."""
     kept = [
         _without(line, starts) if isinstance(line, list) else line
         for line in nested
@@ -485,13 +485,13 @@ def _without(nested: list[Any], starts: tuple[str, ...]) -> list[Any]:
 
 
 def _read_page(request: HttpRequest) -> Page | None:
-    """Return the text that the page around a panel shows; None if it does not say."""
+    """Return the text that the page around a panel shows; None if the request does not say."""
     versions = parse_ids(request.GET.get("version", ""))
     return Page(versions[0], request.GET.get("text", "")) if versions else None
 
 
 def may_open_people(request: HttpRequest) -> bool:
-    """Return whether a link to a person's page leads somewhere."""
+    """Return whether the person may open the pages of people."""
     of_people = admin.site._registry.get(get_user_model())
     return of_people is not None and of_people.has_view_or_change_permission(request)
 
@@ -499,7 +499,7 @@ def may_open_people(request: HttpRequest) -> bool:
 def ask_again(
     model_admin: ModelAdmin, request: HttpRequest, form: Any, action: Action, row: Any, *, back: str
 ) -> HttpResponse:
-    """Show a button's form on a page of its own, with what was wrong; nothing typed is lost."""
+    """Show a button's form with its errors, on a page of its own."""
     context = {
         **model_admin.admin_site.each_context(request),
         "title": action.label,
@@ -514,7 +514,7 @@ def ask_again(
 
 
 def seconds_until_news(items: Iterable[Any]) -> float:
-    """Return in how many seconds something may have happened to one of the items."""
+    """Return in how many seconds one of the items may have changed."""
     waits = [WATCH_SECONDS]
     for item in items:
         if item.status == Status.SCHEDULED and item.publish_at is not None:
@@ -526,5 +526,5 @@ def seconds_until_news(items: Iterable[Any]) -> float:
 
 
 def _wait(left: float) -> float:
-    """Return when to look again: a moment after it; at what is late often, then less and less."""
+    """Return the seconds to wait: just past the time; if that has passed, longer and longer."""
     return left + 0.1 if left > 0 else max(1.0, -left / 10)

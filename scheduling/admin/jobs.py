@@ -1,4 +1,4 @@
-"""The admin of the ledger, which is read-only."""
+"""The admin of jobs, which is read-only."""
 
 from collections.abc import Callable
 from functools import partial
@@ -39,13 +39,13 @@ from scheduling.models.times import distance, duration
 from scheduling.operations import pause as pausing
 
 PAUSES_SHOWN = 10
-# Of an error, in a list.
+# Characters of an error that a list shows.
 LONGEST_ERROR = 200
 
 
 @admin.register(Job)
 class JobAdmin(ModelAdmin):
-    """Jobs as they are. Nothing is edited; an open one can be cancelled, a failed one rerun."""
+    """Jobs, which are not edited: an open one can be cancelled, a failed one rerun."""
 
     change_form_template = "scheduling/job_change_form.html"
     list_display = (
@@ -83,7 +83,7 @@ class JobAdmin(ModelAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return what the person may see, with the database's clock and the last error."""
+        """Return the jobs that the person may see, with the database's clock and the last error."""
         jobs: QuerySet[Any] = super().get_queryset(request)
         failures = JobEvent.objects.filter(
             job=OuterRef("pk"), what__in=(JobEvent.What.ATTEMPT_FAILED, JobEvent.What.FAILED)
@@ -96,7 +96,7 @@ class JobAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        """Find jobs by their item's title or number, and by the name that this list calls it."""
+        """Find jobs by their item's title or number, or by its name, such as `story:42`."""
         found, has_doubles = super().get_search_results(request, queryset, search_term)
         try:
             model, pk = parse_item(search_term.strip())
@@ -107,7 +107,7 @@ class JobAdmin(ModelAdmin):
 
     @admin.display(description=_("job"))
     def what(self, job: Job) -> str:
-        """Show what it does to which item."""
+        """Show what the job does to which item."""
         return f"{job.get_kind_display()} {job.item_label}"
 
     @admin.display(description=_("state"), ordering="state")
@@ -126,7 +126,7 @@ class JobAdmin(ModelAdmin):
 
     @admin.display(description=_("late by"))
     def lateness(self, job: Job) -> str:
-        """Show how late it was done; of an open one, how late it is, or in how long it is due."""
+        """Show how late the job was done; if open, how late it is, or in how long it is due."""
         now = job.asked_at  # type: ignore[attr-defined]  # by get_queryset
         if job.lateness_ms is not None:
             return gettext("%(number)s ms") % {"number": f"{job.lateness_ms:,.0f}"}
@@ -138,34 +138,33 @@ class JobAdmin(ModelAdmin):
 
     @admin.display(description=_("last error"))
     def last_error(self, job: Job) -> str:
-        """Show why the last attempt that failed did."""
+        """Show the reason of the last attempt that failed."""
         reason: str = job.error or ""  # type: ignore[attr-defined]  # by get_queryset
         return Truncator(gettext(reason)).chars(LONGEST_ERROR) if reason else "-"
 
-    @admin.display(description=_("message in the queue"))
+    @admin.display(description=_("queue row"))
     def message(self, job: Job) -> str:
-        """Show how the message that wakes a worker is."""
+        """Show the state of the job's queue row."""
         if not job.is_open:
             return "-"
-        message = OrmQ.objects.filter(pk=job.message_id).first()
-        if message is None:
-            return gettext("None: the next sweep puts one in.")
-        facts = {"number": message.pk, "lane": message.key, "time": shown_time(message.lock)}
-        if message.lock > job.asked_at and message.lock > job.next_attempt_at:  # type: ignore[attr-defined]
+        row = OrmQ.objects.filter(pk=job.message_id).first()
+        if row is None:
+            return gettext("None: the next sweep enqueues one.")
+        facts = {"number": row.pk, "lane": row.key, "time": shown_time(row.lock)}
+        if row.lock > job.asked_at and row.lock > job.next_attempt_at:  # type: ignore[attr-defined]
             return format_html(
-                gettext("{number}, lane {lane}: in a worker's hands; handed out again at {time}."),
-                **facts,
+                gettext("{number}, lane {lane}: claimed by a worker until {time}."), **facts
             )
         return format_html(gettext("{number}, lane {lane}: wakes a worker at {time}."), **facts)
 
     @admin.display(description=_("reason"))
     def why(self, job: Job) -> str:
-        """Show why it was scheduled; what the engine gives as a reason is translated."""
+        """Show why it was scheduled; reasons that the engine gives are translated."""
         return gettext(job.reason) if job.reason else "-"
 
     @admin.display(description=_("scheduled by"))
     def by(self, job: Job) -> str:
-        """Show who has scheduled it."""
+        """Show who scheduled it."""
         return str(job.scheduled_by) if job.scheduled_by else gettext("the publisher")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -192,7 +191,7 @@ class JobAdmin(ModelAdmin):
     cancel_selected = bulk.list_action(bulk.CANCEL_JOBS)
 
     def get_urls(self) -> list[URLPattern]:
-        """Give each button its address, before the admin's own, which would match them too."""
+        """Add a URL for each button, before the admin's own patterns, which would match too."""
         view = self.admin_site.admin_view(posted(self._act, partial(change_url, Job)))
         to_list = partial(reverse, "admin:scheduling_job_changelist")
         urls = [

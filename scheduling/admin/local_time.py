@@ -1,4 +1,4 @@
-"""A local time as a person types it, and what it can mean on the days the clocks change."""
+"""A local time as a person types it, and its meanings on days on which the clocks change."""
 
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -16,7 +16,7 @@ FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 
 class LocalText(str):
-    """A local time as it was typed: beside the name of which zone, and which of two is meant."""
+    """A local time as it was typed, with its zone, and which of two times is meant."""
 
     __slots__ = ("which", "zone")
     which: str
@@ -27,22 +27,21 @@ def zone_typed_in(typed: Any) -> tzinfo:
     """
     Return the time zone that a local time was typed in.
 
-    It is the one that its page showed beside it, also when the person has chosen another since, on
-    another page.
+    The page has shown it beside the time; the person may have chosen another zone since.
     """
     return zones.find(getattr(typed, "zone", "")) or timezone.get_current_timezone()
 
 
 def offset_name(at: datetime) -> str:
-    """Return how far a time's clock is from UTC, as `UTC+09:00`."""
+    """Return the offset of a time, as `UTC+09:00`."""
     return f"UTC{at.isoformat()[-6:]}"
 
 
 def meanings(local: datetime, zone: tzinfo) -> list[datetime]:
     """
-    Return the moments at which the clocks of a zone show a local time.
+    Return the times at which the clocks of a zone show a local time.
 
-    One, as a rule; two where they are set back over it; none where they are set forward over it.
+    There is one, as a rule; two where the clocks are set back, none where they are set forward.
 
     :param local: naive.
     """
@@ -54,7 +53,7 @@ def meanings(local: datetime, zone: tzinfo) -> list[datetime]:
 
 
 class LocalTimeInput(forms.DateTimeInput):
-    """A browser's own clock-and-calendar; asks which is meant of a time that comes twice."""
+    """A browser's own input for a time; asks which is meant of a time that comes twice."""
 
     template_name = "scheduling/local_time_input.html"
 
@@ -62,7 +61,7 @@ class LocalTimeInput(forms.DateTimeInput):
         super().__init__(attrs={"type": "datetime-local", "step": "any"}, format=FORMAT)
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        """Return what was typed, with which is meant."""
+        """Return what was typed, with its zone and which is meant."""
         value = data.get(name)
         if value is None:
             return None
@@ -78,7 +77,7 @@ class LocalTimeInput(forms.DateTimeInput):
         return value and str(value)
 
     def _zone(self, value: Any) -> str:
-        # As typed it is shown again as it was, with the zone that it was typed in.
+        # What was typed is shown again with the zone that it was typed in.
         typed_in = getattr(value, "zone", "")
         return typed_in if zones.find(typed_in) else timezone.get_current_timezone_name()
 
@@ -91,7 +90,7 @@ class LocalTimeInput(forms.DateTimeInput):
 
 
 def choices(value: Any) -> list[dict[str, Any]]:
-    """Return what can be meant by a local time, where that is more than one moment."""
+    """Return the meanings of a local time, if there is more than one."""
     zone = zone_typed_in(value)
     if isinstance(value, datetime):
         local: datetime | None = value.astimezone(zone)
@@ -124,17 +123,17 @@ RANGE: list[Any] = [
 
 class LocalTimeField(forms.DateTimeField):
     """
-    A time of the current time zone, as a browser's own clock-and-calendar gives it.
+    A local time, as a browser's own input gives it.
 
-    Refused: a local time that the clocks skip. One that they show twice is asked about.
+    A time that the clocks skip is refused; of one that they show twice it asks which is meant.
     """
 
     widget = LocalTimeInput
-    # The first and the last years of the calendar cannot be shown in every time zone.
+    # The first and the last year that Python has cannot be shown in every time zone.
     default_validators = RANGE
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the time as the input takes it: aware, so that it knows which is meant."""
+        """Return the time, still aware, so that the input knows which is meant."""
         return value
 
     def to_python(self, value: Any) -> datetime | None:

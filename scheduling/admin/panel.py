@@ -1,4 +1,4 @@
-"""The publishing panel beside an item: where it stands, what may be done, and what was done."""
+"""The publishing panel beside an item: its status and times, its buttons and its history."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ from scheduling.models.transitions import kinds_leading_to
 from scheduling.queries.health import publisher
 
 EVENTS_SHOWN = 20
-# More is no other news.
+# Counting stops here.
 MOST_COUNTED = 1000
 
 
 class Clock(NamedTuple):
-    """A moment as the clocks of one zone show it."""
+    """A time as the clocks of one zone show it."""
 
     zone: str
     shown: str
@@ -34,7 +34,7 @@ class Clock(NamedTuple):
 
 
 def clocks(at: datetime) -> list[Clock]:
-    """Return a moment in the reader's time zone, the site's, and UTC, each zone once."""
+    """Return a time in the reader's time zone, the site's, and UTC, each zone once."""
     zones = {
         timezone.get_current_timezone_name(): timezone.get_current_timezone(),
         settings.TIME_ZONE: ZoneInfo(settings.TIME_ZONE),
@@ -47,7 +47,7 @@ def clocks(at: datetime) -> list[Clock]:
 
 
 def count_same_minute(at: datetime, *, but: Schedulable | None = None) -> int:
-    """Query how many other items go live in the minute of a moment."""
+    """Query how many other items go live in the minute of a time."""
     start = at.replace(second=0, microsecond=0)
     jobs = Job.objects.open().filter(
         kind__in=kinds_leading_to(Status.PUBLISHED),
@@ -63,11 +63,11 @@ def panel(request: HttpRequest, item: Schedulable, page: Page | None = None) -> 
     """
     Query what the panel of an item shows.
 
-    :param page: the text beside the panel, which may be older; None if it is as it is now.
+    :param page: the text beside the panel, if that may be older than the item's.
     """
     fresh = page_of(item)
     is_text_old = page is not None and page.text != fresh.text
-    # A button that goes by the text is refused then: the page has not shown it.
+    # Then a button that goes by the text is refused: the page has not shown the new one.
     seen = signed(item, page if is_text_old else fresh)
     now = clock.database_now()
     wanted = [
@@ -109,7 +109,7 @@ def _past_and_future(item: Schedulable) -> dict[str, Any]:
 
 
 def health() -> dict[str, Any]:
-    """Query how the publisher is."""
+    """Query the health of the publisher."""
     is_well, lines = health_lines(publisher())
     return {"ok": is_well, "lines": lines}
 
@@ -118,7 +118,7 @@ def buttons(request: HttpRequest, item: Schedulable, seen: str) -> list[dict[str
     """
     Return the buttons that the person may press now, each with its form.
 
-    :param seen: what the page shows of the item, for them to send along.
+    :param seen: what the page shows of the item, for the buttons to send.
     """
     return [
         {
@@ -136,17 +136,17 @@ def buttons(request: HttpRequest, item: Schedulable, seen: str) -> list[dict[str
 
 
 def action_url_name(item: Schedulable, name: str) -> str:
-    """Return the name of the address that a button posts to."""
+    """Return the name of the URL that a button posts to."""
     return f"admin:{item._meta.app_label}_{item._meta.model_name}_{name}"
 
 
 def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
-    """Return events with what their table shows, the newest first."""
+    """Return events with the rows that the history shows, the newest first."""
     return events.select_related("job", "by").order_by("-at", "-pk")
 
 
 def when(at: datetime, *, but: Schedulable | None = None) -> dict[str, Any]:
-    """Query what is said of a moment while a person still chooses it."""
+    """Query what the page shows of a time while a person chooses it."""
     now = clock.database_now()
     others = count_same_minute(at, but=but)
     return {

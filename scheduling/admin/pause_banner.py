@@ -1,4 +1,4 @@
-"""The line on every page of the admin that says that publishing is paused."""
+"""The banner on every page of the admin that says that publishing is paused."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from scheduling.operations import pause as pausing
 
 
 def everywhere(request: HttpRequest) -> dict[str, Any]:
-    """Query what every page shows to those who have signed in."""
+    """Query what the banner needs, on every page for people who have signed in."""
     if not admin.site.has_permission(request):
         return {}
     return {

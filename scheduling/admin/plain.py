@@ -1,4 +1,4 @@
-"""The admin of a project that has Django's stock look: items and jobs, to read."""
+"""The admin for a project with Django's own theme: items, and jobs to read."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ class PlainItemAdmin(admin.ModelAdmin):
     list_filter = ("status",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Add status and times to what the type itself has read-only."""
+        """Add status and times to the read-only fields of the type."""
         return (*super().get_readonly_fields(request, obj), *Schedulable.ENGINE_FIELDS)
 
 
 class PlainJobAdmin(admin.ModelAdmin):
-    """The ledger: what is to run, and what has."""
+    """Jobs, which are read-only."""
 
     list_display = ("__str__", "item_title", "kind", "state", "run_at", "finished_at")
     list_filter = ("state", "kind")

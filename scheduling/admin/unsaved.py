@@ -1,4 +1,4 @@
-"""What somebody has typed is shown to him, where it cannot be saved any more: nothing is lost."""
+"""The page that shows what somebody has typed when it cannot be saved any more."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ WITHOUT = "unfold/layouts/unauthenticated.html"
 
 
 def has_typed(request: HttpRequest) -> bool:
-    """Return whether the request is the form of an item, filled in."""
+    """Return whether the request posts the form of an item."""
     return request.method == "POST" and SEEN in request.POST
 
 
@@ -27,7 +27,7 @@ def not_saved(
     """
     Show what was typed, and why it is not saved.
 
-    Whoever has been signed out may send it again from there, once he has signed in.
+    Someone who has been signed out can send it again from there, once they have signed in.
     """
     is_in = model_admin.admin_site.has_permission(request)
     context = {
@@ -35,21 +35,21 @@ def not_saved(
         "layout": WITH_MENU if is_in else WITHOUT,
         "title": title,
         "opts": model_admin.opts,
-        "typed": list(_typed(model_admin.model, request, names_words=is_in)),
+        "typed": list(_typed(model_admin.model, request, names_joined=is_in)),
         "again": [] if is_in else list(_all_of(request)),
     }
     return TemplateResponse(request, "scheduling/not_saved.html", context, status=status)
 
 
-def _typed(model: Any, request: HttpRequest, *, names_words: bool) -> Iterator[tuple[str, str]]:
-    """Return the texts by what a person calls their fields, and the words that were chosen."""
+def _typed(model: Any, request: HttpRequest, *, names_joined: bool) -> Iterator[tuple[str, str]]:
+    """Yield the posted values with the names of their fields, for a person to copy."""
     for field in model._meta.get_fields():
         values = request.POST.getlist(field.name)
-        if not values or (field.is_relation and not (names_words and field.many_to_many)):
+        if not values or (field.is_relation and not (names_joined and field.many_to_many)):
             continue
         if field.is_relation:
-            words = field.related_model.objects.filter(pk__in=parse_ids(*values))
-            values = [str(word) for word in words]
+            rows = field.related_model.objects.filter(pk__in=parse_ids(*values))
+            values = [str(row) for row in rows]
         text = "\n".join(values)
         if text.strip():
             yield capfirst(str(field.verbose_name)), text

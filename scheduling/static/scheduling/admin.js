@@ -1,4 +1,4 @@
-/* Keeps pages up to date, says what a time means, and shows a text as readers will see it. */
+/* Refreshes pages, shows what a time means, and previews a text as readers will see it. */
 
 (() => {
   "use strict";
@@ -11,7 +11,7 @@
     };
   };
 
-  // A page that nobody looks at asks for nothing; it asks at once when it is looked at again.
+  // A hidden page sends no requests; it sends one at once when it is shown again.
   const whenSeen = () =>
     new Promise((resolve) => {
       if (!document.hidden) return resolve();
@@ -22,7 +22,7 @@
 
   const TROUBLE_SECONDS = 10;
 
-  // What stands in the way of a page that stays open; no name: nothing does.
+  // Show the bar that says why the page cannot be refreshed; without a name, none.
   function showTrouble(name) {
     for (const bar of document.querySelectorAll("[data-armo-trouble]")) {
       bar.hidden = bar.dataset.armoTrouble !== name;
@@ -38,13 +38,13 @@
       showTrouble("no-answer");
       throw error;
     }
-    // Whoever is signed out is led to where one signs in.
+    // Someone who is signed out is redirected to the login page.
     showTrouble(answer.type === "opaqueredirect" ? "signed-out" : answer.status >= 500 ? "no-answer" : "");
     if (!answer.ok) throw new Error(String(answer.status));
     return answer;
   }
 
-  // Signing in changes the token that each form carries: one that is older would be refused.
+  // Signing in changes the CSRF token: forms of older pages would be refused.
   window.refreshToken = (form) => {
     const token = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie);
     const field = form.querySelector("input[name='csrfmiddlewaretoken']");
@@ -56,7 +56,7 @@
     if (event.target.method === "post") window.refreshToken(event.target);
   }, true);
 
-  // The list: badges and times follow what happens.
+  // The list: refreshes badges and times.
 
   function rowsOf(list) {
     const rows = new Map();
@@ -65,7 +65,7 @@
       if (row && box.value) rows.set(box.value, row);
     }
     if (!rows.size) {
-      // Without actions there are no boxes: the link of each row ends in its number.
+      // Without actions there are no checkboxes: the link of each row has its primary key.
       for (const link of list.querySelectorAll("th a[href*='/change/']")) {
         const found = /\/(\d+)\/change\//.exec(link.getAttribute("href"));
         if (found) rows.set(found[1], link.closest("tr"));
@@ -74,7 +74,7 @@
     return rows;
   }
 
-  // Only what differs: what is read aloud would be so again and again.
+  // Only if it differs: a screen reader would read it again and again.
   function replace(part, html) {
     if (part.innerHTML.trim() !== html.trim()) part.innerHTML = html;
   }
@@ -118,7 +118,7 @@
   const isTyped = (field) => {
     if (field.type === "hidden") return false;
     if (field.type === "radio") return field.checked !== field.defaultChecked;
-    // A browser writes a value its own way, a full minute without its seconds.
+    // A browser normalises a value, such as a full minute without its seconds.
     const untouched = field.cloneNode();
     untouched.value = field.defaultValue;
     return field.value !== untouched.value;
@@ -129,7 +129,7 @@
       document.activeElement.matches("input, select, textarea, button, summary")) ||
     [...panel.querySelectorAll("input, textarea")].some(isTyped);
 
-  // What the item and the publisher are by now; the forms stay as they are.
+  // The state of the item and the publisher; the forms stay as they are.
   function refreshParts(panel, fresh) {
     for (const part of panel.querySelectorAll("[data-armo-part]")) {
       const now = fresh.querySelector(`[data-armo-part="${part.dataset.armoPart}"]`);
@@ -168,7 +168,7 @@
     }
   }
 
-  // What a local time means.
+  // The meaning of a local time.
 
   const explainTime = later(async (input) => {
     const place = input.parentElement.querySelector("[data-armo-when]");
@@ -195,18 +195,18 @@
 
   document.addEventListener("input", (event) => {
     if (event.target.matches("input[type='datetime-local']")) return explainTime(event.target);
-    // Which of two is meant, of a time that comes twice.
+    // The choice between the two meanings of a time that comes twice.
     const place = event.target.closest("[data-armo-when]");
     const input = place?.parentElement.querySelector("input[type='datetime-local']");
     if (input) explainTime(input);
   });
 
-  // The text as readers will see it. The frame runs no scripts.
+  // The preview of the text. The frame runs no scripts.
 
   function showText(details) {
     const frame = details.querySelector("iframe");
     const form = details.closest("form");
-    // Beneath what it shows, rather than beneath the whole form.
+    // Below the field that it shows, not below the whole form.
     const body = form.querySelector("#id_body")?.closest(".form-row");
     if (body) body.after(details);
     let asked = 0;
@@ -216,7 +216,7 @@
       const mine = ++asked;
       const options = { method: "POST", body: new FormData(form) };
       const answer = await ask(details.dataset.armoPreview, options).catch(() => null);
-      // Answers may overtake each other.
+      // Answers may arrive in another order.
       if (answer && mine === asked) frame.srcdoc = await answer.text();
     }, 300);
     form.addEventListener("input", show);
@@ -277,7 +277,7 @@
     }
   }
 
-  // A form that came back with something to look at is not saved yet.
+  // A form with errors or conflicts is not saved yet.
   function warnOfUnsaved() {
     const form = document.querySelector("form[id$='_form']");
     if (!form || !form.querySelector(".errorlist, .armo-conflict, .errornote")) return;

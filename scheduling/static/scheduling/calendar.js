@@ -1,5 +1,5 @@
-// The calendar: moves entries by drag, by key and by dialog, and takes moves back.
-// The server decides, and answers with the entry as it is then; nothing is moved before it says so.
+// The calendar: moves entries by mouse, key and dialog, and undoes moves.
+// The server answers with the entry as it is then; an entry moves on the page only after that.
 "use strict";
 
 {
@@ -17,7 +17,7 @@
   const MINUTE = 60_000;
   const DAY = 24 * 60 * MINUTE;
 
-  // Moves that can be taken back, the last at the end.
+  // Moves that can be undone, the last at the end.
   const moves = [];
   calendar.classList.add("is-live");
 
@@ -28,7 +28,7 @@
   const entry = (job) => calendar.querySelector(`[data-job="${job}"]`);
   const dayOf = (node) => node.closest?.("[data-day]");
 
-  /** Show the entry as the server has it now: at its place in its day, or not at all. */
+  /** Show the entry as the server has it now: in its place in its day, or not at all. */
   function place({ job, day, run_at: runAt, html }) {
     const old = entry(job);
     const hadFocus = old?.contains(document.activeElement);
@@ -45,7 +45,7 @@
     if (view === "month") fill([left, list?.parentElement], job);
   }
 
-  /** Have days of a month show as many entries as they have room for, and say how many more. */
+  /** Show as many entries in days of a month as fit, and how many more there are. */
   async function fill(days, job) {
     const crowded = days.filter(
       (day) => day?.querySelector(".calendar-more") || day?.querySelectorAll("[data-job]").length > room,
@@ -75,7 +75,7 @@
   }
 
   /** Say what became of a move; the button takes back what was said last, and nothing else. */
-  function tell(text, isError, mayUndo) {
+  function showStatus(text, isError, mayUndo) {
     status.textContent = text;
     status.parentElement.classList.toggle("is-error", isError);
     undoButton.hidden = !mayUndo;
@@ -83,7 +83,7 @@
 
   // Moving
 
-  // One at a time, in the order they were asked for: each starts from where the last one led.
+  // One at a time, in the order of the requests: each starts from the result of the one before.
   let last = Promise.resolve();
 
   function inTurn(action) {
@@ -91,7 +91,7 @@
     return last;
   }
 
-  /** Return the server's answer; it has a text, and `isMoved`. */
+  /** Return the server's answer, with `text` and `isMoved`. */
   async function ask(job, to, expected, which = "") {
     const body = new URLSearchParams({ job, to, expected, csrfmiddlewaretoken: window.refreshToken(calendar) });
     body.set("to_zone", zone);
@@ -111,7 +111,7 @@
     }
   }
 
-  /** Move an entry; `target` says where to, from what the page knows of it. */
+  /** Move an entry; `target` returns the new time from the entry's data. */
   function move(job, target, which) {
     return inTurn(async () => {
       const known = entry(job)?.dataset;
@@ -121,7 +121,7 @@
       if (answer.isMoved) {
         moves.push({ job, to: answer.was, expected: answer.entry.run_at });
       }
-      tell(answer.text, !answer.isMoved, answer.isMoved);
+      showStatus(answer.text, !answer.isMoved, answer.isMoved);
       if (answer.entry) place(answer.entry);
       // The clocks show that time twice: which is meant?
       if (answer.which) openDialog(job, to, answer);
@@ -137,16 +137,16 @@
       const mayTryAgain = !answer.isMoved && !answer.entry;
       if (mayTryAgain) moves.push(move);
       const hadFocus = [undoButton, document.body].includes(document.activeElement);
-      tell(answer.text, !answer.isMoved, mayTryAgain);
+      showStatus(answer.text, !answer.isMoved, mayTryAgain);
       if (answer.entry) place(answer.entry);
       if (hadFocus) focus(move.job);
     });
   }
 
-  // Whole seconds as a number, so that a date can be reckoned with; what follows them is kept.
+  // Adds to the whole seconds; the fraction is kept.
   const shift = (time, by) =>
     new Date(Date.parse(`${time.slice(0, 19)}Z`) + by).toISOString().slice(0, 19) + time.slice(19);
-  // A day later has the same time on the clock, an hour later is an hour later.
+  // Days keep the local time of day; hours and minutes are exact.
   const byDays = (days) => (known) => shift(known.local, days * DAY);
   const byMinutes = (minutes) => (known) => shift(known.runAt, minutes * MINUTE);
   const toDay = (day) => (known) =>
@@ -155,7 +155,7 @@
   // Drag
 
   let dragged = null;
-  // What is dragged is what was pressed, also when the page has been scrolled since.
+  // The entry that was pressed is dragged, also if the page has been scrolled since.
   let pressed = null;
 
   calendar.addEventListener("pointerdown", (event) => {
@@ -206,10 +206,10 @@
     ArrowDown: (isLarge, count = 1) => byMinutes(count * (isLarge ? 60 : 15)),
   };
 
-  // What the key of a Z gives, also while Korean is written.
+  // The Z key, also with the Korean layout.
   const Z = ["z", "ㅋ"];
 
-  // A key that is held down is one move, once it is let go.
+  // A key that is held down makes one move, when it is released.
   const HELD = 250;
   let held = null;
 
@@ -226,7 +226,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (dialog.open || event.target.closest?.("input, select, textarea")) return;
-    // A letter alone may be meant for something else, except on an entry.
+    // Without a modifier the key acts only on an entry.
     if (event.key === "?" && entryOf(event.target)) {
       const help = calendar.querySelector(".calendar-help");
       if (help) help.open = !help.open;
@@ -245,8 +245,8 @@
 
   // Dialog
 
-  let asked = null; // the job that it asks for a new time of
-  let shown = ""; // the time that it began with
+  let asked = null; // the job to move
+  let shown = ""; // the time at first
 
   /** Ask for a new time, or which of two moments a time is. */
   function openDialog(job, time, { text = "", which = "" } = {}) {
@@ -268,7 +268,7 @@
     shown = dialogTime.value;
   });
 
-  // The answer was for another time.
+  // Which of two is meant was asked for another time.
   dialogTime.addEventListener("input", () => dialogWhich.replaceChildren());
 
   dialog.querySelector("form").addEventListener("submit", async (event) => {
@@ -276,7 +276,7 @@
     dialogError.textContent = "";
     const wanted = dialogTime.value;
     const which = dialogWhich.querySelector("input:checked")?.value ?? "";
-    // A time that was left as it is keeps its fraction.
+    // A time that was not changed keeps its fraction of a second.
     const target = () => (wanted === shown && !which ? null : wanted);
     const answer = await move(asked, target, which);
     if (answer && !answer.isMoved) {
@@ -298,7 +298,7 @@
 
   const filters = calendar.querySelector(".calendar-filters");
   filters.addEventListener("submit", () => {
-    // An empty choice has no business in the address.
+    // Leave empty choices out of the URL.
     for (const select of filters.querySelectorAll("select")) select.disabled = !select.value;
   });
   addEventListener("pageshow", () => {

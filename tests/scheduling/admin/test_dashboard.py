@@ -317,7 +317,7 @@ class TestThePage:
         html = shown(one_who_sees_jobs)
 
         assert 'armo-ill" role="alert"' in html
-        assert "Nothing will go out: no worker is connected." in html
+        assert "Nothing will be published: no worker is connected." in html
 
     def test_is_korean_for_who_reads_korean(self) -> None:
         html = shown(signed_in("Editors"), accept_language="ko")

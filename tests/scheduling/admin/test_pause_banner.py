@@ -34,7 +34,7 @@ class TestPausing:
         for page in (page_of(story), list_of(Story), reverse("admin:index")):
             assert "추모 기간" in editor.get(page).content.decode()
         assert (
-            "Nothing will go out: publishing is paused."
+            "Nothing will be published: publishing is paused."
             in editor.get(page_of(story)).content.decode()
         )
 
