@@ -1,1 +1,1 @@
-"""What editors write: stories and notices."""
+"""The types of content: stories and notices."""

@@ -1,4 +1,4 @@
-"""The admin of what an editor writes. What all types share is in `scheduling.admin`."""
+"""The admin of stories and notices. What all types share is in `scheduling.admin`."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ from scheduling.models.references import parse_id
 
 @admin.display(description=_("title"), ordering="title")
 def title(item: TitledBody) -> str:
-    """Show a title that can be clicked, also of an item that has none yet."""
+    """Show a title as a link, also for an item that has none yet."""
     return str(item)
 
 
 def preview_text(request: HttpRequest) -> HttpResponse:
-    """Show what is in a form as readers would see it."""
+    """Show the text in a form as readers would see it."""
     context = {
         "title": request.POST.get("title", ""),
         "summary": request.POST.get("summary", ""),
@@ -35,7 +35,7 @@ def preview_text(request: HttpRequest) -> HttpResponse:
 
 
 class WordFilter(DropdownFilter):
-    """By category, or by tag: looked up by what is typed, as there may be thousands."""
+    """Stories by category or tag, which is found by typing, as there may be thousands."""
 
     form_class = AutocompleteDropdownForm
     model: type[Category] | type[Tag]
@@ -45,11 +45,11 @@ class WordFilter(DropdownFilter):
         super().__init__(request, params, model, model_admin)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return whether there is anything to look up."""
+        """Return whether there are any."""
         return self.model._default_manager.values_list("pk", "name")[:1]
 
     def choices(self, changelist: Any) -> Any:
-        """Show a box that asks for the names as one types."""
+        """Show a box that looks names up as one types."""
         name = str(self.parameter_name)
         yield {
             "form": self.form_class(
@@ -73,26 +73,26 @@ class WordFilter(DropdownFilter):
 
 
 class CategoryFilter(WordFilter):
-    """By category."""
+    """Stories by category."""
 
     title, parameter_name, model = _("category"), "categories", Category
 
 
 class TagFilter(WordFilter):
-    """By tag."""
+    """Stories by tag."""
 
     title, parameter_name, model = _("tag"), "tags", Tag
 
 
 class LinesField(SimpleArrayField):
-    """Words, one in a line: a keyword may have a comma in it."""
+    """A list of strings, one a line: a keyword may contain a comma."""
 
     def __init__(self, base_field: Any, **kwargs: Any) -> None:
         kwargs |= {"delimiter": "\n", "help_text": _("One in a line.")}
         super().__init__(base_field, **kwargs)
 
     def to_python(self, value: Any) -> Any:
-        """Return the words, without empty lines."""
+        """Return the lines that are not empty."""
         if isinstance(value, str):
             value = self.delimiter.join(line for line in value.splitlines() if line.strip())
         return super().to_python(value)
@@ -130,15 +130,15 @@ class StoryAdmin(SchedulableAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Find stories as the API does: by the words of all their text."""
+        """Find stories by full text, as the API does."""
         return (search.find(queryset, search_term) if search_term.strip() else queryset), False
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Start a story as its writer's own."""
+        """Propose the person as the author."""
         return {"author": request.user.pk, **super().get_changeform_initial_data(request)}
 
     def view_on_site(self, story: Story) -> str | None:
-        """Return the story's address once readers can open it."""
+        """Return the story's URL once readers can open it."""
         return story.get_absolute_url() if story.is_published else None
 
 
@@ -164,23 +164,23 @@ class NoticeAdmin(SchedulableAdmin):
     preview_name = "preview"
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Start a notice as its writer's own."""
+        """Propose the person as the author."""
         return {"author": request.user.pk, **super().get_changeform_initial_data(request)}
 
 
 @admin.register(Category, Tag)
 class WordAdmin(ModelAdmin):
-    """Categories and tags: who writes stories may look them up and add new ones."""
+    """Categories and tags: people who write stories may look them up and add new ones."""
 
     search_fields = ("name",)
     ordering = ("name",)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Let whoever sees stories see them."""
+        """Let everybody who sees stories see them."""
         return request.user.has_perm("content.view_story") or super().has_view_permission(
             request, obj
         )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Let whoever writes stories add one."""
+        """Let everybody who writes stories add them."""
         return request.user.has_perm("content.change_story") or super().has_add_permission(request)

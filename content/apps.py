@@ -1,4 +1,4 @@
-"""What editors write, as a Django application."""
+"""Configuration of the application."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _

@@ -1,8 +1,8 @@
 """
-What `make run` starts with: people, posts, and a few items about to go live.
+The data of `make run`: people, posts, and a few items about to go live.
 
-It may run again and again. What is there is used again, so that each start shows publishing and
-nothing piles up.
+It may run any number of times: it uses existing rows again, so that each start shows publishing and
+no rows pile up.
 """
 
 from collections.abc import Iterator
@@ -24,19 +24,19 @@ from scheduling.models.references import find_item
 FOLDER = Path(settings.BASE_DIR) / "demo"
 REASON = gettext_noop("demo")
 
-# Who can sign in, and the group each belongs to. The name is also the password.
+# The users and their groups. The name is also the password.
 PEOPLE = {"admin": None, "editor": "Editors", "author": "Authors", "operator": "Operators"}
 
 
 @dataclass(frozen=True)
 class Wait:
-    """How long after the start an item goes live, and is taken down again."""
+    """How long after the start an item goes live, and when it is taken down again."""
 
     seconds: int
     end_seconds: int | None = None
 
 
-# By the names of files in `demo/due` and `demo/notices`.
+# Keys are names of files in `demo/due` and `demo/notices`.
 WAITS = {
     "the-morning-edition-is-out": Wait(20),
     "the-lift-is-resting": Wait(40, end_seconds=100),
@@ -63,7 +63,7 @@ class Upcoming:
 
 
 def make_people() -> dict[str, User]:
-    """Make the demo's users where they are missing; leave those that exist as they are."""
+    """Make the demo's users if they are missing; leave existing ones as they are."""
     return {name: _person(name, group) for name, group in PEOPLE.items()}
 
 
@@ -74,7 +74,7 @@ def _person(name: str, group: str | None) -> User:
         return found
     user = User.objects.create_user(
         name,
-        # Nobody's, but what is sent to it is printed on the console.
+        # Not a real address: mail to it is printed on the console.
         email=f"{name}@example.org",
         password=name,
         is_staff=True,
@@ -104,7 +104,7 @@ def import_files(*, by: User) -> dict[str, Schedulable]:
 
 
 def schedule_soon(items: dict[str, Schedulable], *, by: User) -> Iterator[Upcoming]:
-    """Have the items of `WAITS` go live soon, also those that are live or waiting already."""
+    """Have the items of `WAITS` go live soon, also those that are live or scheduled already."""
     start = clock.database_now()
     for name, wait in WAITS.items():
         item, end = items[name], wait.end_seconds
@@ -118,6 +118,6 @@ def schedule_soon(items: dict[str, Schedulable], *, by: User) -> Iterator[Upcomi
                 operations.schedule(
                     item=item, run_at=run_at, unpublish_at=unpublish_at, by=by, reason=REASON
                 )
-        except DomainError as error:  # somebody has emptied it: the others still go live
+        except DomainError as error:  # an editor has emptied it: the others still go live
             refusal = str(error)
         yield Upcoming(item, wait.seconds, run_at, unpublish_at, refusal)

@@ -28,15 +28,15 @@ from scheduling.queries.cache_lifetime import Freshness, last_end_of_a_job
 
 STORIES_SHOWN = 50
 
-# Something more may change within the second of the last change, and what was done in it may be
-# committed later; by then it is over.
+# Another change may be made within the same second, or be committed a little later; after this
+# time there will be none.
 SETTLED_SECONDS = 60
 
-# An empty feed has always been so.
+# The time of the last change of an empty feed.
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
-# What XML 1.0 cannot hold: one such character, pasted into one title, and no reader could open the
-# feed any more. Vertical tabs and form feeds come from word processors, as breaks of a line.
+# Characters that XML 1.0 does not allow: one of them, pasted into a title, would make the feed
+# unreadable. Vertical tabs and form feeds come from word processors, as line breaks.
 _UNWRITABLE: dict[int, str | None] = {
     **dict.fromkeys([*range(0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF]),
     **{ord(space): space for space in "\t\n\r"},
@@ -45,7 +45,7 @@ _UNWRITABLE: dict[int, str | None] = {
 
 
 def writable(value: Any) -> Any:
-    """Return a text, or each of a list, without what XML 1.0 cannot hold; the rest as it is."""
+    """Return a string, or a list, without characters that XML 1.0 does not allow."""
     if isinstance(value, str):
         return value.translate(_UNWRITABLE)
     if isinstance(value, list):
@@ -53,18 +53,18 @@ def writable(value: Any) -> Any:
     return value
 
 
-# How the feeds are written
+# The two formats
 
 
 class StoriesFeed(SyndicationFeed):
-    """What both ways of writing share."""
+    """What both formats have in common."""
 
     def add_item(self, *args: Any, **fields: Any) -> None:
-        """Take a story up, whatever its texts hold."""
+        """Add a story, without characters that XML does not allow."""
         super().add_item(*args, **{name: writable(value) for name, value in fields.items()})
 
     def latest_post_date(self) -> datetime:
-        """Return when a story was last changed; Django's own says of an empty feed: now."""
+        """Return when a story was last changed; Django returns the present for an empty feed."""
         return super().latest_post_date() if self.items else NEVER
 
 
@@ -72,7 +72,7 @@ class RssFeed(StoriesFeed, Rss201rev2Feed):
     """RSS 2.0, with the whole text."""
 
     def rss_attributes(self) -> dict[str, str]:
-        """Name the modules that the stories use."""
+        """Declare the XML namespaces that the stories use."""
         return {
             **super().rss_attributes(),
             "xmlns:content": "http://purl.org/rss/1.0/modules/content/",
@@ -80,7 +80,7 @@ class RssFeed(StoriesFeed, Rss201rev2Feed):
         }
 
     def add_item_elements(self, handler: SimplerXMLGenerator, item: dict[str, Any]) -> None:
-        """Add the whole text, and the language, for which RSS has no word of its own."""
+        """Add the whole text, and the language, for which RSS has no element of its own."""
         super().add_item_elements(handler, item)
         handler.addQuickElement("content:encoded", item["content"])
         if item["language"]:
@@ -91,7 +91,7 @@ class AtomFeed(StoriesFeed, Atom1Feed):
     """Atom, with the whole text."""
 
     def item_attributes(self, item: dict[str, Any]) -> dict[str, str]:
-        """Say which language the story is in."""
+        """Set the language of the story."""
         return {"xml:lang": item["language"]} if item["language"] else {}
 
     def add_item_elements(self, handler: SimplerXMLGenerator, item: dict[str, Any]) -> None:
@@ -100,13 +100,13 @@ class AtomFeed(StoriesFeed, Atom1Feed):
         handler.addQuickElement("content", item["content"], {"type": "html"})
 
 
-# What they say
+# The contents
 
 
 def newest_stories() -> list[Story]:
-    """Query the newest live stories, with what a feed says of them."""
+    """Query the newest live stories, with the rows that a feed needs."""
     stories = Story.objects.published().order_by("-published_at", "-pk")
-    # In one order: the same stories are the same bytes.
+    # In a fixed order, so that the same stories give the same bytes.
     words = [
         Prefetch("categories", Category.objects.order_by("name", "pk")),
         Prefetch("tags", Tag.objects.order_by("name", "pk")),
@@ -116,7 +116,7 @@ def newest_stories() -> list[Story]:
 
 
 def changed_at(story: Story) -> datetime:
-    """Return when readers last saw something new in it."""
+    """Return when the story last changed for readers."""
     return max(story.published_at or NEVER, story.updated_at)
 
 
@@ -130,9 +130,9 @@ def site_url(request: HttpRequest) -> str:
     """
     Return what the links in a feed begin with: `SITE_URL`.
 
-    Not the host of the request: a feed is kept by caches and readers, and must not depend on the
-    name or the scheme it happened to be fetched by, inside a network or behind a proxy. Only in
-    development the request knows better: `PORT` may be any, and the default names one.
+    Not the host of the request: caches and readers store a feed, and it must not depend on the name
+    or the scheme by which it was fetched, inside a network or behind a proxy. In development the
+    request is used, because `PORT` may be any.
     """
     return request.build_absolute_uri("/")[:-1] if settings.DEBUG else settings.SITE_URL
 
@@ -141,7 +141,7 @@ class Stories(Feed):
     """A feed of these stories, for one request."""
 
     title = "Armo"
-    author_name = title  # Atom wants one, also of a story without a byline
+    author_name = title  # Atom requires one, also for a story without a byline
     description = subtitle = _("Published on time")
 
     def __init__(
@@ -161,23 +161,23 @@ class Stories(Feed):
 
     def item_title(self, item: Story) -> str:
         """
-        Return the title as it is, to be escaped once.
+        Return the title unescaped, so that it is escaped once.
 
-        Django's own is escaped twice in both formats. In Atom a title is plain text; in RSS, which
-        does not say, https://www.rssboard.org/rss-profile#data-types-characterdata advises this.
+        Django escapes it twice in both formats. In Atom a title is plain text; for RSS, which does
+        not say, https://www.rssboard.org/rss-profile#data-types-characterdata advises this.
         """
         return str(item)
 
     def item_description(self, item: Story) -> str | None:  # type: ignore[override]  # may be left out
-        """Return the summary; both formats take it for HTML."""
+        """Return the summary, which both formats treat as HTML."""
         return escape(item.summary, quote=False) or None
 
     def item_link(self, item: Story) -> str:
-        """Return the story's address."""
+        """Return the story's URL."""
         return self.site + item.get_absolute_url()
 
     def item_guid(self, item: Story) -> str:
-        """Return a name that stays when the slug, and so the address, changes (RFC 4151)."""
+        """Return an id that stays the same when the slug, and so the URL, changes (RFC 4151)."""
         host = urlsplit(settings.SITE_URL).hostname
         return f"tag:{host},{item.created_at.astimezone(UTC):%Y-%m-%d}:{item.label}"
 
@@ -208,7 +208,7 @@ class Stories(Feed):
         }
 
 
-# The doors
+# The views
 
 
 @require_safe
@@ -227,7 +227,7 @@ def _answer(request: HttpRequest, *, written_by: type[StoriesFeed]) -> HttpRespo
     freshness = Freshness.ask(Story)
     stories = newest_stories()
     feed = Stories(stories, written_by=written_by, site=site_url(request), path=request.path)
-    # A feed has one language, whoever fetches it: what one reader got, a cache hands to the next.
+    # A feed has one language: a cache passes what one reader got to the next.
     with translation.override(settings.LANGUAGE_CODE):
         response = feed(request)
     response.headers["Content-Language"] = settings.LANGUAGE_CODE
@@ -240,14 +240,14 @@ def _answer(request: HttpRequest, *, written_by: type[StoriesFeed]) -> HttpRespo
 
 def _say_when_modified(response: HttpResponse, stories: Sequence[Story]) -> int | None:
     """
-    Set Last-Modified; return it, to compare a reader's with, once it can be relied on.
+    Set Last-Modified; return it, to compare with a reader's, once no other change can have it.
 
-    A story that was taken down is not among the stories, but the job that did it was over then. A
-    story that was deleted, or a category with another name, only the ETag tells.
+    A story that was taken down is not in the feed, but the job that took it down has finished then.
+    If a story is deleted, or a category renamed, only the ETag changes.
     """
     moments = [*map(changed_at, stories), last_end_of_a_job() or NEVER]
     seconds = int(max(moments).timestamp())
     settled = time() - seconds > SETTLED_SECONDS
-    # Until then a reader is given an earlier time, that will not be the one it is compared with.
+    # Until then the reader gets an earlier time, which will not match the next one.
     response.headers["Last-Modified"] = http_date(seconds if settled else seconds - 1)
     return seconds if settled else None

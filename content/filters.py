@@ -1,4 +1,4 @@
-"""What stories and notices can be filtered by, beside what items of every type can."""
+"""Filters of stories and notices, beside those of every type of item."""
 
 # mypy: disallow-subclassing-any=false
 
@@ -15,7 +15,7 @@ from scheduling.models.references import parse_id
 
 
 class TitledFilters(ItemFilters):
-    """By whose it is."""
+    """Items by author."""
 
     author = django_filters.CharFilter(
         method="by_author", max_length=150, help_text="The author's id, or user name."
@@ -31,7 +31,7 @@ class TitledFilters(ItemFilters):
 
 
 class StoryFilters(TitledFilters):
-    """By author, category, tag, language, and the words they hold."""
+    """Stories by author, category, tag, language, and full text."""
 
     category = django_filters.CharFilter(
         method="by_word", max_length=100, help_text="A category's name."
@@ -50,7 +50,7 @@ class StoryFilters(TitledFilters):
         """Keep the stories with a category, or a tag."""
         field = Story._meta.get_field({"category": "categories", "tag": "tags"}[name])
         words: type[Model] = field.related_model  # type: ignore[assignment]  # of a relation it is one
-        # The id is asked for first: PostgreSQL then knows from its statistics how many there are.
+        # The id is queried first: with it PostgreSQL estimates the number of rows well.
         pk = words._default_manager.filter(name=value).values_list("pk", flat=True).first()
         if pk is None:
             return stories.none()
@@ -64,7 +64,7 @@ class StoryFilters(TitledFilters):
 
 
 class NoticeFilters(TitledFilters):
-    """By author and severity."""
+    """Notices by author and severity."""
 
     severity = django_filters.ChoiceFilter(
         choices=Notice.Severity.choices, help_text="Of this severity."

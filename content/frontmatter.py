@@ -1,7 +1,7 @@
 """
-One Markdown file of a Jekyll, Hugo or Zola site, read into a `Post`. No database here.
+Reads a Markdown file of a Jekyll, Hugo or Zola site into a `Post`, without the database.
 
-The rules of the three, where they differ, are taken together: keys in any case (Hugo), a date in
+Where the three differ, all their rules apply: keys in any case (Hugo), a date in
 the file name (Jekyll, Zola), `categories: a b` as two (Jekyll, Hugo), `[taxonomies]` (Zola).
 """
 
@@ -24,8 +24,8 @@ from django.utils.translation import gettext as _
 from scheduling.errors import DomainError
 
 MAX_BYTES = 5_000_000
-MAX_FRONT_MATTER = 64_000  # characters; more can keep the parsers busy for minutes
-# What the front matter may become: aliases in YAML can turn a few lines into gigabytes.
+MAX_FRONT_MATTER = 64_000  # characters; with more the parsers may run for minutes
+# The limit of the parsed values: aliases in YAML can turn a few lines into gigabytes.
 MAX_CHARACTERS = 1_000_000
 # libyaml builds nested values by recursion in C, and crashes on very deep ones.
 MAX_DEPTH = 50
@@ -48,10 +48,10 @@ class PostError(DomainError):
 
 class Unquoted(str):
     """
-    A YAML scalar without quotes, as it is written.
+    A YAML scalar without quotes, as written.
 
-    `title: 1.10`, `slug: 007` and `tags: [no]` are texts, and only the place says so; a value that
-    has no such place is typed late, by `_typed`.
+    `title: 1.10`, `slug: 007` and `tags: [no]` are strings because of their key; values of other
+    keys get their type later, by `_typed`.
     """
 
     __slots__ = ()
@@ -59,7 +59,7 @@ class Unquoted(str):
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """What a file says. Times are aware, in UTC; notes tell what was not taken as written."""
+    """The contents of a file. Times are aware, in UTC; notes say what was not taken as written."""
 
     title: str
     slug: str
@@ -69,7 +69,7 @@ class Post:
     categories: tuple[str, ...]
     tags: tuple[str, ...]
     keywords: tuple[str, ...]
-    language: str  # empty: the file does not say
+    language: str  # empty if the file has none
     is_draft: bool
     publish_at: datetime | None
     unpublish_at: datetime | None
@@ -117,7 +117,7 @@ def parse(data: bytes, *, path: PurePath, zone: tzinfo) -> Post:
         is_draft = True
         notes.append(_("It has no date: kept as a draft."))
     if not is_draft:
-        # A draft has no times of its own; they stay among the other keys.
+        # A draft has no times; they stay among the other keys.
         keys.drop(published_key, expires_key)
         if publish_at and unpublish_at and unpublish_at <= publish_at:
             raise PostError(
@@ -188,14 +188,14 @@ def _split(text: str) -> tuple[dict[str, Value] | None, str, list[str]]:
         raise PostError(
             _("The front matter is longer than %(limit)d characters.") % {"limit": MAX_FRONT_MATTER}
         )
-    # Empty lines in front make the parsers count lines as the file does.
+    # Empty lines in front, so that the parsers' line numbers are those of the file.
     source = "\n" * line + source
     values = _read_toml(source) if fence.startswith("+") else _read_yaml(source, notes)
     return values, body.strip("\n").rstrip(), notes
 
 
 class _Budget:
-    """Ends the reading of front matter that grows too large or too deep."""
+    """Stops the parsing of front matter that becomes too large or too deep."""
 
     def __init__(self) -> None:
         self.left = MAX_CHARACTERS
@@ -275,7 +275,7 @@ def _check_depth(source: str) -> None:
 
 
 def _from_yaml(node: yaml.Node, budget: _Budget, depth: int) -> Value:
-    """Return a node's value; tags such as `!ruby/object` mean nothing here."""
+    """Return a node's value; tags such as `!ruby/object` are ignored."""
     budget.spend(len(node.value) if isinstance(node, yaml.ScalarNode) else 0, depth=depth)
     match node:
         case yaml.MappingNode():
@@ -292,7 +292,7 @@ def _from_yaml(node: yaml.Node, budget: _Budget, depth: int) -> Value:
 
 
 def _clean(text: str) -> str:
-    """Take out what an escape can put into a text and PostgreSQL cannot store."""
+    """Remove escaped characters that PostgreSQL cannot store."""
     return text.replace("\0", "").encode("utf-8", "ignore").decode()
 
 
@@ -325,14 +325,14 @@ def _typed(value: Value) -> Value:
 
 
 def _flag(value: Value) -> bool | None:
-    """Return what a yes or no says; None when it is neither."""
+    """Return the boolean that a value means; None if it means neither."""
     if isinstance(value, str):
         return _FLAGS.get(value.strip().lower())
     return value if isinstance(value, bool) else None
 
 
 def _text(value: Value) -> str | None:
-    """Return a scalar as it is written, an empty one as nothing; None for a list or a map."""
+    """Return a scalar as written, or an empty string; None for a list or a map."""
     match value:
         case dict() | list():
             return None
@@ -351,7 +351,7 @@ def _line(text: str) -> str:
 
 
 class _Keys:
-    """The keys of one file: what is asked for is taken, the rest is left for `extra`."""
+    """The keys of one file: those that are read are removed, the rest goes into `extra`."""
 
     def __init__(self, values: dict[str, Value], notes: list[str]) -> None:
         self.left = dict(values)
@@ -381,7 +381,7 @@ class _Keys:
         return _line(text)
 
     def first_text(self, *keys: str) -> str:
-        """Take the first text that is there; the others stay."""
+        """Take the first key that has a line of text; the others stay."""
         for key in keys:
             if text := _text(self.get(key)):
                 self.drop(key)
@@ -389,7 +389,7 @@ class _Keys:
         return ""
 
     def is_draft(self) -> bool:
-        """Take `draft` and `published`; what is neither yes nor no makes a draft."""
+        """Take `draft` and `published`; a value that is neither true nor false makes a draft."""
         draft = self.get("draft")
         if not _text(draft) and not isinstance(draft, dict | list):
             self.drop("draft")
@@ -408,7 +408,7 @@ class _Keys:
         return is_draft or published is False
 
     def find_date(self, *keys: str) -> tuple[str, str]:
-        """Return the first of the keys that has a date, and its text; empty when none has."""
+        """Return the first key that has a date, and its text; empty strings if none has."""
         for key in keys:
             text = _text(self.get(key))
             if text is None:
@@ -445,7 +445,7 @@ class _Keys:
         yield from _names(value, split_on_spaces=split_on_spaces)
 
     def authors(self) -> tuple[str, ...]:
-        """Take the authors; one who is described by more than a name also stays as written."""
+        """Take the authors; the key also stays if it has more than names."""
         for key in ("author", "authors"):
             value = self.get(key)
             found = tuple(dict.fromkeys(_people(value)))
@@ -518,7 +518,7 @@ _DATED = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})(?:[-_](.+))?", re.ASCII)
 
 @dataclass(frozen=True)
 class _Name:
-    """What the name of a file says: `2025-09-23-name.ko.md`, `name/index.md`."""
+    """The parts of a file's name: `2025-09-23-name.ko.md`, `name/index.md`."""
 
     stem: str
     date: str
@@ -526,7 +526,7 @@ class _Name:
 
     @classmethod
     def of(cls, path: PurePath) -> "_Name":
-        # A name that is no UTF-8 comes with characters no text may hold.
+        # A name that is not UTF-8 contains characters that PostgreSQL cannot store.
         stem = _clean(path.stem)
         before, _dot, suffix = stem.rpartition(".")
         known = suffix.lower() in LANG_INFO or (suffix[2:3] == "-" and suffix[:2] in LANG_INFO)
@@ -548,9 +548,9 @@ class _Name:
 
 
 def _slug(wanted: str, stem: str, title: str, *, path: PurePath) -> str:
-    """Return the first that gives a slug; a name of signs alone gets one made from itself."""
+    """Return the first slug that is not empty; a name of signs alone gets one made from a hash."""
     for text in (wanted, stem, title):
-        # `slugify` would close up what stands on both sides: `jekyll-3.0` as `jekyll-30`.
+        # `slugify` would drop a dot without a gap: `jekyll-3.0` would be `jekyll-30`.
         slug = slugify(re.sub(r"[./]+", "-", text), allow_unicode=True)[:MAX_SLUG].strip("-_")
         if slug:
             return slug
@@ -595,14 +595,14 @@ _DATES = [
 
 def _moment(text: str, *, zone: tzinfo, notes: list[str]) -> datetime | None:
     """
-    Return the moment a date names, in UTC; None for no text.
+    Return the time that a date means, in UTC; None for an empty text.
 
-    A date alone is its first moment. A time the clock skips is moved forward, of one it shows twice
-    the first counts.
+    A date alone means its first moment. A local time that the clocks skip is moved forward; of one
+    that they show twice the first is taken.
     """
     if not text:
         return None
-    # No date is longer; the patterns would take their time over thousands of spaces.
+    # No date is longer, and the patterns are slow on thousands of spaces.
     candidates = (pattern.fullmatch(text) for pattern in _DATES if len(text) <= 80)
     found = next(filter(None, candidates), None)
     if found is None:
@@ -671,7 +671,7 @@ def _localise(naive: datetime, *, zone: tzinfo, notes: list[str]) -> datetime:
 
 
 def _in_reach(at: datetime) -> datetime:
-    """Return the time unless another zone would put it outside what a datetime can hold."""
+    """Return the time unless it would be out of range in another zone."""
     if not 1 < at.year < 9999:
         raise OverflowError(_("too far away"))
     return at

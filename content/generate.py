@@ -1,8 +1,8 @@
 """
-Stories by the million, to try lists, searches and queues at their real size.
+Millions of stories, to test lists, searches and queues at their real size.
 
-The database makes them up, by number: the same numbers give the same words. What is scheduled goes
-through `operations`, so that its jobs, events and messages are those of any other.
+The database makes them from their numbers: the same numbers give the same words. Scheduled stories
+go through `operations`, so that they have the same jobs, events and queue rows as any other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ from content.models import Category, Story, Tag
 from scheduling import operations
 from scheduling.models import clock
 
-# Not all in one transaction: PostgreSQL, counting meanwhile, would find no rows yet, and then check
-# a million foreign keys by a plan for an empty table. It took more than ten minutes.
+# Not all in one transaction: autovacuum's ANALYZE would find no rows meanwhile, and a million
+# foreign keys would be checked by a plan for an empty table. It took more than ten minutes.
 AT_ONCE = 20_000
 SCHEDULED_AT_ONCE = 1_000
-# What is scheduled is spread over so many days, from tomorrow on.
+# Scheduled stories are spread over so many days, from tomorrow on.
 DAYS = 30
 
 WORDS, CATEGORIES, TAGS, AUTHORS = 20_000, 8, 200, 5
@@ -79,7 +79,7 @@ WRITE = """
 
 
 class Progress(NamedTuple):
-    """How far it has come."""
+    """Progress of the command."""
 
     what: str
     done: int
@@ -88,10 +88,10 @@ class Progress(NamedTuple):
 
 def generate(*, stories: int, scheduled: int) -> Iterator[Progress]:
     """
-    Make stories, some of them scheduled for the coming month, and count them for the calendar.
+    Make stories, some of them scheduled for the coming month, and analyse their tables.
 
-    :param stories: how many, with those that are scheduled.
-    :param scheduled: how many of them.
+    :param stories: how many, including the scheduled ones.
+    :param scheduled: how many of them to schedule.
     """
     first = Story.objects.count() + 1
     last = first + stories - scheduled - 1

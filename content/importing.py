@@ -1,8 +1,8 @@
 """
-The import of a site's posts: each Markdown file becomes an item, in a transaction of its own.
+The import of a site's posts: each Markdown file becomes an item, in its own transaction.
 
-It may run again and again. Each story remembers, part by part, what its file said; a later run
-writes only what has changed in the file, and leaves alone what has been changed here.
+It may run any number of times. Each story stores digests of the parts of its file; a later run
+writes only parts that have changed in the file, and none that have been changed here.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ BATCH = 200
 
 
 class Outcome(models.TextChoices):
-    """What became of one file."""
+    """The outcome for one file."""
 
     CREATED = "created", pgettext_lazy("outcome", "created")
     UPDATED = "updated", pgettext_lazy("outcome", "updated")
@@ -51,7 +51,7 @@ class Outcome(models.TextChoices):
 
 @dataclass(frozen=True)
 class Found:
-    """A file to import, or with a reason one to pass over."""
+    """A file to import, or, with a reason, one to skip."""
 
     path: Path
     outcome: Outcome | None = None
@@ -59,13 +59,13 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Return the path as text; bytes in it that are no UTF-8 become question marks."""
+        """Return the path as text; bytes that are not UTF-8 become question marks."""
         return os.fsencode(self.path).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file; `notes` say what a person should know of it."""
+    """The result for one file; `notes` are for the person to read."""
 
     file: str
     outcome: Outcome
@@ -78,16 +78,16 @@ class Result:
 
 
 def is_post(path: Path) -> bool:
-    """Whether it has the name of a Markdown file."""
+    """Return whether the file has the name of a Markdown file."""
     return path.suffix.lower() in SUFFIXES
 
 
 def find_posts(paths: Iterable[Path]) -> list[Found]:
     """
-    Return the Markdown files among and below the paths, each once, in a steady order.
+    Return the Markdown files among and below the paths, each once, in a fixed order.
 
-    Hidden files and folders are left out silently. Links below a folder are not followed: they
-    could lead anywhere, also in a circle.
+    Hidden files and folders are skipped silently. Symbolic links below a folder are not followed:
+    they could lead anywhere, also in a circle.
     """
     found: dict[str, Found] = {}
     for path in paths:
@@ -123,7 +123,7 @@ def _read(path: Path) -> Post:
     :raises PostError: it cannot be read, or makes no sense.
     """
     try:
-        # A pipe with the name of a post would keep us waiting for ever.
+        # A named pipe would block for ever.
         if not path.is_file():
             raise PostError(_("It is no file."))
         with path.open("rb") as file:
@@ -138,35 +138,35 @@ def _read(path: Path) -> Post:
 
 @dataclass(frozen=True)
 class Plan:
-    """When a file wants its item live; no start is a draft."""
+    """The times at which the item of a file is to be live; without a start it is a draft."""
 
     start: datetime | None = None
     end: datetime | None = None
 
     @classmethod
     def of(cls, post: Post) -> Self:
-        """Return what the file wants."""
+        """Return the plan of a file."""
         return cls(post.publish_at, post.unpublish_at)
 
     def as_json(self) -> list[str | None]:
-        """Return it as the item remembers it."""
+        """Return the plan as the item stores it."""
         return [at.isoformat() if at else None for at in (self.start, self.end)]
 
     @classmethod
     def from_json(cls, value: list[str | None]) -> Self:
-        """Return what `as_json` remembered."""
+        """Return the plan that `as_json` stored."""
         return cls(*(datetime.fromisoformat(at) if at else None for at in value))
 
 
 class Importer(ABC):
     """
-    Writes posts as items of one type; one run of the command.
+    Writes posts as items of one type, in one run of the command.
 
-    :param by: who imports; None is the publisher itself.
-    :param dry_run: do it all, and roll back each file.
+    :param by: the user who imports; None is the publisher.
+    :param dry_run: do everything, and roll each file back.
     """
 
-    key: ClassVar[str]  # the field that tells which item a file belongs to
+    key: ClassVar[str]  # the field by which the item of a file is found
 
     def __init__(self, *, by: AbstractBaseUser | None = None, dry_run: bool = False) -> None:
         self.by = by
@@ -209,7 +209,7 @@ class Importer(ABC):
         except DomainError as error:
             return Result(file.name, Outcome.FAILED, notes=(str(error),))
         except DatabaseError as error:
-            # A lost connection is no fault of the file: the next ones would only fail too.
+            # A lost connection is not the file's fault: the next ones would fail, too.
             if not connection.is_usable():
                 raise
             logger.warning("A post cannot be stored", extra={"file": file.name}, exc_info=error)
@@ -219,13 +219,13 @@ class Importer(ABC):
             return replace(result, item="")
         return result
 
-    # What a type says of itself
+    # Overridden by each type
 
     def prepare(self, posts: Sequence[Post]) -> None:  # noqa: B027 (most types need nothing)
-        """Look up with few queries what a batch needs."""
+        """Query what a batch needs, with few queries."""
 
     def recognise(self, file: Found, post: Post) -> Result | None:
-        """Return the result, without a query, of a file that says what it said when imported."""
+        """Return the result of a file that has not changed since its import, without a query."""
         return None
 
     @abstractmethod
@@ -236,10 +236,10 @@ class Importer(ABC):
         :raises DomainError: it cannot be written.
         """
 
-    # Going live
+    # Schedule
 
     def create(self, item: TitledBody, plan: Plan, *, reason: str) -> None:
-        """Insert an item, live since its date when that has passed."""
+        """Insert an item; if its date has passed, it is live since then."""
         now = clock.database_now()
         if plan.start is None:
             item.save()
@@ -258,11 +258,11 @@ class Importer(ABC):
 
     def replan(self, item: TitledBody, plan: Plan, old: Plan, *, reason: str) -> list[str]:
         """
-        Carry out what a changed file wants for an item that is there.
+        Carry out the plan of a changed file for an existing item.
 
-        What is live, or was taken down, cancelled or moved here since, stays as it is.
+        An item that is live, or was taken down, cancelled or moved here since, is left as it is.
 
-        :returns: what was left as it is.
+        :returns: notes about what was left.
         """
         notes = []
         match item.status:
@@ -284,7 +284,7 @@ class Importer(ABC):
         return notes
 
     def _go_live(self, item: TitledBody, plan: Plan, *, reason: str) -> None:
-        """Do what the plan says with an item that is not live, unless its time is over."""
+        """Carry the plan out for an item that is not live, unless its end has passed."""
         now = clock.database_now()
         if plan.start is None or (plan.end is not None and plan.end <= now):
             if item.status != Status.DRAFT:
@@ -312,7 +312,7 @@ class Importer(ABC):
         return []
 
     def _set_end(self, item: TitledBody, end: datetime | None, *, reason: str) -> None:
-        """Give a live item an end, or take it away."""
+        """Set or cancel the end of a live item."""
         if end == item.unpublish_at:
             return
         if end is None:
@@ -332,7 +332,7 @@ def _result(file: Found, outcome: Outcome, item: TitledBody, notes: Iterable[str
 
 
 def _possible(plan: Plan, item: TitledBody, notes: list[str]) -> Plan:
-    """Return the plan, or that of a draft when the item may not go live."""
+    """Return the plan, or that of a draft if the item may not go live."""
     problems = item.publish_problems()
     if plan.start is None or not problems:
         return plan
@@ -342,7 +342,7 @@ def _possible(plan: Plan, item: TitledBody, notes: list[str]) -> Plan:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a story remembers of its file, to tell later what has changed in which of the two."""
+    """What a story stores of its file, to find out later what has changed in the file or here."""
 
     file: str  # digest of the whole
     parts: dict[str, str]  # digest of each part
@@ -350,7 +350,7 @@ class Memory:
 
     @classmethod
     def of(cls, parts: dict[str, Any], plan: Plan) -> Self:
-        """Return what is to be remembered of a file."""
+        """Return what is to be stored of a file."""
         return cls(
             file=_digest([parts, plan.as_json()]),
             parts={name: _digest(value) for name, value in parts.items()},
@@ -358,12 +358,12 @@ class Memory:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the story holds it."""
+        """Return it as the story stores it."""
         return {"file": self.file, "parts": self.parts, "plan": self.plan.as_json()}
 
     @classmethod
     def find(cls, value: dict[str, Any] | None) -> Self | None:
-        """Return what the story remembers; None when it was written here."""
+        """Return what the story stores; None if it was not imported."""
         if value is None:
             return None
         return cls(value["file"], dict(value["parts"]), Plan.from_json(value["plan"]))
@@ -375,7 +375,7 @@ def _digest(value: object) -> str:
 
 
 class StoryImporter(Importer):
-    """Writes stories, told apart by slug."""
+    """Writes stories, which are found by slug."""
 
     key = "slug"
 
@@ -389,21 +389,21 @@ class StoryImporter(Importer):
         self._users: dict[str, int | None] = {}
 
     def prepare(self, posts: Sequence[Post]) -> None:
-        """Look up the stories of a batch."""
+        """Query the stories of a batch."""
         rows = Story.objects.filter(slug__in=[post.slug for post in posts]).values_list(
             "slug", "pk", "status", "imported"
         )
         self._known = {slug: (pk, status, Memory.find(value)) for slug, pk, status, value in rows}
 
     def recognise(self, file: Found, post: Post) -> Result | None:
-        """Compare with what the story remembers."""
+        """Compare the file with what the story stores."""
         pk, status, memory = self._known.get(post.slug, (0, "", None))
         if memory is None or memory.file != Memory.of(_parts(post), Plan.of(post)).file:
             return None
         return Result(file.name, Outcome.UNCHANGED, item=f"story:{pk}", status=status)
 
     def write(self, file: Found, post: Post) -> Result:
-        """Insert the story, or bring over what has changed in its file."""
+        """Insert the story, or write the parts that have changed in its file."""
         story = Story.objects.select_for_update().filter(slug=post.slug).first()
         if story is None:
             return self._insert(file, post)
@@ -450,14 +450,14 @@ class StoryImporter(Importer):
         return _result(file, Outcome.UPDATED, story, notes)
 
     def _fill(self, story: Story, parts: dict[str, Any], post: Post) -> None:
-        """Give a story the parts that are fields of its own."""
+        """Set the parts of a story that are its own fields."""
         for name in parts.keys() - {"categories", "tags"}:
             setattr(story, name, parts[name])
         if "byline" in parts:
             story.author_id = self._find_user(post)
 
     def _find_user(self, post: Post) -> int | None:
-        """Return the one user who goes by the name of the one author."""
+        """Return the only user with the name of the only author."""
         if len(post.authors) != 1:
             return None
         [name] = post.authors
@@ -474,21 +474,21 @@ class StoryImporter(Importer):
             story.tags.set(self._find_or_make(Tag, parts["tags"]))
 
     def _find_or_make(self, model: type[Category | Tag], names: Sequence[str]) -> list[int]:
-        """Return the ids of categories or tags; make those that are new."""
+        """Return the ids of categories or tags; insert those that are new."""
         known = self._ids[model]
         if new := [name for name in names if name not in known]:
             manager: models.Manager[Any] = model._default_manager
-            # Another import may be making the same ones.
+            # Another import may be inserting the same ones.
             manager.bulk_create([model(name=name) for name in new], ignore_conflicts=True)
             made = dict(manager.filter(name__in=new).values_list("name", "pk"))
-            # A file that is rolled back takes its new names with it.
+            # If the file is rolled back, its new names are, too.
             transaction.on_commit(partial(known.update, made))
             known = {**known, **made}
         return [known[name] for name in names]
 
 
 def _parts(post: Post) -> dict[str, Any]:
-    """Return what a file says, part by part, as a story holds it."""
+    """Return the parts of a file, as a story stores them."""
     return {
         "title": post.title,
         "body": post.body,
@@ -503,7 +503,7 @@ def _parts(post: Post) -> dict[str, Any]:
 
 
 def _parts_of(story: Story) -> dict[str, Any]:
-    """Query what a story says, part by part."""
+    """Query the parts of a story."""
     return {
         "title": story.title,
         "body": story.body,
@@ -519,9 +519,9 @@ def _parts_of(story: Story) -> dict[str, Any]:
 
 class NoticeImporter(Importer):
     """
-    Writes notices, told apart by title: they have no slug.
+    Writes notices, which are found by title: they have no slug.
 
-    A notice remembers nothing of its file, so one that is there is left as it is.
+    A notice stores nothing of its file, so an existing one is left as it is.
     """
 
     key = "title"
@@ -545,5 +545,5 @@ class NoticeImporter(Importer):
         return _result(file, Outcome.CREATED, notice, notes)
 
 
-# What `--type` can name.
+# The choices of `--type`.
 IMPORTERS: dict[str, type[Importer]] = {"story": StoryImporter, "notice": NoticeImporter}

@@ -8,8 +8,8 @@ from markdown_it import MarkdownIt
 
 _markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
-# What nh3 allows, and the alignment of a table's columns. Its list has no scripts, frames, forms
-# or event handlers; a body may hold HTML of its own, which is how imported posts often are.
+# What nh3 allows, and the alignment of table columns. Its list has no scripts, frames, forms or
+# event handlers; a body may contain HTML, as imported posts often do.
 _cleaner_at = partial(
     nh3.Cleaner,
     attributes={
@@ -27,10 +27,9 @@ def render(text: str, *, base: str | None = None) -> SafeString:
     """
     Return Markdown as HTML: CommonMark, with tables and strikethrough.
 
-    Anyone who may write may write anything, so whatever could run or mislead is taken out.
+    Authors may write any HTML, so whatever could run or mislead is removed.
 
-    :param base: the address that relative links and pictures are completed from, where a reader
-        could not: outside of the site's own pages.
+    :param base: the URL to resolve relative links and pictures with, outside the site's own pages.
     """
     cleaner = _cleaner_at(url_relative=("rewrite_with_base", base)) if base else _cleaner
     return mark_safe(cleaner.clean(_markdown.render(text)))  # noqa: S308 (cleaned by nh3)

@@ -1,4 +1,4 @@
-"""What an editor writes."""
+"""Stories and notices, and the categories and tags of stories."""
 
 import re
 import secrets
@@ -21,7 +21,7 @@ _visible = re.compile(VISIBLE)
 
 
 class TitledBody(Schedulable):
-    """What every type of content here has: a title and a body, and neither may be blank."""
+    """A title and a body, which every type of content here has; neither may be blank."""
 
     OWNER = "author"
 
@@ -37,7 +37,7 @@ class TitledBody(Schedulable):
         return self.title or gettext("(no title)")
 
     def publish_problems(self) -> list[str]:
-        """Return what is missing, a sentence each."""
+        """Return a sentence for each missing field."""
         problems = super().publish_problems()
         if not _visible.search(self.title):
             problems.append(gettext("It has no title."))
@@ -65,7 +65,7 @@ class Category(models.Model):
 
 
 class Tag(models.Model):
-    """A word that stories share."""
+    """A keyword that stories share."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)
 
@@ -78,14 +78,14 @@ class Tag(models.Model):
 
 
 class StorySlugField(models.SlugField):
-    """A slug that is made from the title when none is given, also for rows made in bulk."""
+    """A slug that is made from the title if none is given, also by `bulk_create`."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
         """Return the slug to store."""
         slug: str = super().pre_save(model_instance, add)
         if not slug:
             title = slugify(getattr(model_instance, "title", ""), allow_unicode=True)
-            # Two stories may share a title, but no address.
+            # Two stories may have the same title, but not the same URL.
             slug = "-".join(filter(None, [title[:180].strip("-"), secrets.token_hex(4)]))
             setattr(model_instance, self.attname, slug)
         return slug
@@ -97,8 +97,8 @@ class Story(TitledBody):
     slug = StorySlugField(
         _("slug"),
         max_length=200,
-        # Unique by constraint: with `unique` Django adds a second index, for LIKE, that every
-        # publish would have to write.
+        # A unique constraint: with `unique=True` Django adds a second index, for LIKE, which
+        # every publish would have to write.
         db_index=False,
         allow_unicode=True,
         blank=True,
@@ -123,9 +123,9 @@ class Story(TitledBody):
         models.CharField(max_length=100), default=list, blank=True, verbose_name=_("keywords")
     )
     language = models.CharField(_("language"), max_length=16, blank=True, default="en")
-    # What the import found in a post's front matter and has no field of its own.
+    # Keys of an imported post's front matter that have no field of their own.
     extra = models.JSONField(_("other front matter"), default=dict, blank=True)
-    # What the file said at the last import, for the next to tell what has changed since; see
+    # The file at the last import, for the next one to find what has changed; see
     # `content.importing.Memory`.
     imported = models.JSONField(null=True, blank=True, editable=False)
 
@@ -142,7 +142,7 @@ class Story(TitledBody):
         ]
 
     def clean(self) -> None:
-        """Give it its slug before the constraints are looked at, where a form has left it empty."""
+        """Fill an empty slug before the constraints are validated."""
         super().clean()
         if not self.slug:
             slug = self._meta.get_field("slug")
@@ -150,7 +150,7 @@ class Story(TitledBody):
             slug.pre_save(self, add=True)
 
     def get_absolute_url(self) -> str:
-        """Return the address readers see it at."""
+        """Return the URL at which readers see the story."""
         return reverse("story", kwargs={"slug": self.slug})
 
 
@@ -158,7 +158,7 @@ class Notice(TitledBody):
     """A short announcement, usually with an end."""
 
     class Severity(models.TextChoices):
-        """How loud it is."""
+        """How prominently a notice is shown."""
 
         INFO = "info", _("information")
         WARNING = "warning", _("warning")
@@ -190,16 +190,16 @@ class Notice(TitledBody):
 
 class StorySearch(models.Model):
     """
-    The words of a story, as `content.search` looks for them.
+    The searchable words of a story; see `content.search`.
 
-    In a table of its own: each publish writes the story's row anew, and with it every index of its
-    table. A trigger fills it when the text of a story changes, whoever changes it.
+    They have a table of their own because each publish writes a new version of the story's row, and
+    an entry in every index of its table. A trigger fills it whenever the text of a story changes.
     """
 
     story = models.OneToOneField(
         Story,
-        # The database deletes the row with its story, also where Django does not delete: the
-        # constraint is written in the migration.
+        # The database deletes the row with its story, also outside Django: the migration has
+        # the constraint.
         on_delete=models.DO_NOTHING,
         db_constraint=False,
         primary_key=True,

@@ -1,4 +1,4 @@
-"""Find stories by words a person typed."""
+"""Full-text search of stories."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from scheduling.models import IsOneOf
 
 Query = SearchQuery | CombinedSearchQuery
 
-# Each word is looked up by itself, so there is a limit to how many.
+# Each word is looked up separately, so their number is limited.
 MOST_WORDS = 20
-# So many stories are sorted sooner than all others are looked through for them.
+# So many matches are sorted faster than all stories are scanned for them.
 FEW = 8000
-# As a share of all stories: of a word without statistics PostgreSQL expects less.
+# A share of all stories: for a word without statistics PostgreSQL expects less.
 SURELY_MANY = 0.015
-# PostgreSQL refuses a word of more than 2,046 bytes; so many signs never come to that.
+# PostgreSQL refuses a word of more than 2,046 bytes; so many characters never reach that.
 MOST_SIGNS = 500
 
 _quotes = str.maketrans("“”„", '"""')
@@ -31,13 +31,13 @@ _part = re.compile(r'(?P<minus>-?)(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
 def find(stories: QuerySet[Story], text: str) -> QuerySet[Story]:
     """
-    Keep the stories in which every word of a text occurs, whatever the text is.
+    Keep the stories in which every word of a query occurs.
 
     A word is found as it is, as the beginning of another (`예약` in `예약을`), and by its English
-    stem (`stories` in `story`). Words in double quotes are found side by side, as they are; what a
-    minus stands before must not occur. No more than 500 characters and 20 words are looked at.
+    stem (`stories` in `story`). Words in double quotes must be adjacent; a word after a minus must
+    not occur. Only the first 500 characters and 20 words count.
 
-    :returns: the stories in the order they had; none for a text without a word.
+    :returns: the stories in the same order; none for a query without a word.
     """
     parts = list(_parts(text))
     if not parts:
@@ -53,9 +53,9 @@ def _ids_if_few(query: Query) -> list[int] | None:
     """
     Query the stories with these words, unless they are many.
 
-    Of many, the newest are soon found by looking through the newest stories. Of few that takes
-    long, a million stories for a rare word; PostgreSQL, which has no statistics of rare words, or
-    of how words begin, may do so nevertheless. So they are asked for by themselves.
+    If there are many, a scan of the newest stories finds the newest of them quickly. If there are
+    few, that scan may read a million stories; PostgreSQL, which has no statistics of rare words or
+    of prefixes, may choose it nevertheless. So few matches get a query of their own.
     """
     found = StorySearch.objects.filter(vector=query)
     [plan] = json.loads(found.explain(format="json"))
@@ -66,7 +66,7 @@ def _ids_if_few(query: Query) -> list[int] | None:
 
 
 def _number_of_stories() -> float:
-    """Query how many PostgreSQL thinks there are."""
+    """Query PostgreSQL's estimate of the number of stories."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [StorySearch._meta.db_table]
@@ -82,8 +82,8 @@ def _parts(text: str) -> Iterator[Query]:
             query = SearchQuery(phrase, config="simple", search_type="phrase")
             yield ~query if minus else query
             continue
-        # Within quotes no sign means anything but these two, and what is made of several words, as
-        # `well-known`, is a phrase.
+        # Within quotes only these two characters are special, and a compound such as `well-known`
+        # is a phrase.
         quoted = "'{}'".format(word.replace("\\", r"\\").replace("'", "''"))
         begins = SearchQuery(f"{quoted}:*", config="simple", search_type="raw")
         stem = SearchQuery(quoted, config="english", search_type="raw")
@@ -91,8 +91,8 @@ def _parts(text: str) -> Iterator[Query]:
 
 
 def _clean(text: str) -> str:
-    """Return what can be searched for, in the form in which the words of stories are kept."""
-    # PostgreSQL takes neither NUL nor half a character.
+    """Return a query in the normal form in which the words of stories are stored."""
+    # PostgreSQL accepts neither NUL nor a lone surrogate.
     text = text[:MOST_SIGNS].encode(errors="replace").decode().replace("\x00", " ")
     text = unicodedata.normalize("NFC", text)[:MOST_SIGNS]
     return text.translate(_quotes).replace("_", " ").replace("/", " ")

@@ -1,4 +1,4 @@
-"""What the API takes and gives of stories and notices."""
+"""The API's input and output of stories and notices."""
 
 import re
 from typing import Any
@@ -11,18 +11,18 @@ from content import markdown
 from content.models import Notice, Story, TitledBody
 from scheduling.api.serializers import ItemInput, ItemOutput
 
-# A book of five hundred pages.
+# The length of a book of five hundred pages.
 MAX_BODY = 500_000
 MAX_WORDS, MAX_WORD = 100, 100
 
 
-# Neither a blank nor a control character, in the words of every dialect of regular expressions.
+# Neither a blank nor a control character, in every dialect of regular expressions.
 SEEN = r"[^\s\x00-\x1f\x7f-\x9f]"
 
 
 @extend_schema_field({"type": "string", "maxLength": MAX_WORD, "pattern": SEEN})
 class NameField(TextField):
-    """The name of a category, say: not blank, and without blanks around it."""
+    """A name, such as a category's: not blank, and without blanks around it."""
 
     def __init__(self) -> None:
         super().__init__(max_length=MAX_WORD, trim_whitespace=True)
@@ -41,7 +41,7 @@ def words(help_text: str) -> ListField:
 
 
 class TitledInput(ItemInput):
-    """What every type of content here is written with; in a draft all of it may be missing."""
+    """Input of every type of content here; in a draft all fields may be missing."""
 
     READ_ONLY = (*ItemInput.READ_ONLY, "author")
 
@@ -52,7 +52,7 @@ class TitledInput(ItemInput):
 
 
 class StoryInput(TitledInput):
-    """A story as it is written."""
+    """Input of a story."""
 
     slug = SlugField(
         required=False,
@@ -76,13 +76,13 @@ class StoryInput(TitledInput):
 
 
 class NoticeInput(TitledInput):
-    """A notice as it is written."""
+    """Input of a notice."""
 
     severity = ChoiceField(choices=Notice.Severity.choices, required=False)
 
 
 class TitledRow(ItemOutput):
-    """What lists show: everything but the text itself."""
+    """A row of a list: everything but the text."""
 
     title = serializers.CharField()
     author = serializers.IntegerField(
@@ -93,7 +93,7 @@ class TitledRow(ItemOutput):
 
 
 class BodyOutput(serializers.Serializer[TitledBody]):
-    """The text, as it was written and as readers see it."""
+    """The text as Markdown and as HTML."""
 
     body = serializers.CharField(help_text="Markdown.")
     body_html = serializers.SerializerMethodField(help_text="HTML, cleaned of whatever could run.")
@@ -117,7 +117,7 @@ class StoryRow(TitledRow):
 
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_url(self, story: Story) -> str:
-        """Return the address of its page."""
+        """Return the URL of the story's page."""
         path = story.get_absolute_url()
         return str(self.context["request"].build_absolute_uri(path))
 
@@ -134,7 +134,7 @@ def names(item: Any, field: str) -> list[str]:
     """
     Return the names of an item's categories or tags, in order.
 
-    Its view has read them; of a row that an operation has locked they are queried.
+    The view has prefetched them; for a row that an operation has locked they are queried.
     """
     words = getattr(item, f"all_{field}", None)
     return sorted(word.name for word in (getattr(item, field).all() if words is None else words))

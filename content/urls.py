@@ -1,4 +1,4 @@
-"""The public pages and feeds, and the routes of the API."""
+"""The URLs of public pages and feeds, and the routes of the API."""
 
 from django.urls import path
 from rest_framework.routers import SimpleRouter

@@ -1,4 +1,4 @@
-"""What readers see: live stories and notices, and nothing else."""
+"""The public pages: live stories and notices, and nothing else."""
 
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -27,8 +27,8 @@ def front_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def story_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show a live story; any other is not found, as if it did not exist."""
-    if "\x00" in slug:  # PostgreSQL refuses it in a text
+    """Show a live story; answer 404 for any other."""
+    if "\x00" in slug:  # PostgreSQL accepts no NUL
         raise Http404
     story = get_object_or_404(Story.objects.published(), slug=slug)
     context = {"story": story, "body": markdown.render(story.body)}
@@ -37,7 +37,7 @@ def story_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def preview(request: HttpRequest, token: str) -> HttpResponse:
-    """Show an item as it will look, to whoever has the link; what is live, at its own address."""
+    """Show a preview of an item to anybody with the link; redirect to its page if it is live."""
     try:
         item = find_previewed(token)
     except (PreviewExpired, NoSuchPreview) as refusal:
@@ -48,7 +48,7 @@ def preview(request: HttpRequest, token: str) -> HttpResponse:
     if isinstance(item, Story):
         if item.is_published:
             return _private(redirect(item))
-        # As it will look: with the day it is meant for.
+        # With the date on which it will go live.
         item.published_at = item.publish_at or item.updated_at
         template, context = "content/story_page.html", {"story": item}
     elif isinstance(item, Notice):
@@ -62,7 +62,7 @@ def preview(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _private(response: HttpResponse) -> HttpResponse:
-    """Have nobody keep it, find it, or pass its address on."""
+    """Keep the answer out of caches, search engines and the Referer header."""
     response["Cache-Control"] = "no-store"
     response["X-Robots-Tag"] = "noindex"
     response["Referrer-Policy"] = "no-referrer"

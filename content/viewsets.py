@@ -71,11 +71,11 @@ class StoryViewSet(SchedulableViewSet):
         """Return all stories, with the names of their categories and tags."""
         words = [Prefetch(name, to_attr=f"all_{name}") for name in WORDS]
         stories = Story.objects.prefetch_related(*words).defer("imported")
-        # A list shows no text, and texts are long.
+        # A list shows no texts, which are long.
         return stories.defer("body", "extra", "imported") if self.action == "list" else stories
 
     def parts(self, item: Schedulable) -> tuple[object, ...]:
-        """Return the names, which change without their stories."""
+        """Return the names, which change without a new version of the story."""
         return *super().parts(item), names(item, "categories"), names(item, "tags")
 
     def write(self, item: Schedulable, fields: dict[str, Any]) -> None:
@@ -112,8 +112,8 @@ class NoticeViewSet(SchedulableViewSet):
 
 
 def _words(model: Any, wanted: list[str]) -> list[Any]:
-    """Return the rows of these names; make those that do not exist, whoever else does so too."""
-    # In one order, so that two who make the same do not wait for each other for good.
+    """Return the rows with these names; insert the missing ones, also while others do so."""
+    # In a fixed order, so that two requests that insert the same names do not deadlock.
     names = sorted(set(wanted))
     model._default_manager.bulk_create([model(name=name) for name in names], ignore_conflicts=True)
     return list(model._default_manager.filter(name__in=names))

@@ -1,8 +1,8 @@
 """
 Keep the words of each story in a table that a publish does not write.
 
-A trigger fills it. It stands on the columns of the text, so that a change of status does not fire
-it: publishing costs what it did.
+A trigger fills it. It is defined on the columns of the text, so that a change of status does not
+fire it and publishing costs no more than before.
 """
 
 from typing import ClassVar

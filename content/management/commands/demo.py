@@ -28,9 +28,9 @@ class Command(base.ArmoCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make it all, and say what to look at."""
+        """Make the demo's data, and print what to look at."""
         if not settings.DEBUG:
-            # Its passwords are known to everyone.
+            # The demo's passwords are public.
             raise CommandError(_("The demo is for development only: it needs DEBUG=on."))
         people = demo.make_people()
         items = demo.import_files(by=people["editor"])

@@ -19,7 +19,7 @@ class Command(base.ArmoCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Say what it takes."""
+        """Add the numbers of stories."""
         parser.add_argument("--stories", type=int, default=10_000, help="how many (10000)")
         parser.add_argument(
             "--scheduled", type=int, default=0, help="how many of them are scheduled (none)"
@@ -27,7 +27,7 @@ class Command(base.ArmoCommand):
         parser.add_argument("--force", action="store_true", help="also with DEBUG=off")
 
     def handle(self, *args: Any, stories: int, scheduled: int, force: bool, **options: Any) -> None:
-        """Make them."""
+        """Make the stories."""
         if not settings.DEBUG and not force:
             raise CommandError("It fills the site with nonsense, and needs DEBUG=on, or --force.")
         if not 0 <= scheduled <= stories:

@@ -16,7 +16,7 @@ from content.importing import IMPORTERS, Outcome, Result, find_posts, is_post
 from scheduling.management import base
 from scheduling.models import Status, status_label
 
-# The summary counts all of these, in this order, also those that are zero.
+# The summary has all of these, in this order, also those that are zero.
 STATUSES = (Status.PUBLISHED, Status.SCHEDULED, Status.DRAFT, Status.UNPUBLISHED, Status.FAILED)
 
 
@@ -30,14 +30,14 @@ class Command(base.ArmoCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take files and folders."""
+        """Add the paths and options."""
         parser.add_argument("paths", nargs="+", type=Path, metavar="<file or folder>")
         parser.add_argument("--type", choices=IMPORTERS, default="story", help="default: story")
         parser.add_argument("--dry-run", action="store_true", help="Do it all, and keep nothing.")
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Import, and say what became of the files."""
+        """Import the files, and print their outcomes."""
         for path in options["paths"]:
             if not os.path.exists(path):
                 raise CommandError(
@@ -77,12 +77,12 @@ class Command(base.ArmoCommand):
 def _line(result: Result) -> str:
     status = f", {status_label(result.status)}" if result.status else ""
     text = f"{result.file}: {result.outcome.label}{status}: {' '.join(result.notes)}"
-    # A file may hold characters that a terminal obeys.
+    # A file may contain escape sequences of terminals.
     return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def _count(results: Sequence[Result]) -> dict[str, dict[str, int]]:
-    """Count the files by what became of them, and the items written by their status."""
+    """Count the files by outcome, and the written items by status."""
     outcomes = Counter(result.outcome for result in results)
     statuses = Counter(
         result.status for result in results if result.outcome in (Outcome.CREATED, Outcome.UPDATED)

@@ -1,4 +1,4 @@
-"""`manage.py makemessages`, which also collects what the refusals say."""
+"""`manage.py makemessages`, which also collects the messages of errors."""
 
 import json
 import pkgutil
@@ -18,11 +18,11 @@ from scheduling.errors import DomainError
 class Command(makemessages.Command):
     """Example: manage.py makemessages --locale=ko."""
 
-    # A guess that nobody has looked at is worse than the English text.
+    # A fuzzy match that nobody has checked is worse than the English text.
     msgmerge_options = [*makemessages.Command.msgmerge_options, "--no-fuzzy-matching"]  # noqa: RUF012 (as Django has it)
 
     def process_files(self, file_list: list[Any]) -> None:
-        """Collect the marked texts, then the messages of errors: the latter are docstrings."""
+        """Collect the marked texts, then the messages of errors, which are docstrings."""
         super().process_files(file_list)
         assert self.default_locale_path  # LOCALE_PATHS names one
         template = Path(self.default_locale_path, f"{self.domain}.pot")
@@ -33,7 +33,7 @@ class Command(makemessages.Command):
 
 
 def _errors(base: type[DomainError]) -> Iterator[type[DomainError]]:
-    """Yield an error and all that are more special, also of modules not loaded yet."""
+    """Yield an error class and its subclasses, also those of modules not loaded yet."""
     for package in (accounts, common, content, scheduling):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
