@@ -79,11 +79,11 @@ def _workloads(web: Web) -> Iterator[tuple[str, int, Iterator[Ask]]]:
     yield "overdue jobs", 200, again(Ask(f"{API}/jobs/?overdue=true", headers=program))
     at = (clock.database_now() + timedelta(days=1)).isoformat()
     drafts = Story.objects.filter(status="draft").values_list("pk", flat=True)[:20_000]
-    wish = json.dumps({"publish_at": at})
+    data = json.dumps({"publish_at": at})
     yield (
         "schedule",
         200,
-        (Ask(f"{API}/stories/{pk}/schedule/", "POST", wish, program) for pk in drafts),
+        (Ask(f"{API}/stories/{pk}/schedule/", "POST", data, program) for pk in drafts),
     )
 
 

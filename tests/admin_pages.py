@@ -101,7 +101,7 @@ def fields_in(html: str) -> dict[str, str]:
     }
 
 
-def told(response: Any) -> list[str]:
+def messages_in(response: Any) -> list[str]:
     """Return the messages that the next page will show."""
     return [str(message) for message in get_messages(response.wsgi_request)]
 

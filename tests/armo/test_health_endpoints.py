@@ -1,4 +1,4 @@
-"""What monitors are told, and what the doctor says."""
+"""What monitors are answered, and what the doctor says."""
 
 import json
 from datetime import timedelta
@@ -76,7 +76,7 @@ class TestReady:
             ask(client, "ready")
 
     @pytest.mark.usefixtures("_database_away")
-    def test_is_not_without_the_database_and_tells_no_host(self, client: Client) -> None:
+    def test_is_not_without_the_database_and_names_no_host(self, client: Client) -> None:
         assert ask(client, "ready") == (503, ["The database cannot be reached."])
 
     def test_is_not_before_migrate(self, client: Client) -> None:
@@ -169,7 +169,7 @@ class TestPublisher:
     def test_is_down_without_the_database(self, client: Client) -> None:
         assert ask(client, "publisher") == (503, ["The database cannot be reached."])
 
-    def test_is_asked_not_told(self, client: Client) -> None:
+    def test_answers_only_to_get(self, client: Client) -> None:
         assert client.post("/health/publisher/").status_code == 405
 
 
@@ -271,7 +271,7 @@ class TestTheDoctor:
 
         assert complaints() == ["failed story without a failed job"]
 
-    def test_does_not_complain_of_what_has_failed_and_was_told(self) -> None:
+    def test_does_not_complain_of_what_has_failed_and_was_mailed(self) -> None:
         failed_publish()
         failed_end()
         tasks.tell_failures()
@@ -288,7 +288,7 @@ class TestTheDoctor:
 
         assert complaints() == []
 
-    def test_finds_a_failure_that_nobody_was_told_of(self) -> None:
+    def test_finds_a_failure_that_nobody_was_notified_of(self) -> None:
         failed_publish()
         earlier = clock.database_now() - timedelta(minutes=6)
         Job.objects.update(finished_at=earlier, run_at=LONG_AGO)
@@ -297,7 +297,7 @@ class TestTheDoctor:
 
     def test_finds_messages_that_cannot_be_read(self) -> None:
         StoryFactory(scheduled=True)
-        OrmQ.objects.update(payload="sealed with another key")
+        OrmQ.objects.update(payload="signed with another key")
 
         assert complaints() == ["messages"]
 

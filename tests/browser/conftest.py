@@ -81,7 +81,7 @@ def width(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def sign_in(browser: "Browser", live_server: Any, width: str) -> Iterator[NewPage]:
-    """Sign somebody in, in a browser of his own; in the end nothing may have gone wrong."""
+    """Sign somebody in, in a browser of their own; in the end nothing may have gone wrong."""
     contexts: list[BrowserContext] = []
     watch = Watch(live_server.url)
 

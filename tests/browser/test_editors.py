@@ -95,7 +95,7 @@ class TestAnEditor:
 
         assert Job.objects.open().count() == 2
 
-    def test_is_told_what_another_has_changed_and_loses_nothing(self, sign_in: NewPage) -> None:
+    def test_is_shown_what_another_has_changed_and_loses_nothing(self, sign_in: NewPage) -> None:
         story = StoryFactory(title="첫눈", body="눈이 온다.")
         first, second = sign_in("arum"), sign_in("bora")
         for page in (first, second):
@@ -228,7 +228,7 @@ class TestAnEditor:
 
         assert page.input_value("#move_reason") == "아침 판"
 
-    def test_who_was_signed_out_is_told_and_goes_on(self, sign_in: NewPage) -> None:
+    def test_who_was_signed_out_learns_so_and_goes_on(self, sign_in: NewPage) -> None:
         story = StoryFactory(due=True)
         page = sign_in()
         page.goto(f"/admin/content/story/{story.pk}/change/")

@@ -28,7 +28,7 @@ TITLE = re.compile(r"qcluster (?P<lane>[a-z]+)(?:-\d+)? (?P<role>sentinel|pusher
 # What a whole worker has: a lane's name, and how many workers are in it.
 LANES = {"publish": 2, "slow": 2, "mail": 1}
 # How long what belongs to a dead process may take to follow it.
-ORPHAN_SECONDS = 3
+LEFTOVER_SECONDS = 3
 
 SINGLES, BURST, TRAPS = 20, 2000, 4
 LEAD_SECONDS, SPREAD_SECONDS, BURST_AFTER_SECONDS = 1.5, 3.0, 1.5
@@ -86,7 +86,7 @@ class Cluster(Worker):
                 if title is None:
                     continue
                 role = {"idle": "worker", "p": "worker"}.get(title["role"], title["role"])
-                # A fork has its parent's title at first: who is whose child tells them apart.
+                # A fork has its parent's title at first: who is whose child shows which is which.
                 if role == "sentinel" and parent == self.process.pid:
                     sentinels.add(process.pid)
                     yield (role, title["lane"]), process
@@ -108,7 +108,7 @@ class Cluster(Worker):
         """Return what is still there of a worker that has ended, after a little patience."""
         assert self.process.poll() is not None
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not self.session(), seconds=ORPHAN_SECONDS, what="nobody left")
+            wait_until(lambda: not self.session(), seconds=LEFTOVER_SECONDS, what="nobody left")
         return describe(self.session())
 
     def end(self) -> list[str]:
@@ -118,11 +118,11 @@ class Cluster(Worker):
             code = self.stop(seconds=settings.STOP_AFTER + 10)
             if code != 0:
                 wrong.append(f"it ended with exit code {code}")
-        except Exception as error:  # noqa: BLE001 (it is told; the next round needs the place)
+        except Exception as error:  # noqa: BLE001 (it is reported; the next round needs the place)
             wrong.append(f"it did not stop: {error}")
             self.process.kill()
             self.process.wait()
-        wrong += [f"orphan {orphan}" for orphan in self.items()]
+        wrong += [f"left over: {process}" for process in self.items()]
         for process in self.session():
             process.kill()
         return wrong

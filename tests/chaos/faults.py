@@ -183,7 +183,7 @@ class KillAll(Fault):
 
     def clean_up(self, scene: Scene) -> list[str]:
         """Look for items of the one that was killed."""
-        return [f"orphan {orphan}" for orphan in self.left.items()] if self.left else []
+        return [f"left over: {process}" for process in self.left.items()] if self.left else []
 
 
 class Terminate(KillAll):
@@ -418,8 +418,8 @@ class TwoClusters(Fault):
         return now
 
     def clean_up(self, scene: Scene) -> list[str]:
-        """Tell of items."""
-        return [f"orphan {orphan}" for orphan in self.left]
+        """Return items as what is left over."""
+        return [f"left over: {process}" for process in self.left]
 
 
 # Messages
@@ -454,7 +454,7 @@ class RotatedKey(Fault):
     env: ClassVar = {"SECRET_KEY": "another"}
 
     def strike(self, scene: Scene) -> float:
-        """Put in somebody else's task, sealed with the old key."""
+        """Put in somebody else's task, signed with the old key."""
         patiently(lambda: async_task("math.sqrt", 4, task_name="old", cluster="publish"))
         scene.load.failed_tasks["message "] = "cannot be decoded"
         return time.time()

@@ -76,7 +76,7 @@ def play(stage: Stage, number: int, fault: Fault, chance: Random) -> Result:
     moment = chance.choice(fault.moments)
     result = Result(number, fault.name, moment, fault.about, fault.target_ms)
     anew = chance.random() < 0.25 or fault.needs_new_worker
-    _tell_ends(stage.have_cluster(fault.env, anew=anew), result)
+    _report_ends(stage.have_cluster(fault.env, anew=anew), result)
     stage.clear()
     load = stage.put_in(chance, traps=traps_for(fault), burst=fault.burst or BURST)
     scene = Scene(stage, chance, load)
@@ -84,9 +84,9 @@ def play(stage: Stage, number: int, fault: Fault, chance: Random) -> Result:
         _strike_and_look(scene, fault, result)
     except Exception as error:  # noqa: BLE001 (the round is broken, the others are to be played)
         result.findings.stuck.append(f"the round broke: {type(error).__name__}: {error}")
-    _tell_ends(fault.clean_up(scene), result)
+    _report_ends(fault.clean_up(scene), result)
     if result.findings or fault.spoils_worker:
-        _tell_ends(stage.end_clusters(), result)
+        _report_ends(stage.end_clusters(), result)
     result.seconds = time.monotonic() - began
     return result
 
@@ -122,7 +122,7 @@ def _moment(moment: str, chance: Random, load: Load) -> float:
     return load.burst + chance.uniform(0, 0.25)
 
 
-def _tell_ends(wrong: Sequence[str], result: Result) -> None:
+def _report_ends(wrong: Sequence[str], result: Result) -> None:
     result.findings.items.extend(wrong)
 
 

@@ -56,7 +56,7 @@ class TestDemo:
             user = authenticate(username=name, password=name)
             assert isinstance(user, User)
             assert user.is_staff
-            # Or nobody could be told of a failure.
+            # Or nobody could be notified of a failure.
             assert user.email
             assert user.is_superuser is (group is None)
             assert [group.name for group in user.groups.all()] == ([group] if group else [])

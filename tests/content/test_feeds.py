@@ -383,7 +383,7 @@ class TestACharacterThatXmlCannotHold:
 
 class TestWhetherItHasChanged:
     @BOTH
-    def test_is_told_by_the_etag(self, client: Client, url: str) -> None:
+    def test_is_seen_by_the_etag(self, client: Client, url: str) -> None:
         StoryFactory(published=True)
         first = client.get(url)
 
@@ -398,7 +398,7 @@ class TestWhetherItHasChanged:
 
     @BOTH
     @pytest.mark.parametrize("change", ["title", "body", "category", "delete", "take down"])
-    def test_is_told_by_the_etag_whatever_has_changed(
+    def test_is_seen_by_the_etag_whatever_has_changed(
         self, client: Client, url: str, change: str
     ) -> None:
         story = StoryFactory(published=True)
@@ -418,7 +418,7 @@ class TestWhetherItHasChanged:
         assert client.get(url)["ETag"] != before
 
     @BOTH
-    def test_is_told_by_the_date(self, client: Client, url: str) -> None:
+    def test_is_seen_by_the_date(self, client: Client, url: str) -> None:
         old_story()
         first = client.get(url)
 
@@ -428,7 +428,7 @@ class TestWhetherItHasChanged:
         assert again.status_code == 304
 
     @BOTH
-    def test_is_told_by_the_date_when_a_story_was_taken_down(
+    def test_is_seen_by_the_date_when_a_story_was_taken_down(
         self, client: Client, url: str
     ) -> None:
         old_story()
@@ -443,7 +443,7 @@ class TestWhetherItHasChanged:
         assert response["Last-Modified"] == "Sun, 30 Mar 2025 01:01:00 GMT"
 
     @BOTH
-    def test_is_not_told_by_the_date_of_a_second_that_more_may_change_in(
+    def test_is_not_seen_by_the_date_of_a_second_that_more_may_change_in(
         self, client: Client, url: str
     ) -> None:
         story = StoryFactory(published=True)

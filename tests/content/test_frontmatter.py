@@ -152,7 +152,7 @@ class TestParse:
         with pytest.raises(PostError, match=r"no TOML: Invalid value \(at line 3, column 9\)"):
             read("+++\ndraft = false\ntitle = “Autumn”\n+++\n")
 
-    def test_tells_of_a_key_that_is_there_twice(self) -> None:
+    def test_names_a_key_that_is_there_twice(self) -> None:
         post = read_yaml("weight: 1\nweight: 2")
 
         assert post.extra["weight"] == 2
@@ -181,6 +181,7 @@ class TestParse:
         with pytest.raises(PostError, match="The front matter is no TOML"):
             read_toml(keys)
 
+    @pytest.mark.slow
     @given(st.binary() | st.text().map(str.encode))
     def test_raises_nothing_but_its_own_error(self, data: bytes) -> None:
         posts = [
@@ -322,7 +323,7 @@ class TestDrafts:
         assert post.is_draft
 
     @pytest.mark.parametrize("written", ["maybe", "[]", "{}"])
-    def test_are_kept_where_nobody_can_tell(self, written: str) -> None:
+    def test_are_kept_where_nobody_can_know(self, written: str) -> None:
         post = read_yaml(f"draft: {written}")
 
         assert post.is_draft
@@ -367,13 +368,13 @@ class TestNames:
 
         assert post.extra == {"taxonomies": {"series": ["seasons"]}}
 
-    def test_that_are_too_long_are_cut_and_told_of(self) -> None:
+    def test_that_are_too_long_are_cut_and_named(self) -> None:
         post = read_yaml(f"tags: [{'a' * 101}]")
 
         assert post.tags == ("a" * 100,)
         assert post.notes == (f"“{'a' * 20}…” in “tags” was cut to 100 characters.",)
 
-    def test_that_are_a_map_stay_and_are_told_of(self) -> None:
+    def test_that_are_a_map_stay_and_are_named(self) -> None:
         post = read_yaml("tags: {red: 1}")
 
         assert post.tags == ()
@@ -503,7 +504,7 @@ class TestOtherKeys:
             ("", "ko.md", ""),
         ],
     )
-    def test_tell_the_language(self, keys: str, name: str, language: str) -> None:
+    def test_name_the_language(self, keys: str, name: str, language: str) -> None:
         post = read_yaml(keys, name=f"/site/{name}")
 
         assert post.language == language

@@ -495,7 +495,7 @@ class TestChangedFile:
 
 @pytest.mark.django_db
 class TestNoticeImporter:
-    def test_brings_in_a_notice_and_tells_what_has_no_place(self, write: Write) -> None:
+    def test_brings_in_a_notice_and_names_what_has_no_place(self, write: Write) -> None:
         path = write(title="점검", severity="urgent", date=JUNE, expiryDate=JULY, tags=["red"])
 
         result = import_one(path, NoticeImporter())

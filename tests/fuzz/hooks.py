@@ -1,5 +1,5 @@
 """
-What schemathesis has to be told about this API: the few rules that a JSON schema cannot say.
+What schemathesis has to know about this API: the few rules that a JSON schema cannot say.
 
 Only what is well formed is changed, so that what was made up to be wrong stays wrong.
 """
@@ -118,7 +118,7 @@ def is_time(value: Any) -> bool:
 
 
 def new_token(name: str) -> str:
-    """Log in as somebody, whose name is his password too."""
+    """Log in as somebody, whose name is their password too."""
     request = urllib.request.Request(
         os.environ["FUZZ_URL"] + "/api/v1/auth/login/",
         data=json.dumps({"username": name, "password": name}).encode(),

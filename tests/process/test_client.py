@@ -101,8 +101,8 @@ def connect(client_module: Client, tmp_path: Path, transactional_db: None) -> It
 
 def log_in(client_module: Client, connect: Connect) -> Any:
     """Return a connection with a token that was asked for."""
-    wish = client_module("models").LoginInputRequest(username="editor", password=PASSWORD)
-    answer = client_module("api.auth.login").sync(client=connect(), body=wish)
+    credentials = client_module("models").LoginInputRequest(username="editor", password=PASSWORD)
+    answer = client_module("api.auth.login").sync(client=connect(), body=credentials)
     assert isinstance(answer, client_module("models").TokenOutput), answer
     assert answer.username == "editor"
     return connect(answer.token)

@@ -105,7 +105,7 @@ def assert_all_came_to_its_end(load: Load, *, max_attempts: int = 4) -> None:
 
 
 def assert_all_is_well(load: Load, cluster: Cluster, *, max_attempts: int = 4) -> None:
-    """So it is, and the worker is whole, and ends when it is told to."""
+    """So it is, and the worker is whole, and ends when it is asked to."""
     assert_all_came_to_its_end(load, max_attempts=max_attempts)
     wait_until(cluster.is_whole, seconds=10, what="a whole worker")
     assert not cluster.end()
@@ -211,7 +211,7 @@ class TestAHook:
 
 
 class TestAMessage:
-    def test_that_cannot_be_decoded_is_made_anew_from_its_job_or_buried(
+    def test_that_cannot_be_decoded_is_made_anew_from_its_job_or_moved_to_failed_tasks(
         self, start_cluster: StartCluster
     ) -> None:
         load = put_in(stories=3, traps=[Mode.WORK], seconds=2.5)
@@ -225,7 +225,7 @@ class TestAMessage:
         wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, cluster)
 
-    def test_sealed_with_another_key_too(self, start_cluster: StartCluster) -> None:
+    def test_signed_with_another_key_too(self, start_cluster: StartCluster) -> None:
         load = put_in(stories=3, traps=[Mode.WORK], seconds=2.5)
         async_task("math.sqrt", 4, cluster="slow")
         load.failed_tasks["message "] = "cannot be decoded"
@@ -308,7 +308,7 @@ class TestTheDatabase:
 
 
 class TestPeople:
-    def test_are_told_of_a_failure_within_five_seconds_though_every_hook_hangs(
+    def test_are_notified_of_a_failure_within_five_seconds_though_every_hook_hangs(
         self, start_cluster: StartCluster, tmp_path: Path
     ) -> None:
         mails = tmp_path / "mails"
@@ -322,7 +322,7 @@ class TestPeople:
         put_in(stories=1, traps=[Mode.HANG] * 4)
         Story.objects.update(body="")
 
-        wait_until(lambda: jobs_of(Story).exclude(told_at=None), seconds=10, what="they are told")
+        wait_until(lambda: jobs_of(Story).exclude(told_at=None), seconds=10, what="notified")
 
         job = jobs_of(Story).get()
         assert job.state == State.FAILED

@@ -179,7 +179,7 @@ class TestMain:
 
     @pytest.mark.timeout(120)
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_runs_until_it_is_told_to_end(
+    def test_runs_until_it_is_asked_to_end(
         self, project: Path, port: int, number: signal.Signals
     ) -> None:
         process = start_armo(project, port)

@@ -163,7 +163,7 @@ class TestManyStories:
 
 
 class TestInTheLastSecond:
-    """The later wish wins, however near the moment it comes."""
+    """The later request wins, however near the moment it comes."""
 
     EACH = 15
 

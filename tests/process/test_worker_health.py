@@ -1,4 +1,4 @@
-"""What monitors are told of a real worker that comes, hangs and goes."""
+"""What monitors learn of a real worker that comes, hangs and goes."""
 
 import signal
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ def wait_until_well() -> None:
     wait_until(lambda: not reasons(), seconds=SECONDS, what="the publisher is well")
 
 
-def wait_until_told(part: str) -> None:
-    wait_until(lambda: part in " ".join(reasons()), seconds=SECONDS, what=f"told {part!r}")
+def wait_until_reported(part: str) -> None:
+    wait_until(lambda: part in " ".join(reasons()), seconds=SECONDS, what=f"reported {part!r}")
 
 
 @contextmanager
@@ -56,7 +56,7 @@ class TestAPublisher:
 
         wait_until_well()
         worker.kill()
-        wait_until_told("No worker is connected.")
+        wait_until_reported("No worker is connected.")
 
     @pytest.mark.parametrize("role", ["qcluster", "publish monitor"])
     def test_whose_processes_hang_is_unwell_though_all_are_connected(
@@ -69,6 +69,6 @@ class TestAPublisher:
         assert hanging
 
         with stopped(*hanging):
-            wait_until_told("has stopped moving")
+            wait_until_reported("has stopped moving")
 
         wait_until_well()

@@ -1,4 +1,4 @@
-"""That people are told by a real worker, and soon."""
+"""That a real worker notifies people, and soon."""
 
 from datetime import timedelta
 from email import message_from_bytes
@@ -14,7 +14,7 @@ SECONDS = 5
 
 
 class TestAFailure:
-    def test_is_told_within_seconds(self, start_worker: StartWorker, tmp_path: Path) -> None:
+    def test_is_mailed_within_seconds(self, start_worker: StartWorker, tmp_path: Path) -> None:
         letters = tmp_path / "letters"
         start_worker(EMAIL_URL=f"filemail:///{letters}", FAILURE_EMAILS="desk@example.org")
         wait_until(Heartbeat.objects.filter(lane="mail").exists, seconds=20, what="mail moves")
@@ -22,9 +22,9 @@ class TestAFailure:
         StoryFactory(due=True, title="추수 소식", body="")
 
         wait_until(Job.objects.filter(state=State.FAILED).exists, seconds=20, what="it failed")
-        told = Job.objects.filter(told_at__isnull=False)
-        wait_until(told.exists, seconds=SECONDS, what="somebody is told")
-        job = told.get()
+        notified = Job.objects.filter(told_at__isnull=False)
+        wait_until(notified.exists, seconds=SECONDS, what="somebody is notified")
+        job = notified.get()
         assert job.told_at is not None
         assert job.finished_at is not None
         assert job.told_at - job.finished_at < timedelta(seconds=SECONDS)

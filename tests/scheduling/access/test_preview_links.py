@@ -15,7 +15,7 @@ from content.models import Notice, Story
 from scheduling.access.preview_links import make_preview_token
 from scheduling.models import Schedulable
 from scheduling.models.clock import database_now
-from tests.admin_pages import page_of, press, signed_in, told
+from tests.admin_pages import messages_in, page_of, press, signed_in
 from tests.factories import NoticeFactory, StoryFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -128,13 +128,13 @@ class TestTheButton:
 
         response = press(signed_in("Editors"), story, "share")
 
-        [message] = told(response)
+        [message] = messages_in(response)
         found = re.search(r'href="http://testserver(/preview/[^"]+)"', message)
         assert found
         assert "for 72 hours" in message
         assert "첫눈" in client.get(found[1]).content.decode()
 
-    def test_is_an_authors_for_what_is_his(self) -> None:
+    def test_is_for_authors_of_what_is_theirs(self) -> None:
         author = signed_in("Authors")
         own = StoryFactory(author=User.objects.get(username="one-of-Authors"))
         others = StoryFactory()

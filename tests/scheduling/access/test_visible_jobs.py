@@ -76,6 +76,7 @@ def listed_by_the_admin(user: User) -> set[int] | None:
 
 
 @pytest.mark.parametrize("role", [*ROLES, *GROUPS, "superuser"])
+@pytest.mark.slow
 class TestEveryRole:
     def test_sees_the_same_jobs_in_the_calendar_the_feed_the_api_and_the_admin(
         self, role: str

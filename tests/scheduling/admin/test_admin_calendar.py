@@ -326,7 +326,7 @@ class TestFilters:
 
 
 class TestRights:
-    def test_let_an_author_see_his_own_only_and_move_nothing(self) -> None:
+    def test_let_authors_see_their_own_only_and_move_nothing(self) -> None:
         author = member("Authors")
         own = planned(author=author)
         planned(author=UserFactory())

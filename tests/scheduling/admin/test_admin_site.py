@@ -55,7 +55,7 @@ class TestQueries:
 
         assert self.count(operator, *urls) == few
 
-    def test_to_foresee_many_are_the_same_as_for_one(self, editor: Client) -> None:
+    def test_to_preview_many_are_the_same_as_for_one(self, editor: Client) -> None:
         stories = StoryFactory.create_batch(30)
         counts = []
         for chosen in (stories[:1], stories):

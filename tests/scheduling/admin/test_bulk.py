@@ -9,7 +9,15 @@ from pytest_django import Settings
 from content.models import Story
 from scheduling.admin import bulk
 from scheduling.models import Job, JobEvent, State, Status
-from tests.admin_pages import SOON_ENOUGH, agree, confirm, list_of, looked_at, previewed, told
+from tests.admin_pages import (
+    SOON_ENOUGH,
+    agree,
+    confirm,
+    list_of,
+    looked_at,
+    messages_in,
+    previewed,
+)
 from tests.database_rows import failed_publish
 from tests.factories import FAR_OFF, StoryFactory
 
@@ -34,7 +42,7 @@ class TestManyAtOnce:
         assert "Its body is empty." in page
         assert not Story.objects.exclude(pk=live.pk).published().exists()
 
-    def test_publishes_what_was_confirmed_and_tells_each_refusal(self, editor: Client) -> None:
+    def test_publishes_what_was_confirmed_and_names_each_refusal(self, editor: Client) -> None:
         good, live, blank = (
             StoryFactory(title="좋은 글"),
             StoryFactory(title="이미 나간 글", published=True),
@@ -45,7 +53,7 @@ class TestManyAtOnce:
 
         good.refresh_from_db()
         assert good.is_published
-        messages = told(response)
+        messages = messages_in(response)
         assert messages[0] == "Publish now: 1 done."
         assert any("“이미 나간 글”" in text and "cannot become" in text for text in messages[1:])
         assert any("“빈 글”" in text and "body is empty" in text for text in messages[1:])
@@ -60,7 +68,7 @@ class TestManyAtOnce:
 
         blank.refresh_from_db()
         assert blank.status == Status.DRAFT
-        assert told(response) == [
+        assert messages_in(response) == [
             "Publish now: 1 done.",
             "Publish now: “빈 글”: It was changed meanwhile, by somebody else.",
         ]
@@ -74,7 +82,7 @@ class TestManyAtOnce:
         twice = agree(editor, Story, "shift_selected", page)
 
         assert Job.objects.open().get().run_at == FAR_OFF + timedelta(hours=1)
-        assert told(twice)[-1:] == [
+        assert messages_in(twice)[-1:] == [
             "Shift by an interval: “첫눈”: It was changed meanwhile, by one-of-Editors."
         ]
 
@@ -87,7 +95,7 @@ class TestManyAtOnce:
         response = confirm(editor, Story, "shift_selected", story.pk, number="1", unit="hours")
 
         assert Job.objects.open().get().run_at == FAR_OFF
-        assert "There was no time left for it." in told(response)[0]
+        assert "There was no time left for it." in messages_in(response)[0]
 
     def test_shows_anew_what_was_not_shown_like_this(self, editor: Client) -> None:
         story = StoryFactory()
@@ -139,7 +147,9 @@ class TestManyAtOnce:
 
         response = confirm(editor, Story, "schedule_selected", story.pk, run_at="2001-01-01T00:00")
 
-        assert told(response) == [f"Schedule at a time: “{story}”: That time has already passed."]
+        assert messages_in(response) == [
+            f"Schedule at a time: “{story}”: That time has already passed."
+        ]
 
     def test_shifts_by_days_of_the_wall_clock_and_hours_of_time(
         self, editor: Client, settings: Settings
@@ -158,9 +168,8 @@ class TestManyAtOnce:
 
         assert by_a_day == datetime(2100, 3, 14, 13, 0, 0, 123456, tzinfo=UTC)
         assert back_by_hours == datetime(2100, 3, 13, 13, 0, 0, 123456, tzinfo=UTC)
-        assert "Shift by an interval: “초안”: Only what is scheduled can be shifted." in told(
-            answer
-        )
+        refused = "Shift by an interval: “초안”: Only what is scheduled can be shifted."
+        assert refused in messages_in(answer)
 
     @pytest.mark.parametrize("data", [{}, {"number": "0", "unit": "days"}, {"number": "x"}])
     def test_asks_again_for_an_interval_that_is_none(
@@ -189,7 +198,7 @@ class TestManyAtOnce:
 
         response = confirm(editor, Story, "publish_selected", *[story.pk for story in stories])
 
-        [message] = told(response)
+        [message] = messages_in(response)
         assert message.count("“") == 5
         assert "and 2 more" in message
 
@@ -216,7 +225,7 @@ class TestManyAtOnce:
             {"action": "publish_selected", "select_across": "1", "_selected_action": ["0"]},
         )
 
-        assert told(response) == ["At most 2 at once: narrow the list by its filters."]
+        assert messages_in(response) == ["At most 2 at once: narrow the list by its filters."]
 
     @pytest.mark.parametrize(
         "action",

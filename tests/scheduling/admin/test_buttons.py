@@ -13,7 +13,7 @@ from content.models import Story
 from scheduling import operations
 from scheduling.admin import ACTIONS
 from scheduling.models import Job, JobEvent, Kind, State, Status
-from tests.admin_pages import SOON_ENOUGH, page_of, press, submit, told
+from tests.admin_pages import SOON_ENOUGH, messages_in, page_of, press, submit
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory
 
 pytestmark = pytest.mark.django_db
@@ -91,7 +91,7 @@ class TestButtons:
 
         story.refresh_from_db()
         assert story.is_published
-        assert told(response) == ["It is live."]
+        assert messages_in(response) == ["It is live."]
         assert JobEvent.objects.get().reason == "breaking"
 
     def test_take_an_item_down_now(self, editor: Client) -> None:
@@ -147,7 +147,7 @@ class TestButtons:
             ("cancel-end", {}, {"published": True}),
         ],
     )
-    def test_tell_why_they_did_nothing(
+    def test_say_why_they_did_nothing(
         self, editor: Client, name: str, data: dict[str, str], situation: dict[str, Any]
     ) -> None:
         story = StoryFactory(**situation)

@@ -167,7 +167,7 @@ class TestLateness:
 
         assert seen().lateness == Lateness(number=1, p50_ms=1000, p99_ms=1000, most_ms=1000)
 
-    def test_is_told_hour_by_hour(self) -> None:
+    def test_is_shown_hour_by_hour(self) -> None:
         went_live(NOON - DAY, late=SECOND)
         went_live(NOON - HOUR - SECOND, NOON - HOUR - 2 * SECOND, late=2 * SECOND)
         went_live(NOON - HOUR, late=3 * SECOND)
@@ -344,7 +344,7 @@ class TestThePage:
 
 
 class TestRights:
-    def test_show_an_author_his_own_drafts_and_no_jobs(self) -> None:
+    def test_show_authors_their_own_drafts_and_no_jobs(self) -> None:
         author = signed_in("Authors")
         user = UserFactory._meta.model.objects.get(username="one-of-Authors")
         own = StoryFactory(author=user)
@@ -362,7 +362,7 @@ class TestRights:
         assert "Failures to deal with" not in html
         assert "armo-ill" not in html
 
-    def test_show_an_author_his_newest_ten(self) -> None:
+    def test_show_authors_their_newest_ten(self) -> None:
         author = signed_in("Authors")
         user = UserFactory._meta.model.objects.get(username="one-of-Authors")
         oldest, *newest = StoryFactory.create_batch(11, author=user)

@@ -13,7 +13,7 @@ from scheduling.models import Status
 from tests.admin_pages import SOON_ENOUGH, fields_in, page_of, press, typed
 from tests.factories import StoryFactory, UserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 class TestTwoEditorsAtOnce:
@@ -67,9 +67,9 @@ class TestTwoEditorsAtOnce:
     ) -> None:
         mine, theirs = self.page(editor, story), self.page(other, story)
         self.save(other, story, theirs, body="눈이 많이 온다.")
-        told = self.save(editor, story, mine, body="눈이 그쳤다.")
+        refused = self.save(editor, story, mine, body="눈이 그쳤다.")
 
-        response = self.save(editor, story, typed(told.content.decode()))
+        response = self.save(editor, story, typed(refused.content.decode()))
 
         story.refresh_from_db()
         assert response.status_code == 302
@@ -81,9 +81,9 @@ class TestTwoEditorsAtOnce:
         mine, theirs = self.page(editor, story), self.page(other, story)
         self.save(other, story, theirs, title="첫눈이 왔다")
 
-        told = self.save(editor, story, mine, body="눈이 그쳤다.")
+        refused = self.save(editor, story, mine, body="눈이 그쳤다.")
         before = Story.objects.get()
-        self.save(editor, story, typed(told.content.decode()))
+        self.save(editor, story, typed(refused.content.decode()))
 
         after = Story.objects.get()
         assert (before.title, before.body) == ("첫눈이 왔다", "눈이 온다.")
@@ -123,9 +123,7 @@ class TestTwoEditorsAtOnce:
         assert response.status_code == 200
         assert story.body == "눈이 많이 온다."
 
-    def test_by_the_api_is_told_with_its_name(
-        self, editor: Client, other: Client, story: Story
-    ) -> None:
+    def test_by_the_api_is_named(self, editor: Client, other: Client, story: Story) -> None:
         mine = self.page(editor, story)
         other.patch(f"/api/v1/stories/{story.pk}/", {"body": "눈이 많이 온다."}, "application/json")
 
@@ -133,7 +131,7 @@ class TestTwoEditorsAtOnce:
 
         assert "by 보라 김: “Body”" in page
 
-    def test_one_of_whom_deletes_it_leaves_the_other_what_he_wrote(
+    def test_one_of_whom_deletes_it_leaves_the_other_what_they_wrote(
         self, editor: Client, story: Story
     ) -> None:
         mine = self.page(editor, story)
@@ -146,7 +144,7 @@ class TestTwoEditorsAtOnce:
         assert "밤새 쓴 글" in response.content.decode()
         assert not Story.objects.filter(pk=pk).exists()
 
-    def test_who_may_not_change_it_any_more_keeps_what_he_wrote(
+    def test_who_may_not_change_it_any_more_keeps_what_they_wrote(
         self, author: Client, editor: Client, story: Story
     ) -> None:
         story.author = User.objects.get(username="one-of-Authors")
@@ -167,7 +165,7 @@ class TestTwoEditorsAtOnce:
         assert Story.objects.get().body == "눈이 온다."
 
     @pytest.mark.parametrize("is_new", [False, True])
-    def test_who_was_signed_out_saves_it_once_he_is_back(
+    def test_who_was_signed_out_saves_it_once_they_are_back(
         self, editor: Client, story: Story, is_new: bool
     ) -> None:
         soon = Tag.objects.create(name="곧")

@@ -15,7 +15,7 @@ from content.models import Story
 from scheduling import operations
 from scheduling.admin import JOB_ACTIONS
 from scheduling.models import Job, JobEvent, Kind, State, Status
-from tests.admin_pages import confirm, list_of, page_of, press, submit, told
+from tests.admin_pages import confirm, list_of, messages_in, page_of, press, submit
 from tests.database_rows import failed_end, failed_publish
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
 
@@ -148,7 +148,7 @@ class TestJobs:
 
         job.refresh_from_db()
         assert response["Location"] == page_of(job)
-        assert told(response) == ["The job runs again."]
+        assert messages_in(response) == ["The job runs again."]
         assert (job.state, Story.objects.get().status) == (State.WAITING, Status.SCHEDULED)
         event = job.events.latest("pk")
         assert (event.what, str(event.by), event.reason) == ("rerun", "one-of-Operators", "fixed")
@@ -176,7 +176,7 @@ class TestJobs:
         assert buttons(Job.objects.open().get()) == ["cancel"]
         assert buttons(done) == []
 
-    def test_tell_why_they_do_not_run_again(self, operator: Client) -> None:
+    def test_say_why_they_do_not_run_again(self, operator: Client) -> None:
         job = failed_publish()
         operations.publish_now(item=Story.objects.get(), by=None)
 
@@ -223,14 +223,14 @@ class TestJobs:
         assert "/rerun/" not in editor.get(page_of(job)).content.decode()
         assert "rerun_selected" not in editor.get(list_of(Job)).content.decode()
 
-    def test_that_are_selected_run_again_and_each_refusal_is_told(self, operator: Client) -> None:
+    def test_that_are_selected_run_again_and_each_refusal_is_named(self, operator: Client) -> None:
         good, end = failed_publish(title="좋은 글"), failed_end()
         published = failed_publish(title="이미 나간 글")
         operations.publish_now(item=Story.objects.get(title="이미 나간 글"), by=None)
 
         response = confirm(operator, Job, "rerun_selected", good.pk, end.pk, published.pk)
 
-        assert told(response) == [
+        assert messages_in(response) == [
             "Run again: 2 done.",
             "Run again: “이미 나간 글”: It has been published since.",
         ]
@@ -249,7 +249,7 @@ class TestJobs:
 
         response = confirm(client, Job, "rerun_selected", job.pk, other.pk)
 
-        assert told(response) == [
+        assert messages_in(response) == [
             "Run again: 1 done.",
             "Run again: “남의 공지”: You have no right to do this.",
         ]

@@ -23,15 +23,17 @@ from tests.admin_pages import (
     fields_in,
     fields_of,
     looked_at,
+    messages_in,
     page_of,
     press,
     sent,
-    told,
 )
 from tests.conftest import InBackground
 from tests.database_rows import everything, failed_publish, open_jobs, row
 from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.operations.test_concurrency import SECONDS, wait_until_blocked
+
+pytestmark = pytest.mark.slow
 
 HOUR = timedelta(hours=1)
 
@@ -367,7 +369,9 @@ class TestDeletingAnItem:
             wait_until_blocked()
 
         response = waiting.result(SECONDS)
-        assert told(response) == ["It was changed meanwhile, by bora. Look at it, and press again."]
+        assert messages_in(response) == [
+            "It was changed meanwhile, by bora. Look at it, and press again."
+        ]
         assert response["Location"] == reverse("admin:content_story_delete", args=[story.pk])
         assert Job.objects.get().is_open
         assert LogEntry.objects.count() == 1  # bora's
@@ -464,7 +468,7 @@ class TestManyAtOnce:
             waiting = in_background(agree, boss, Story, bulk.action, page)
             wait_until_blocked()
 
-        [message] = told(waiting.result(SECONDS))
+        [message] = messages_in(waiting.result(SECONDS))
         assert "It was changed meanwhile, by bora." in message
         assert not JobEvent.objects.filter(by__username="boss").exists()
 
@@ -495,6 +499,6 @@ class TestManyAtOnce:
             waiting = in_background(agree, boss, Job, action, page)
             wait_until_blocked()
 
-        [message] = told(waiting.result(SECONDS))
+        [message] = messages_in(waiting.result(SECONDS))
         assert "It was changed meanwhile, by bora." in message
         assert not JobEvent.objects.filter(by__username="boss").exists()

@@ -9,7 +9,7 @@ from django.urls import reverse
 from content.models import Story
 from scheduling.models import Job
 from scheduling.operations import pause as pausing
-from tests.admin_pages import list_of, page_of, told
+from tests.admin_pages import list_of, messages_in, page_of
 from tests.factories import StoryFactory
 
 pytestmark = pytest.mark.django_db
@@ -25,9 +25,9 @@ class TestPausing:
         pause = pausing.current()
         assert pause is not None
         assert (pause.reason, str(pause.by)) == ("추모 기간", "one-of-Operators")
-        assert told(response) == ["Publishing is paused."]
+        assert messages_in(response) == ["Publishing is paused."]
 
-    def test_is_told_on_every_page(self, operator: Client, editor: Client) -> None:
+    def test_is_shown_on_every_page(self, operator: Client, editor: Client) -> None:
         story = StoryFactory(scheduled=True)
         self.post(operator, "pause", reason="추모 기간")
 
@@ -42,7 +42,7 @@ class TestPausing:
         response = self.post(operator, "pause", reason=" ")
 
         assert pausing.current() is None
-        assert told(response) == ["This field is required."]
+        assert messages_in(response) == ["This field is required."]
 
     def test_ends_with_a_resume(self, operator: Client) -> None:
         self.post(operator, "pause", reason="점검")
@@ -50,7 +50,7 @@ class TestPausing:
         response = self.post(operator, "resume", reason="끝났다")
 
         assert pausing.current() is None
-        assert told(response)[-1] == "Publishing goes on."
+        assert messages_in(response)[-1] == "Publishing goes on."
         assert "끝났다" in operator.get(list_of(Job)).content.decode()
 
     def test_twice_is_refused(self, operator: Client) -> None:
@@ -58,7 +58,7 @@ class TestPausing:
 
         response = self.post(operator, "pause", reason="점검")
 
-        assert told(response)[-1] == "Publishing is paused already."
+        assert messages_in(response)[-1] == "Publishing is paused already."
 
     def test_is_closed_to_editors(self, editor: Client) -> None:
         response = self.post(editor, "pause")

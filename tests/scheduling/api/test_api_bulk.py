@@ -24,9 +24,9 @@ def editor() -> User:
 
 @pytest.fixture
 def bulk(editor: User) -> Any:
-    def send(ids: Any, at: str = AT, route: str = "stories", **wish: Any) -> Any:
+    def send(ids: Any, at: str = AT, route: str = "stories", **data: Any) -> Any:
         client: Any = client_of(editor)
-        body = {"ids": ids, "publish_at": at, **wish}
+        body = {"ids": ids, "publish_at": at, **data}
         return client.post(f"{API}/{route}/bulk/schedule/", body, format="json")
 
     return send
@@ -74,7 +74,7 @@ class TestMany:
 
         answer = bulk(list(range(first, first + 10_000)))
 
-        # Those that are not there are told one by one, and the others wait for them.
+        # Those that are not there are named one by one, and the others wait for them.
         assert answer.json()["code"] == "not_found"
         assert len(answer.json()["refusals"]) == 9_000
         assert not Job.objects.exists()
@@ -123,7 +123,7 @@ class TestARefusal:
         assert (answer.status_code, answer.json()["code"]) == (400, "not_in_future")
         assert "refusals" not in answer.json()
 
-    def test_does_not_tell_what_one_may_not_see(self) -> None:
+    def test_does_not_reveal_what_one_may_not_see(self) -> None:
         user = person("content.schedule_story")
         hidden = StoryFactory(title="비밀")
         client: Any = client_of(user)

@@ -80,12 +80,12 @@ class TestCreating:
         assert open_jobs(item) == []
 
     def test_schedules_what_is_to_go_live(self, ask: Any, items: str, editor: User) -> None:
-        wish = {
+        data = {
             **{"title": "t", "body": "b", "status": "scheduled", "reason": "제시간에"},
             **{"publish_at": utc(FAR_OFF), "unpublish_at": utc(LATER)},
         }
 
-        status, made = ask("POST", f"{items}/", wish)
+        status, made = ask("POST", f"{items}/", data)
 
         assert (status, made["status"]) == (201, "scheduled")
         assert (made["publish_at"], made["unpublish_at"]) == (utc(FAR_OFF), utc(LATER))
@@ -101,7 +101,7 @@ class TestCreating:
         assert client.get(response["Location"]).json() == response.json()
 
     @pytest.mark.parametrize(
-        ("wish", "status", "code"),
+        ("data", "status", "code"),
         [
             ({"status": "scheduled"}, 400, "validation_error"),
             ({"status": "scheduled", "publish_at": PAST}, 400, "not_in_future"),
@@ -115,24 +115,24 @@ class TestCreating:
         ],
     )
     def test_makes_nothing_when_it_is_refused(
-        self, ask: Any, items: str, wish: dict[str, Any], status: int, code: str
+        self, ask: Any, items: str, data: dict[str, Any], status: int, code: str
     ) -> None:
-        refused, problem = ask("POST", f"{items}/", {"title": "t", "body": "b", **wish})
+        refused, problem = ask("POST", f"{items}/", {"title": "t", "body": "b", **data})
 
         assert (refused, problem["code"]) == (status, code)
         assert not Story.objects.exists()
         assert not Notice.objects.exists()
 
     def test_takes_every_field_of_a_story(self, ask: Any) -> None:
-        wish = {
+        data = {
             **{"title": "제목", "body": "글", "slug": "봄-소식", "summary": "요약"},
             **{"byline": "김하늘", "categories": ["생활", "날씨"], "tags": ["봄"]},
             **{"keywords": ["spring"], "language": "ko"},
         }
 
-        _, made = ask("POST", "stories/", wish)
+        _, made = ask("POST", "stories/", data)
 
-        assert {name: made[name] for name in wish} == {**wish, "categories": ["날씨", "생활"]}
+        assert {name: made[name] for name in data} == {**data, "categories": ["날씨", "생활"]}
         assert made["url"].endswith("/stories/%EB%B4%84-%EC%86%8C%EC%8B%9D/")
 
     def test_makes_a_slug_from_the_title(self, ask: Any) -> None:
@@ -222,7 +222,7 @@ class TestChanging:
         assert (jobs, open_jobs(item)) == ([("unpublish", LATER)], [])
 
     @pytest.mark.parametrize(
-        ("state", "wish", "status", "code"),
+        ("state", "data", "status", "code"),
         [
             ({}, {"publish_at": utc(FAR_OFF)}, 409, "invalid_transition"),
             ({"published": True}, {"publish_at": utc(FAR_OFF)}, 409, "invalid_transition"),
@@ -245,11 +245,11 @@ class TestChanging:
         ],
     )
     def test_changes_nothing_when_it_is_refused(
-        self, ask: Any, items: str, state: Any, wish: Any, status: int, code: str
+        self, ask: Any, items: str, state: Any, data: Any, status: int, code: str
     ) -> None:
         item = make(items, title="alt", **state)
 
-        refused, problem = ask("PATCH", f"{items}/{item.pk}/", {"title": "neu", **wish})
+        refused, problem = ask("PATCH", f"{items}/{item.pk}/", {"title": "neu", **data})
 
         assert (refused, problem["code"]) == (status, code)
         after = find(items, item.pk)
@@ -264,11 +264,11 @@ class TestChanging:
         assert "read-only" in error["detail"]
 
     def test_names_the_end_that_comes_too_early(self, ask: Any, items: str) -> None:
-        wish = {"status": "scheduled", "publish_at": utc(LATER), "unpublish_at": utc(FAR_OFF)}
+        data = {"status": "scheduled", "publish_at": utc(LATER), "unpublish_at": utc(FAR_OFF)}
         one = f"{items}/{make(items).pk}/"
 
-        patched = ask("PATCH", one, wish)
-        posted = ask("POST", f"{one}schedule/", {k: v for k, v in wish.items() if k != "status"})
+        patched = ask("PATCH", one, data)
+        posted = ask("POST", f"{one}schedule/", {k: v for k, v in data.items() if k != "status"})
 
         for status, problem in (patched, posted):
             assert (status, problem["code"]) == (400, "validation_error")
@@ -323,12 +323,12 @@ class TestAnAction:
 
     def test_keeps_the_end_or_takes_it_away(self, ask: Any, items: str) -> None:
         item = make(items)
-        wish = {"publish_at": utc(FAR_OFF), "unpublish_at": utc(LATER)}
+        data = {"publish_at": utc(FAR_OFF), "unpublish_at": utc(LATER)}
 
-        ask("POST", f"{items}/{item.pk}/schedule/", wish)
+        ask("POST", f"{items}/{item.pk}/schedule/", data)
         ask("POST", f"{items}/{item.pk}/schedule/", {"publish_at": utc(FAR_OFF)})
         kept = open_jobs(item)
-        ask("POST", f"{items}/{item.pk}/schedule/", {**wish, "unpublish_at": None})
+        ask("POST", f"{items}/{item.pk}/schedule/", {**data, "unpublish_at": None})
 
         assert kept == [("publish", FAR_OFF), ("unpublish", LATER)]
         assert open_jobs(item) == [("publish", FAR_OFF)]
@@ -356,7 +356,7 @@ class TestAnAction:
         assert find(items, item.pk).status == "unpublished"
 
     @pytest.mark.parametrize(
-        ("state", "action", "wish", "status", "code"),
+        ("state", "action", "data", "status", "code"),
         [
             ({}, "schedule", {"publish_at": PAST}, 400, "not_in_future"),
             ({}, "schedule", {}, 400, "validation_error"),
@@ -375,11 +375,11 @@ class TestAnAction:
         ],
     )
     def test_is_refused_with_a_reason(
-        self, ask: Any, items: str, state: Any, action: str, wish: Any, status: int, code: str
+        self, ask: Any, items: str, state: Any, action: str, data: Any, status: int, code: str
     ) -> None:
         item = make(items, **state)
 
-        refused, problem = ask("POST", f"{items}/{item.pk}/{action}/", wish)
+        refused, problem = ask("POST", f"{items}/{item.pk}/{action}/", data)
 
         assert (refused, problem["code"]) == (status, code)
         assert problem["detail"]

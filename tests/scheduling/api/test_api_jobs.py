@@ -53,7 +53,7 @@ class TestAList:
         assert ids(client, f"run_at_before={at}") == [start.pk, failed.pk]
         assert ids(client, "kind=publish&state=waiting") == [start.pk]
 
-    def test_tells_what_is_overdue_from_what_is_not(self, client: Any) -> None:
+    def test_keeps_what_is_overdue_apart_from_what_is_not(self, client: Any) -> None:
         [late] = due_stories(1)
         job = Job.objects.get(object_id=late.pk)
         waiting = operations.schedule(item=StoryFactory(), run_at=FAR_OFF, by=None)
@@ -74,7 +74,7 @@ class TestAList:
 
 
 class TestAJob:
-    def test_tells_its_history(self, client: Any, operator: User) -> None:
+    def test_shows_its_history(self, client: Any, operator: User) -> None:
         story = StoryFactory(title="봄")
         job = operations.schedule(item=story, run_at=FAR_OFF, by=None, reason="첫째")
         client.post(
@@ -99,7 +99,7 @@ class TestAJob:
             "2100-10-31T02:00:00.654321Z",
         )
 
-    def test_tells_how_late_it_was(self, client: Any) -> None:
+    def test_shows_how_late_it_was(self, client: Any) -> None:
         job = operations.publish_now(item=StoryFactory(), by=None)
         Job.objects.filter(pk=job.pk).update(run_at=LONG_AGO, finished_at=LONG_AGO + HOUR / 1000)
 
@@ -113,9 +113,9 @@ class TestAJob:
     def test_is_made_for_an_item_of_any_type(self, client: Any, make: Any, name: str) -> None:
         item = make()
         model = name.format(model=item._meta.model_name)
-        wish = {"model": model, "id": item.pk, "kind": "publish", "run_at": FAR_OFF.isoformat()}
+        data = {"model": model, "id": item.pk, "kind": "publish", "run_at": FAR_OFF.isoformat()}
 
-        made = client.post(PATH, wish, format="json")
+        made = client.post(PATH, data, format="json")
 
         assert made.status_code == 201
         assert client.get(made["Location"]).json()["id"] == made.json()["id"]
@@ -123,7 +123,7 @@ class TestAJob:
         assert item.status == "scheduled"
 
     @pytest.mark.parametrize(
-        ("wish", "status", "code"),
+        ("data", "status", "code"),
         [
             ({"model": "user"}, 400, "validation_error"),
             ({"id": 10**15}, 404, "not_found"),
@@ -133,13 +133,13 @@ class TestAJob:
         ],
     )
     def test_is_not_made_when_it_is_refused(
-        self, client: Any, wish: Any, status: int, code: str
+        self, client: Any, data: Any, status: int, code: str
     ) -> None:
         good = {"model": "story", "id": StoryFactory().pk, "kind": "publish"}
 
-        refused = client.post(PATH, {**good, "run_at": FAR_OFF.isoformat(), **wish}, format="json")
+        refused = client.post(PATH, {**good, "run_at": FAR_OFF.isoformat(), **data}, format="json")
 
-        if wish == {"model": "user"}:
+        if data == {"model": "user"}:
             assert refused.json()["code"] in ("validation_error", "unknown_model")
         else:
             assert refused.json()["code"] == code
@@ -176,16 +176,16 @@ class TestAJob:
 
     @pytest.mark.parametrize("action", ["move", "cancel", "rerun"])
     def test_that_is_not_there_is_not_found(self, client: Any, action: str) -> None:
-        wish = {"run_at": FAR_OFF.isoformat()} if action == "move" else {}
+        data = {"run_at": FAR_OFF.isoformat()} if action == "move" else {}
 
-        assert client.post(f"{PATH}1/{action}/", wish, format="json").status_code == 404
+        assert client.post(f"{PATH}1/{action}/", data, format="json").status_code == 404
 
 
 class TestRunningManyAgain:
     @pytest.fixture
     def rerun(self, client: Any) -> Any:
-        def send(**wish: Any) -> Any:
-            response = client.post(f"{PATH}rerun/", wish, format="json")
+        def send(**data: Any) -> Any:
+            response = client.post(f"{PATH}rerun/", data, format="json")
             assert response.status_code == 200, response.json()
             return response.json()
 

@@ -71,15 +71,15 @@ OTHERS = """
 
 
 def rows(table: str) -> list[Any]:
-    """Return the rows of a table: method, route, wish, and a status for each role."""
+    """Return the rows of a table: method, route, name of the body, and a status for each role."""
     found = []
     for line in table.strip().splitlines()[1:]:
         *request, nobody, author, other, editor, operator, admin = line.split()
-        method, route, wish = (*request, "")[:3]
+        method, route, body_name = (*request, "")[:3]
         statuses = dict(
             zip(ROLES, map(int, (nobody, author, other, editor, operator, admin)), strict=True)
         )
-        found.append(pytest.param(method, route, wish, statuses, id=" ".join(request)))
+        found.append(pytest.param(method, route, body_name, statuses, id=" ".join(request)))
     return found
 
 
@@ -130,7 +130,7 @@ def statuses_of(
     return found
 
 
-WISHES: dict[str, Any] = {
+BODIES: dict[str, Any] = {
     "": {"title": "바뀐 제목"},
     "scheduled": {"title": "t", "body": "b", "status": "scheduled", "publish_at": str(FAR_OFF)},
     "schedule": {"status": "scheduled", "publish_at": str(FAR_OFF)},
@@ -148,7 +148,7 @@ class TestEveryRole:
             pytest.param("notices", NoticeFactory, id="notices"),
         ],
     )
-    @pytest.mark.parametrize(("method", "route", "wish", "expected"), rows(ITEMS))
+    @pytest.mark.parametrize(("method", "route", "body_name", "expected"), rows(ITEMS))
     def test_may_do_to_items_what_its_rights_say(
         self,
         people: dict[str, User | None],
@@ -156,7 +156,7 @@ class TestEveryRole:
         make: Any,
         method: str,
         route: str,
-        wish: str,
+        body_name: str,
         expected: dict[str, int],
     ) -> None:
         def path_of(role: str) -> tuple[str, Any]:
@@ -169,7 +169,7 @@ class TestEveryRole:
                     operations.schedule(item=made, run_at=FAR_OFF, by=None)
                 case "published" | "failed" | "unpublished" as status:
                     made = make(author=people["author"], **{status: True})
-            body = WISHES[wish]
+            body = BODIES[body_name]
             match parts:
                 case [_, "bulk", *_]:
                     body = {"ids": [made.pk], "publish_at": str(FAR_OFF)}
@@ -185,13 +185,13 @@ class TestEveryRole:
 
         assert statuses_of(people, method, path_of) == expected
 
-    @pytest.mark.parametrize(("method", "route", "wish", "expected"), rows(OTHERS))
+    @pytest.mark.parametrize(("method", "route", "body_name", "expected"), rows(OTHERS))
     def test_may_do_otherwise_what_its_rights_say(
         self,
         people: dict[str, User | None],
         method: str,
         route: str,
-        wish: str,
+        body_name: str,
         expected: dict[str, int],
     ) -> None:
         def path_of(role: str) -> tuple[str, Any]:
@@ -274,7 +274,7 @@ def name_of(steps: list[str], item: str) -> str:
 
 
 class TestAnAuthor:
-    def test_is_told_of_a_draft_that_is_not_his_what_nobody_is_told(self) -> None:
+    def test_gets_for_a_draft_of_another_what_nobody_gets(self) -> None:
         theirs = StoryFactory()
         path = f"{API}/stories/{theirs.pk}/"
 
@@ -283,7 +283,7 @@ class TestAnAuthor:
 
         assert mine.json() == nobodys.json()
 
-    def test_sees_his_own_and_what_is_live_in_lists(self) -> None:
+    def test_sees_their_own_and_what_is_live_in_lists(self) -> None:
         author = person(group="Authors")
         mine = StoryFactory(author=author)
         live = StoryFactory(published=True)
@@ -293,7 +293,7 @@ class TestAnAuthor:
 
         assert [row["id"] for row in page["results"]] == [live.pk, mine.pk]
 
-    def test_owns_what_he_creates(self) -> None:
+    def test_owns_what_they_create(self) -> None:
         author = person(group="Authors")
 
         made = client_of(author).post(f"{API}/notices/", {"title": "t"}, format="json").json()
@@ -368,12 +368,12 @@ def test_every_kind_is_asked_for_by_the_right_to_schedule() -> None:
     notice = NoticeFactory(published=True)
 
     for kind in Kind:
-        wish = {"model": "notice", "id": notice.pk, "kind": str(kind), "run_at": str(FAR_OFF)}
-        assert client.post(f"{API}/jobs/", wish, format="json").status_code == 403
+        data = {"model": "notice", "id": notice.pk, "kind": str(kind), "run_at": str(FAR_OFF)}
+        assert client.post(f"{API}/jobs/", data, format="json").status_code == 403
 
 
 class TestAnAuthorWhoMayDelete:
-    def test_deletes_what_he_may_change_and_no_more(self) -> None:
+    def test_deletes_what_they_may_change_and_no_more(self) -> None:
         author = person("content.delete_story", group="Authors")
         own, planned = StoryFactory(author=author), StoryFactory(author=author, scheduled=True)
         others = StoryFactory(published=True)

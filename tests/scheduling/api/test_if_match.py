@@ -18,7 +18,11 @@ from tests.scheduling.operations.test_concurrency import SECONDS, wait_until_blo
 
 AT = (FAR_OFF + timedelta(hours=1)).isoformat()
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unthrottled")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("unthrottled"),
+]
 
 
 @pytest.fixture

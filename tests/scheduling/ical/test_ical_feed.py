@@ -112,7 +112,7 @@ class TestWhoSeesWhat:
 
         assert summaries(user) == ["Publish: notice"]
 
-    def test_who_decides_nothing_sees_his_own_only(self) -> None:
+    def test_who_decides_nothing_sees_their_own_only(self) -> None:
         user = member()
         wanted = ["view_job", "view_notice"]
         user.user_permissions.set(Permission.objects.filter(codename__in=wanted))

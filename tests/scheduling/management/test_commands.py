@@ -300,7 +300,7 @@ class TestPublishDue:
 
 
 class TestExplain:
-    def test_tells_it_in_order(self, manage: Manage) -> None:
+    def test_lists_it_in_order(self, manage: Manage) -> None:
         editor = UserFactory(username="편집자")
         story = StoryFactory(title="봄 특집")
         operations.schedule(item=story, run_at=FAR_OFF, by=editor, reason="엠바고")

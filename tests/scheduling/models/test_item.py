@@ -502,7 +502,7 @@ class TestSavingSomeFields:
 
         assert row(story).version == 2
 
-    def test_keeps_a_wish_in_hand_that_was_not_among_them(self) -> None:
+    def test_keeps_a_requested_time_that_was_not_among_them(self) -> None:
         story = StoryFactory()
         story.status, story.publish_at = Status.SCHEDULED, FAR_OFF
 
@@ -551,7 +551,7 @@ class TestAnItemReadInPart:
         assert row(story).unpublish_at is None
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
 
-    def test_keeps_a_wish_in_hand_while_the_rest_is_read(self) -> None:
+    def test_keeps_a_requested_time_while_the_rest_is_read(self) -> None:
         StoryFactory()
         story = Story.objects.defer("body").get()
         story.status, story.publish_at = Status.SCHEDULED, FAR_OFF
@@ -564,7 +564,7 @@ class TestAnItemReadInPart:
 
 
 class TestReadingAnItemAgain:
-    def test_forgets_a_wish_that_was_not_saved(self) -> None:
+    def test_forgets_a_requested_time_that_was_not_saved(self) -> None:
         story = StoryFactory()
         story.status, story.publish_at = Status.SCHEDULED, FAR_OFF
 
@@ -574,7 +574,7 @@ class TestReadingAnItemAgain:
         assert row(story).status == Status.DRAFT
         assert not Job.objects.exists()
 
-    def test_in_part_keeps_a_wish_in_hand(self) -> None:
+    def test_in_part_keeps_a_requested_time(self) -> None:
         story = StoryFactory()
         story.status, story.publish_at = Status.SCHEDULED, FAR_OFF
 

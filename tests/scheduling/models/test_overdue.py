@@ -176,6 +176,7 @@ def named_by_explain() -> set[int]:
     }
 
 
+@pytest.mark.slow
 class TestAJob:
     @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda it: it.make.__name__)
     def test_is_overdue_wherever_that_is_asked_or_nowhere(

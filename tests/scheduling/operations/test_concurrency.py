@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 What = JobEvent.What
 HOUR = timedelta(hours=1)
-SECONDS = 20  # after which a test gives up
+SECONDS = 20  # after which a test fails
 
 
 def hold(other: BaseDatabaseWrapper, table: str, pk: int) -> None:
@@ -134,7 +134,7 @@ class TestTwoEditors:
         ],
         ids=["one", "many"],
     )
-    def test_one_who_has_waited_past_the_time_he_chose_is_told_so(
+    def test_who_has_waited_past_the_time_they_chose_learns_so(
         self, schedule: Callable[..., Any], in_background: InBackground, other: BaseDatabaseWrapper
     ) -> None:
         story = StoryFactory()

@@ -82,7 +82,7 @@ class TestSchedule:
 
         assert row(story).publish_at.year == 9999
 
-    def test_leaves_the_item_in_hand_as_it_is_in_the_database(self) -> None:
+    def test_leaves_the_object_as_it_is_in_the_database(self) -> None:
         story = StoryFactory()
 
         operations.schedule(item=story, run_at=FAR_OFF, by=None, unpublish_at=FAR_OFF + HOUR)
@@ -454,7 +454,7 @@ class TestUnschedule:
         assert open_jobs(notice) == {Kind.PUBLISH: FAR_OFF}
         assert (row(notice).status, row(notice).unpublish_at) == (Status.SCHEDULED, None)
 
-    def test_gives_up_a_failed_item_and_the_end_that_is_still_open(self) -> None:
+    def test_unschedules_a_failed_item_and_the_end_that_is_still_open(self) -> None:
         notice = NoticeFactory(due=True, unpublish_at=FAR_OFF)
         failed = Job.objects.get(kind=Kind.PUBLISH)
         Job.objects.filter(pk=failed.pk).update(state=State.FAILED, finished_at=database_now())
@@ -486,7 +486,7 @@ class TestUnschedule:
 
         assert history(Job.objects.get()) == [What.SCHEDULED, What.CANCELLED]
 
-    def test_leaves_the_item_in_hand_as_it_was_when_it_refuses(self) -> None:
+    def test_leaves_the_object_as_it_was_when_it_refuses(self) -> None:
         story = StoryFactory(unpublished=True)
         end = story.unpublish_at
 
@@ -495,7 +495,7 @@ class TestUnschedule:
 
         assert (story.unpublish_at, story.version) == (end, 1)
 
-    def test_gives_up_a_scheduled_item_that_never_got_a_job(self) -> None:
+    def test_unschedules_a_scheduled_item_that_never_got_a_job(self) -> None:
         [story] = Story.objects.bulk_create(
             [StoryFactory.build(status=Status.SCHEDULED, publish_at=FAR_OFF)]
         )

@@ -1,4 +1,4 @@
-"""Publishing paused: what waits, what goes on, who is told, and how it goes on afterwards."""
+"""Publishing paused: what waits, what goes on, who is notified, and how it goes on afterwards."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ from tests.scheduling.management.test_commands import Manage
 
 pytestmark = pytest.mark.django_db
 
-SECONDS = 20  # after which a test gives up
+SECONDS = 20  # after which a test fails
 # How late a wake-up may be on a busy machine, and still be no look that was due anyhow.
 SOON = 0.6
 

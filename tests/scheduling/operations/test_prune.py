@@ -272,7 +272,7 @@ class TestAFailedJob:
         is_kept = not prunable_jobs(database_now()).filter(pk=job.pk).exists()
 
         assert is_kept or not may_run_again
-        # Of a failed item the publish is the wish, of a live one the end.
+        # Of a failed item the publish is what was asked for, of a live one the end.
         assert is_kept == (status == {"publish": "failed", "unpublish": "published"}[kind])
 
 

@@ -65,7 +65,7 @@ def story_of(job: Job) -> Any:
 
 
 def values(job: Job) -> dict[str, Any]:
-    """Return all fields of a job in hand."""
+    """Return all fields of a job, as they are in memory."""
     return {field.attname: getattr(job, field.attname) for field in Job._meta.concrete_fields}
 
 
@@ -115,15 +115,15 @@ class TestRerun:
         assert (event.by, event.reason) == (operator, "본문을 넣었음")
         assert event.at == Job.objects.get().next_attempt_at
 
-    def test_leaves_the_job_in_hand_as_it_is_in_the_database(self) -> None:
+    def test_leaves_the_object_as_it_is_in_the_database(self) -> None:
         job = failed_publish()
-        in_hand = Job.objects.defer("state").get()
+        in_memory = Job.objects.defer("state").get()
 
         operations.rerun(job=job, by=None)
         with pytest.raises(InvalidTransition):
-            operations.rerun(job=in_hand, by=None)
+            operations.rerun(job=in_memory, by=None)
 
-        assert values(job) == values(in_hand) == values(Job.objects.get())
+        assert values(job) == values(in_memory) == values(Job.objects.get())
 
     def test_ends_with_the_item_live(self) -> None:
         job = failed_publish()
@@ -221,7 +221,7 @@ def blank(job: Job) -> None:
     Story.objects.update(body=" ")
 
 
-def give_up(job: Job) -> None:
+def unschedule(job: Job) -> None:
     operations.unschedule(item=story_of(job), by=None)
 
 
@@ -276,7 +276,7 @@ def take_down(job: Job) -> None:
     operations.unpublish_now(item=story_of(job), by=None)
 
 
-def give_up_the_end(job: Job) -> None:
+def remove_the_end(job: Job) -> None:
     type(story_of(job)).objects.update(unpublish_at=None)
 
 
@@ -295,7 +295,7 @@ REFUSALS: list[tuple[Callable[..., Job], Callable[[Job], None], type[DomainError
     (failed_publish, blank, NotPublishable, "Its body is empty."),
     (failed_publish, rerun_before, InvalidTransition, "this one is waiting."),
     (failed_publish, rerun_and_succeed, InvalidTransition, "this one is succeeded."),
-    (failed_publish, give_up, ItemHasMovedOn, "It has been unscheduled since."),
+    (failed_publish, unschedule, ItemHasMovedOn, "It has been unscheduled since."),
     (failed_publish, publish, ItemHasMovedOn, "It has been published since."),
     (failed_publish, publish_and_take_down, ItemHasMovedOn, "It has been published since."),
     (failed_publish, schedule_anew, ItemHasMovedOn, ANEW),
@@ -305,7 +305,7 @@ REFUSALS: list[tuple[Callable[..., Job], Callable[[Job], None], type[DomainError
     (failed_publish, let_the_end_pass, ItemHasMovedOn, "Its end has passed since."),
     (failed_end, delete, ItemNotFound, "There is no such item."),
     (failed_end, take_down, ItemHasMovedOn, "It has been taken down since."),
-    (failed_end, give_up_the_end, ItemHasMovedOn, "Its end has been removed since."),
+    (failed_end, remove_the_end, ItemHasMovedOn, "Its end has been removed since."),
     (failed_end, set_another_end, ItemHasMovedOn, "It has been given another end since."),
     (failed_end, open_another_job, ItemHasMovedOn, "It has been given another end since."),
 ]
@@ -326,13 +326,13 @@ class TestRerunIsRefused:
         attempt: Callable[..., Any],
     ) -> None:
         job = make()
-        in_hand = Job.objects.get(pk=job.pk)
+        in_memory = Job.objects.get(pk=job.pk)
         since(job)
         before = everything()
         who = {"by": None} if attempt is operations.rerun else {}
 
         with pytest.raises(error) as refusal:
-            attempt(job=in_hand, **who)
+            attempt(job=in_memory, **who)
 
         assert type(refusal.value) is error
         assert text in str(refusal.value)

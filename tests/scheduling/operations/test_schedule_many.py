@@ -96,14 +96,14 @@ class TestScheduleMany:
 
         assert [fields(job) for job in jobs] == [fields(Job.objects.get(pk=job.pk)) for job in jobs]
 
-    def test_leaves_the_items_in_hand_as_they_are_in_the_database(self) -> None:
+    def test_leaves_the_objects_as_they_are_in_the_database(self) -> None:
         items = [make() for make in SITUATIONS.values()]
 
         operations.schedule_many(items=items, run_at=LATER, by=None)
 
         for item in items:
-            in_hand = [getattr(item, name) for name in (*item.ENGINE_FIELDS, "version")]
-            assert in_hand == [
+            in_memory = [getattr(item, name) for name in (*item.ENGINE_FIELDS, "version")]
+            assert in_memory == [
                 getattr(row(item), name) for name in (*item.ENGINE_FIELDS, "version")
             ]
             version = item.version
@@ -200,7 +200,7 @@ class TestARefusal:
         }
         assert refusal.value.code == "invalid_transition"
 
-    def test_leaves_the_items_in_hand_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_leaves_the_objects_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, "BATCH", 1)
         story = StoryFactory()
 

@@ -31,11 +31,11 @@ from scheduling.queue.messages import Message, insert_messages
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 
-pytestmark = pytest.mark.usefixtures("transactional_db")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("transactional_db")]
 
 Claimed = list[tuple[int | None, str]] | None
 
-SECONDS = 20  # after which a test gives up
+SECONDS = 20  # after which a test fails
 # How late a wake-up may be on a busy machine, and still be no look that was due anyhow.
 SOON = 0.6
 
@@ -375,7 +375,7 @@ class TestAMessageHandedOutTooOften:
             OrmQ.objects.update(lock=LONG_AGO)
         return claimed
 
-    def test_is_given_up_with_its_job(self) -> None:
+    def test_is_charged_to_its_job(self) -> None:
         [message_id] = messages.enqueue_many([messages.Wake(42, LONG_AGO, "publish", RUN_JOB)])
 
         assert functions(self.hand_out(Conf.MAX_ATTEMPTS)) == ["scheduling.tasks.run_job"]
@@ -521,7 +521,6 @@ class TestALostMessage:
         assert plain_broker().dequeue() is None
 
 
-@pytest.mark.slow
 class TestItsSleep:
     @pytest.mark.usefixtures("real_loop")
     def test_ends_within_about_a_second_so_that_the_stop_flag_is_read(self) -> None:

@@ -115,7 +115,7 @@ class TestTheStockBroker:
 
 
 class TestAMessage:
-    def test_is_sealed_as_the_pusher_opens_it(self) -> None:
+    def test_is_built_as_the_pusher_reads_it(self) -> None:
         task = SignedPackage.loads(
             build_payload("scheduling.tasks.run_job", 42, lane="publish", name="job 42")
         )
@@ -128,7 +128,7 @@ class TestAMessage:
         assert (task["name"], task["ack_failure"]) == ("job 42", True)
         assert not {"broker", "sync", "cached", "chain", "group", "hook"} & set(task)
 
-    def test_is_sealed_without_being_queued(self) -> None:
+    def test_is_built_without_being_enqueued(self) -> None:
         build_payload("math.sqrt", 4, lane="publish", name="root")
 
         assert not OrmQ.objects.exists()
@@ -244,6 +244,7 @@ def task(func: str, *args: Any, ack_id: int | None = None, **options: Any) -> An
     return opened | {"ack_id": ack_id, "cluster": "publish"}
 
 
+@pytest.mark.slow
 class TestAWorkerAndItsMonitor:
     def test_call_the_function_by_its_dotted_name_and_keep_the_result(self) -> None:
         results = work(task("math.sqrt", 4))

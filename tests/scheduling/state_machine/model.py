@@ -38,7 +38,7 @@ UNIT = timedelta(minutes=10)
 PAUSE = UNIT / 2
 RETRY_DELAYS = [300, 900, 1500]
 CLOSE_LOOK = 6 * UNIT
-TOLD_FOR = timedelta(days=1)
+NOTIFIED_WITHIN = timedelta(days=1)
 
 MAX_ATTEMPTS = 1 + len(RETRY_DELAYS)
 NOW = timedelta(0)
@@ -91,7 +91,7 @@ class Item:
         """Whether its type has one: only notices are given one here."""
         return self.model is Notice
 
-    def wish(self, kind: str) -> datetime | None:
+    def asked_at(self, kind: str) -> datetime | None:
         """Return when the item asks for a change of that kind."""
         if kind == Kind.PUBLISH:
             return self.publish_at if self.status == Status.SCHEDULED else None
@@ -111,7 +111,7 @@ class ExpectedJob:
     attempts: int = 0
     is_begun: bool = False
     finished_at: datetime | None = None
-    is_told: bool = False
+    is_notified: bool = False
     history: list[str] = field(default_factory=list)
     # Stands for the message; another after each replacement, None when it is gone.
     message: object | None = None
@@ -127,7 +127,7 @@ class ExpectedJob:
     @property
     def is_not_notified(self) -> bool:
         """Whether people have still to hear that it has failed."""
-        return self.state == State.FAILED and not self.is_told and not self.is_pruned
+        return self.state == State.FAILED and not self.is_notified and not self.is_pruned
 
     @property
     def is_hooked(self) -> bool:
@@ -309,7 +309,7 @@ class Expected:
     def rerun(self, job: ExpectedJob) -> None:
         item = job.item
         self.check_rerun(job)
-        job.state, job.attempts, job.finished_at, job.is_told = State.WAITING, 0, None, False
+        job.state, job.attempts, job.finished_at, job.is_notified = State.WAITING, 0, None, False
         self._wake(job, NOW)
         job.history.append(What.RERUN)
         if job.kind == Kind.PUBLISH:
@@ -503,7 +503,7 @@ class Expected:
 
     def _take_down(self, job: ExpectedJob) -> None:
         item = job.item
-        if item.wish(Kind.UNPUBLISH) != job.run_at:
+        if item.asked_at(Kind.UNPUBLISH) != job.run_at:
             self._bring_in_line(item)
         elif item.status == Status.SCHEDULED:
             self._postpone(job)
@@ -511,7 +511,7 @@ class Expected:
             self._write(item, status=Status.UNPUBLISHED)
             self._close(job, State.SUCCEEDED)
 
-    def give_up(self, job: ExpectedJob) -> None:
+    def charge_attempt(self, job: ExpectedJob) -> None:
         self.between()
         if self.is_due(job):
             job.attempts += 1
@@ -522,8 +522,8 @@ class Expected:
         until = None if everything else self.now + CLOSE_LOOK
         self.between()
         kinds = [(model, kind) for model in schedulable_models() for kind in Kind]
-        with_orphans = [one for one in kinds if self._without_job(*one, until)]
-        created = sum(self._adopt(model, kind, until) for model, kind in with_orphans)
+        without_jobs = [one for one in kinds if self._without_job(*one, until)]
+        created = sum(self._create_missing_jobs(model, kind, until) for model, kind in without_jobs)
         if created:
             drained += self.drain()
         messages = self._restore_messages(until)
@@ -536,15 +536,15 @@ class Expected:
             item
             for item in self.items
             if item.model is model and not item.is_deleted and not self.open_job(item, kind)
-            if (wish := item.wish(kind)) is not None and (until is None or wish <= until)
+            if (at := item.asked_at(kind)) is not None and (until is None or at <= until)
         ]
 
-    def _adopt(self, model: type, kind: str, until: datetime | None) -> int:
+    def _create_missing_jobs(self, model: type, kind: str, until: datetime | None) -> int:
         self.between()
         created = 0
         for item in self._without_job(model, kind, until):
             if not (kind == Kind.UNPUBLISH and self.end_has_failed(item)):
-                self._set_job(item, kind, item.wish(kind))
+                self._set_job(item, kind, item.asked_at(kind))
                 created += 1
         return created
 
@@ -564,10 +564,10 @@ class Expected:
             if job.finished_at is not None and not self.can_be_rerun(job):
                 job.is_pruned |= job.finished_at < self.now - older_than
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         for job in self.jobs:
             if job.state == State.FAILED and job.finished_at is not None:
-                job.is_told |= job.finished_at > self.now - TOLD_FOR
+                job.is_notified |= job.finished_at > self.now - NOTIFIED_WITHIN
 
     def lose(self, job: ExpectedJob) -> None:
         job.message = None
@@ -594,7 +594,7 @@ class Expected:
             raise NotPublishable([])
 
     def _wants(self, job: ExpectedJob) -> bool:
-        return job.item.wish(Kind.PUBLISH) == job.run_at
+        return job.item.asked_at(Kind.PUBLISH) == job.run_at
 
     def _write(self, item: Item, **fields: Any) -> None:
         """Change an item as the engine does: only by the ways that are allowed."""
@@ -610,7 +610,7 @@ class Expected:
     def _bring_in_line(self, item: Item) -> None:
         """Have just the jobs that the item asks for."""
         for kind in Kind:
-            self._set_job(item, kind, item.wish(kind))
+            self._set_job(item, kind, item.asked_at(kind))
         item.is_written_around = False
 
     def _set_job(self, item: Item, kind: str, run_at: datetime | None) -> None:

@@ -105,7 +105,7 @@ HAPPENS = {
     *("rerun: done", "rerun: ItemHasMovedOn", "rerun: InvalidTransition", "prune: done"),
     *("deliver: done", "deliver late: done", "attempt: Killed", "attempt: NotPublishable"),
     *("pause: done", "resume: done", "resume: NotPaused", "everything due: PublishingPaused"),
-    *("drain: done", "everything due: done", "sweep: done", "sweep: Killed", "tell: done"),
+    *("drain: done", "everything due: done", "sweep: done", "sweep: Killed", "notify: done"),
 }
 
 
@@ -313,16 +313,16 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         """Begin with one scheduled item of each type."""
         for model in (Story, Notice):
-            wish = {"status": Status.SCHEDULED, "publish_at": 1}
-            self.write(model=model, is_complete=True, wish=wish)
+            changes = {"status": Status.SCHEDULED, "publish_at": 1}
+            self.write(model=model, is_complete=True, changes=changes)
 
     @precondition(lambda self: len(self.living()) < MOST_ITEMS)
-    @rule(model=ITEM_TYPES, is_complete=COMPLETE, wish=st.just({}) | CHANGES)
+    @rule(model=ITEM_TYPES, is_complete=COMPLETE, changes=st.just({}) | CHANGES)
     def write(
-        self, model: type[Story] | type[Notice], is_complete: bool, wish: Mapping[str, Any]
+        self, model: type[Story] | type[Notice], is_complete: bool, changes: Mapping[str, Any]
     ) -> None:
-        """Write a new item, which may be saved with a wish at once."""
-        values = self.values(wish)
+        """Write a new item, which may ask for a time at once."""
+        values = self.values(changes)
         item = Item(model, is_complete=is_complete, **values)
         factory = StoryFactory if model is Story else NoticeFactory
         make = partial(factory, body=BODY if is_complete else "", **values)
@@ -344,15 +344,15 @@ class Machine(RuleBasedStateMachine):
         expect = partial(self.expected.save, item, {}, is_complete=is_complete)
         self.operate("edit", item, lambda form: form.save(), expect)
 
-    @rule(number=NUMBERS, wish=CHANGES, kill=MAYBE_KILLS)
-    def save_wish(self, number: int, wish: Mapping[str, Any], kill: Kill | None) -> None:
+    @rule(number=NUMBERS, changes=CHANGES, kill=MAYBE_KILLS)
+    def save_changes(self, number: int, changes: Mapping[str, Any], kill: Kill | None) -> None:
         """Save an item with another status or time than it was read with."""
-        self.save_as(self.pick_item(number), self.values(wish), kill)
+        self.save_as(self.pick_item(number), self.values(changes), kill)
 
-    @rule(number=NUMBERS, wish=CHANGES)
-    def write_around(self, number: int, wish: Mapping[str, Any]) -> None:
+    @rule(number=NUMBERS, changes=CHANGES)
+    def write_around(self, number: int, changes: Mapping[str, Any]) -> None:
         """Write status and times without anything that follows: SQL by hand, a restored dump."""
-        item, values = self.pick_item(number), self.values(wish)
+        item, values = self.pick_item(number), self.values(changes)
         if values:
             rows = item.model._base_manager.filter(pk=item.pk)
 
@@ -396,11 +396,11 @@ class Machine(RuleBasedStateMachine):
             partial(self.expected.schedule_end, item, self.at(at)),
         )
 
-    @precondition(lambda self: any(map(can_be_given_up, self.living())))
+    @precondition(lambda self: any(map(can_be_unscheduled, self.living())))
     @rule(number=NUMBERS, kind=st.sampled_from(Kind), kill=MAYBE_KILLS)
     def unschedule(self, number: int, kind: Kind, kill: Kill | None) -> None:
         """Cancel what is scheduled for an item, or give a failed one up."""
-        item = self.pick_item(number, can_be_given_up)
+        item = self.pick_item(number, can_be_unscheduled)
         self.operate(
             "unschedule",
             item,
@@ -598,14 +598,14 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.expected.due())
     @rule(number=NUMBERS)
-    def give_up(self, number: int) -> None:
-        """Have a message given up that was handed out too often."""
+    def charge_attempt(self, number: int) -> None:
+        """Charge an attempt for a message that was handed out too often."""
         due = self.expected.due()
         job = due[number % len(due)]
         self.step(
-            "give up",
+            "charge an attempt",
             lambda: job_runner.charge_attempt(job.pk, "handed out too often"),
-            partial(self.expected.give_up, job),
+            partial(self.expected.charge_attempt, job),
         )
 
     @precondition(has_open_jobs)
@@ -639,11 +639,11 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(job.is_not_notified for job in self.expected.jobs))
     @rule()
-    def tell(self) -> None:
-        """Tell people what has failed."""
+    def notify(self) -> None:
+        """Notify people of what has failed."""
         OrmQ.objects.filter(key="mail").delete()
         self.may_change = {job.pk for job in self.expected.jobs if job.state == State.FAILED}
-        self.step("tell", lambda: quiet(tasks.tell_failures()), self.expected.tell)
+        self.step("notify", lambda: quiet(tasks.tell_failures()), self.expected.notify)
 
     # What happens to them all
 
@@ -798,11 +798,11 @@ class Machine(RuleBasedStateMachine):
         if not item.is_deleted:
             self.forms[item] = read(item)
 
-    def values(self, wish: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a wish with its moments as times."""
+    def values(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return changes with their moments as times."""
         return {
             name: self.at(value) if isinstance(value, int) else value
-            for name, value in wish.items()
+            for name, value in changes.items()
         }
 
     def pick_item(
@@ -988,7 +988,7 @@ class Machine(RuleBasedStateMachine):
             for name in ("state", "attempts", "run_at", "next_attempt_at", "finished_at"):
                 learn(job, name, getattr(found, name), took)
             learn(job, "is_begun", found.attempt_begun_at is not None, took)
-            learn(job, "is_told", found.told_at is not None, took)
+            learn(job, "is_notified", found.told_at is not None, took)
             learn(job, "history", rows.histories[job.pk], took)
 
     def compare_messages(self, rows: Rows) -> None:
@@ -1037,9 +1037,9 @@ def can_be_emptied(item: Item) -> bool:
     return item.is_complete and item.status == Status.SCHEDULED
 
 
-def can_be_given_up(item: Item) -> bool:
+def can_be_unscheduled(item: Item) -> bool:
     """Whether it asks for something, or has failed to get it."""
-    return item.status == Status.FAILED or any(map(item.wish, Kind))
+    return item.status == Status.FAILED or any(map(item.asked_at, Kind))
 
 
 def has_failed(item: Item) -> bool:

@@ -90,16 +90,16 @@ class TestWorkThatGoesWell:
 
 
 class TestWorkThatRaises:
-    def test_is_seen_in_the_child_and_told_with_its_traceback(self, notes: Path) -> None:
+    def test_is_seen_in_the_child_and_raised_with_its_traceback(self, notes: Path) -> None:
         def work() -> None:
             raise ConnectionError("검색 서버가 응답하지 않음")
 
-        with pytest.raises(FailedInChild) as told:
+        with pytest.raises(FailedInChild) as raised:
             child_process.run(work, seconds=10, failed=note(notes))
 
         assert notes.read_text() == "ConnectionError('검색 서버가 응답하지 않음')"
-        assert "in work" in str(told.value)
-        assert "ConnectionError: 검색 서버가 응답하지 않음" in str(told.value)
+        assert "in work" in str(raised.value)
+        assert "ConnectionError: 검색 서버가 응답하지 않음" in str(raised.value)
 
     @pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), GeneratorExit()])
     def test_what_means_the_end_of_a_process_ends_only_the_child(
@@ -114,7 +114,7 @@ class TestWorkThatRaises:
 
 @pytest.mark.slow
 class TestWorkThatTakesTooLong:
-    def test_is_told_so_and_where_it_was(self, notes: Path) -> None:
+    def test_is_raised_with_where_it_was(self, notes: Path) -> None:
         start = time.monotonic()
 
         with pytest.raises(FailedInChild, match="in hang_for_ever"):
@@ -179,7 +179,7 @@ class TestWorkThatTakesTooLong:
 
 class TestWorkThatEndsItsProcess:
     @pytest.mark.parametrize(
-        ("work", "told"),
+        ("work", "message"),
         [
             (lambda: os._exit(3), "ended itself with exit code 3"),
             (lambda: os._exit(0), "ended itself with exit code 0"),
@@ -188,8 +188,8 @@ class TestWorkThatEndsItsProcess:
         ],
         ids=["exit 3", "exit 0", "SIGKILL", "SIGSEGV"],
     )
-    def test_is_told_how(self, work: Callable[[], None], told: str) -> None:
-        with pytest.raises(ChildDied, match=told):
+    def test_says_how(self, work: Callable[[], None], message: str) -> None:
+        with pytest.raises(ChildDied, match=message):
             child_process.run(work, seconds=10, failed=forget)
 
     def test_leaves_no_zombie(self) -> None:

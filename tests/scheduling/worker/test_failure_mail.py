@@ -1,4 +1,4 @@
-"""Who is told, in which words, that something has failed for good."""
+"""Who is notified, in which language, that something has failed for good."""
 
 from itertools import chain, repeat
 from typing import Any, ClassVar
@@ -107,7 +107,7 @@ class TestTheMail:
 
         assert mail.outbox[0].subject == "발행 실패: Harvest"
 
-    def test_to_one_person_is_in_his_own_language_and_zone(self, settings: Any) -> None:
+    def test_to_one_person_is_in_their_own_language_and_zone(self, settings: Any) -> None:
         settings.FAILURE_EMAILS = []
         kim = UserFactory(email="kim@example.org")
         Preferences.objects.create(user=kim, time_zone="Asia/Seoul", language="ko")
@@ -183,7 +183,7 @@ class TestTheMail:
 
 
 class TestThePeople:
-    def test_are_each_told_once(self) -> None:
+    def test_are_each_notified_once(self) -> None:
         fail_as(UserFactory(email="desk@example.org"))
 
         tasks.tell_failures()
@@ -292,7 +292,7 @@ class TestAMailThatCannotBeSent:
 
         assert (last_event(job).detail or {})["mail_error"].startswith("ConnectionRefusedError")
 
-    def test_is_given_up_after_a_day(self) -> None:
+    def test_is_not_tried_after_a_day(self) -> None:
         job = fail_as(None)
         OrmQ.objects.all().delete()
         long_ago = clock.database_now() - 2 * NOTIFIED_WITHIN
@@ -342,7 +342,7 @@ class TestAMailThatHangs:
         assert OrmQ.objects.get().key == "mail"
 
 
-class TestTwoWhoTell:
+class TestTwoWhoNotify:
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("has_sessions", [True, False])
     def test_do_so_one_after_the_other(

@@ -229,7 +229,7 @@ class TestAnErrorThatNoRetryCanMend:
         assert (job.run_at, last_event(job).what) == (LONG_AGO, What.FAILED)
         assert OrmQ.objects.get(key="publish").lock == FAR_OFF
 
-    def test_has_people_told(self) -> None:
+    def test_has_people_notified(self) -> None:
         StoryFactory(due=True, title=" ")
 
         with pytest.raises(NotPublishable):
@@ -240,7 +240,7 @@ class TestAnErrorThatNoRetryCanMend:
         assert message.lock <= database_now()
         assert SignedPackage.loads(message.payload)["func"] == "scheduling.tasks.tell_failures"
 
-    def test_is_told_with_its_class_and_text(self) -> None:
+    def test_is_recorded_with_its_class_and_text(self) -> None:
         StoryFactory(due=True, title=" ")
         job = Job.objects.get()
 
@@ -333,7 +333,7 @@ class TestAnErrorThatMayPass:
             assert all(0.9 * seconds <= wait <= 1.1 * seconds + 2 for wait in round_)
             assert max(round_) - min(round_) > 0.02 * seconds
 
-    def test_is_told_each_time_with_its_class_and_text(self) -> None:
+    def test_is_recorded_each_time_with_its_class_and_text(self) -> None:
         StoryFactory(due=True)
         job = Job.objects.get()
 
@@ -508,7 +508,7 @@ class TestAWorkerThatDies:
         job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
-        # At once: it is most likely not the job's doing.
+        # At once: it is most likely not the job's fault.
         assert (job.state, job.attempts) == (State.SUCCEEDED, 2)
         assert row(story).is_published
         assert history(job) == [What.SCHEDULED, What.ATTEMPT_FAILED, What.SUCCEEDED]
@@ -769,23 +769,23 @@ class TestAHook:
 
 
 class TestAnItemThatAsksForSomethingElse:
-    """Written around the operations: the item is the later wish."""
+    """Written around the operations: what the item asks for is the later."""
 
     @pytest.mark.parametrize(
-        "wish",
+        "changes",
         [{"status": Status.DRAFT}, {"status": Status.PUBLISHED, "published_at": LONG_AGO}],
         ids=["draft", "published"],
     )
-    def test_and_not_for_this_has_the_job_cancelled(self, wish: dict[str, Any]) -> None:
+    def test_and_not_for_this_has_the_job_cancelled(self, changes: dict[str, Any]) -> None:
         story = StoryFactory(due=True)
         job = Job.objects.get()
-        Story.objects.update(**wish)
+        Story.objects.update(**changes)
 
         job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert job.state == State.CANCELLED
-        assert row(story).status == wish["status"]
+        assert row(story).status == changes["status"]
 
     def test_later_has_the_job_moved(self) -> None:
         story = StoryFactory(due=True)
@@ -806,7 +806,7 @@ class TestAnItemThatAsksForSomethingElse:
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
         assert row(story).status == Status.SCHEDULED
 
-    def test_is_not_marked_as_failed_when_the_job_of_the_old_wish_fails(self) -> None:
+    def test_is_not_marked_as_failed_when_the_job_of_the_old_time_fails(self) -> None:
         story = StoryFactory(due=True)
         Story.objects.update(publish_at=FAR_OFF)
         Job.objects.update(attempts=job_runner.max_attempts())

@@ -39,10 +39,10 @@ def editor() -> User:
 
 @pytest.fixture
 def post(editor: User) -> Post:
-    def send(path: str, wish: Any, key: str = KEY, **headers: str) -> Any:
+    def send(path: str, data: Any, key: str = KEY, **headers: str) -> Any:
         # As in each request the person is read anew, with what they may do by then.
         client: Any = client_of(User.objects.get(pk=editor.pk))
-        return client.post(path, wish, format="json", HTTP_IDEMPOTENCY_KEY=key, **headers)
+        return client.post(path, data, format="json", HTTP_IDEMPOTENCY_KEY=key, **headers)
 
     return send
 
@@ -61,9 +61,9 @@ class TestARepetition:
         assert Story.objects.count() == 1
 
     def test_of_a_job_gets_the_answer_of_the_first(self, post: Post) -> None:
-        wish = {"model": "story", "id": StoryFactory().pk, "kind": "publish", "run_at": AT}
+        data = {"model": "story", "id": StoryFactory().pk, "kind": "publish", "run_at": AT}
 
-        first, again = post(f"{API}/jobs/", wish), post(f"{API}/jobs/", wish)
+        first, again = post(f"{API}/jobs/", data), post(f"{API}/jobs/", data)
 
         assert (first.status_code, again.status_code) == (201, 201)
         assert first.json() == again.json()
@@ -85,16 +85,16 @@ class TestARepetition:
         assert Story.objects.count() == 1
 
     @pytest.mark.parametrize(
-        ("action", "wish"),
+        ("action", "data"),
         [("schedule", {"publish_at": AT}), ("publish", {}), ("bulk", {"publish_at": AT})],
     )
-    def test_of_an_action_is_done_once(self, post: Post, action: str, wish: Any) -> None:
+    def test_of_an_action_is_done_once(self, post: Post, action: str, data: Any) -> None:
         story = StoryFactory()
         path = f"{STORIES}{story.pk}/{action}/"
         if action == "bulk":
-            path, wish = f"{STORIES}bulk/schedule/", {**wish, "ids": [story.pk]}
+            path, data = f"{STORIES}bulk/schedule/", {**data, "ids": [story.pk]}
 
-        answers = [post(path, wish) for _ in range(3)]
+        answers = [post(path, data) for _ in range(3)]
 
         assert {answer.status_code for answer in answers} == {200}
         assert answers[0].json() == answers[2].json()
@@ -112,10 +112,10 @@ class TestARepetition:
         assert not Job.objects.open().exists()
 
     @pytest.mark.parametrize(
-        ("wish", "status"), [({"title": 5}, 400), ({"status": "scheduled", "publish_at": AT}, 409)]
+        ("data", "status"), [({"title": 5}, 400), ({"status": "scheduled", "publish_at": AT}, 409)]
     )
-    def test_of_what_was_refused_is_refused_alike(self, post: Post, wish: Any, status: int) -> None:
-        first, again = post(STORIES, wish), post(STORIES, wish)
+    def test_of_what_was_refused_is_refused_alike(self, post: Post, data: Any, status: int) -> None:
+        first, again = post(STORIES, data), post(STORIES, data)
 
         assert (first.status_code, again.status_code) == (status, status)
         assert first.json() == again.json()
@@ -151,11 +151,11 @@ class TestARepetition:
         assert "Idempotency-Replayed" not in again
 
     def test_of_what_failed_halfway_finds_nothing_of_it(self, post: Post) -> None:
-        wish = {"model": "story", "id": StoryFactory().pk, "kind": "publish", "run_at": AT}
+        data = {"model": "story", "id": StoryFactory().pk, "kind": "publish", "run_at": AT}
         before = everything()
 
         with patch("scheduling.api.viewsets.described", side_effect=RuntimeError):
-            failed = post(f"{API}/jobs/", wish)
+            failed = post(f"{API}/jobs/", data)
 
         assert failed.status_code == 500
         assert everything() == before

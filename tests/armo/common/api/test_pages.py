@@ -153,7 +153,7 @@ class TestAWalk:
 
 
 class TestAPage:
-    def test_has_fifty_rows_unless_told(self, client: Any) -> None:
+    def test_has_fifty_rows_unless_asked_for_others(self, client: Any) -> None:
         stories_at([None] * 51)
 
         assert len(client.get(f"{API}/stories/").json()["results"]) == 50

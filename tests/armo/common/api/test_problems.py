@@ -45,14 +45,14 @@ def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
 class TestAProblem:
     def test_says_which_field_is_wrong(self) -> None:
         client = client_of(superuser())
-        wish = {"title": 5, "tags": ["봄", 7], "status": "scheduled", "nonsense": 1}
+        data = {"title": 5, "tags": ["봄", 7], "status": "scheduled", "nonsense": 1}
 
         body = assert_problem(
             client.post(f"{API}/stories/", {"title": 5, "tags": ["봄", 7]}, format="json"),
             400,
             "validation_error",
         )
-        unknown = client.post(f"{API}/stories/", wish, format="json").json()
+        unknown = client.post(f"{API}/stories/", data, format="json").json()
 
         assert {(it["field"], it["code"]) for it in body["errors"]} == {
             ("title", "invalid"),
@@ -63,7 +63,7 @@ class TestAProblem:
     @pytest.mark.parametrize(
         "name", ["id", "version", "published_at", "created_at", "body_html", "author"]
     )
-    def test_tells_a_field_that_is_read_only_from_one_that_is_not_there(self, name: str) -> None:
+    def test_keeps_a_read_only_field_apart_from_an_unknown_one(self, name: str) -> None:
         client = client_of(superuser())
 
         body = client.post(f"{API}/stories/", {name: "1"}, format="json").json()
@@ -154,8 +154,8 @@ class TestAProblem:
         assert_problem(response, 411, "length_required")
 
     def test_says_how_long_to_wait(self) -> None:
-        wish = {"username": "a", "password": "b"}
-        answers = [client_of().post(f"{API}/auth/login/", wish, format="json") for _ in range(11)]
+        data = {"username": "a", "password": "b"}
+        answers = [client_of().post(f"{API}/auth/login/", data, format="json") for _ in range(11)]
 
         body = assert_problem(answers[-1], 429, "throttled")
 

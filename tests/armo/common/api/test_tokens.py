@@ -43,8 +43,8 @@ def with_password(name: str, **fields: Any) -> User:
 
 
 def log_in(name: str = "editor", password: str = PASSWORD, **headers: Any) -> Any:
-    wish = {"username": name, "password": password}
-    return Client().post(LOGIN, wish, content_type=JSON, **headers)
+    data = {"username": name, "password": password}
+    return Client().post(LOGIN, data, content_type=JSON, **headers)
 
 
 def bearer(token: str, word: str = "Bearer") -> Any:
@@ -95,10 +95,10 @@ class TestALogin:
     def test_is_not_minded_by_a_cookie_or_a_token_that_is_over(self, user: User) -> None:
         client = Client(enforce_csrf_checks=True)
         client.force_login(user)
-        wish = {"username": "editor", "password": PASSWORD}
+        data = {"username": "editor", "password": PASSWORD}
 
-        by_cookie = client.post(LOGIN, wish, content_type=JSON)
-        with_token = bearer("over").post(LOGIN, wish, content_type=JSON)
+        by_cookie = client.post(LOGIN, data, content_type=JSON)
+        with_token = bearer("over").post(LOGIN, data, content_type=JSON)
 
         assert (by_cookie.status_code, with_token.status_code) == (200, 200)
 
@@ -113,7 +113,7 @@ class TestAToken:
             cursor.execute("SELECT * FROM knox_authtoken")
             [row] = cursor.fetchall()
 
-        assert token[:15] in row  # by which its owner tells it from others
+        assert token[:15] in row  # by which its owner recognises it
         assert not any(token[15:] in str(value) for value in row)
 
     @pytest.mark.parametrize("word", ["Bearer", "bearer", "Token", "TOKEN"])
@@ -154,12 +154,12 @@ class TestAToken:
         assert len(keys) == 1
         assert token[:15] not in keys
 
-    def test_tells_when_it_ends(self, user: User) -> None:
-        told = log_in().json()
+    def test_says_when_it_ends(self, user: User) -> None:
+        body = log_in().json()
 
-        [row] = bearer(told["token"]).get(TOKENS).json()
+        [row] = bearer(body["token"]).get(TOKENS).json()
 
-        assert row["expires_at"] == told["expires_at"] == utc(AuthToken.objects.get().expiry)
+        assert row["expires_at"] == body["expires_at"] == utc(AuthToken.objects.get().expiry)
 
     def test_lasts_a_week(self, token: str) -> None:
         row = AuthToken.objects.get()
@@ -351,9 +351,9 @@ class TestALimit:
 
         def ask() -> int:
             if scope == "bulk":
-                wish = {"ids": [1], "publish_at": "2099-01-01T00:00:00Z"}
+                data = {"ids": [1], "publish_at": "2099-01-01T00:00:00Z"}
                 path = f"{API}/stories/bulk/schedule/"
-                return int(client.post(path, wish, format="json").status_code)
+                return int(client.post(path, data, format="json").status_code)
             return int(client.get(f"{API}/stories/").status_code)
 
         answers = [ask() for _ in range(3)]
@@ -383,7 +383,7 @@ class TestAnotherSite:
             HTTP_ACCESS_CONTROL_REQUEST_HEADERS="authorization,if-match,idempotency-key",
         )
 
-    def test_is_let_in_nowhere_unless_told(self) -> None:
+    def test_is_let_in_nowhere_unless_allowed(self) -> None:
         for answer in (self.ask(), self.preflight()):
             assert "Access-Control-Allow-Origin" not in answer
 
@@ -400,7 +400,7 @@ class TestAnotherSite:
         assert "Access-Control-Allow-Credentials" not in answer
         assert "origin" in answer["Vary"].lower()
 
-    def test_is_told_what_went_wrong_too(self, settings: Any) -> None:
+    def test_is_shown_what_went_wrong_too(self, settings: Any) -> None:
         settings.CORS_ALLOWED_ORIGINS = [self.ORIGIN]
 
         for path in ("jobs/", "nowhere/", "stories/999999999/"):
@@ -433,7 +433,7 @@ class TestAnotherSite:
 class TestACalendarLink:
     PATH = f"{API}/calendar/"
 
-    def test_is_told_once_and_opens_ones_calendar(self, user: User) -> None:
+    def test_is_shown_once_and_opens_ones_calendar(self, user: User) -> None:
         client: Any = client_of(user)
         before = client.get(self.PATH).json()
 

@@ -41,7 +41,7 @@ def http(at: datetime) -> str:
 
 class TestAReader:
     @pytest.mark.parametrize("kind", ["stories", "notices"])
-    def test_is_not_sent_again_what_he_has(self, kind: str) -> None:
+    def test_is_not_sent_again_what_they_have(self, kind: str) -> None:
         make = {"stories": StoryFactory, "notices": NoticeFactory}[kind]
         path = f"{API}/{kind}/{make(published=True).pk}/"
         first = client_of().get(path)
@@ -92,7 +92,7 @@ class TestAReader:
 
     @pytest.mark.parametrize("known", ["W/{}", f"{STALE}, {{}}", "*"])
     @pytest.mark.parametrize("method", ["get", "head"])
-    def test_may_name_what_he_has_in_any_way(self, known: str, method: str) -> None:
+    def test_may_name_what_they_have_in_any_way(self, known: str, method: str) -> None:
         path = f"{API}/stories/{StoryFactory(published=True).pk}/"
         first = client_of().get(path)
 
@@ -103,7 +103,7 @@ class TestAReader:
         assert again["Vary"] == first["Vary"]
 
     @pytest.mark.parametrize(("later", "status"), [(-SECOND, 200), (HOUR, 304)])
-    def test_is_sent_what_has_changed_after_the_time_he_names(
+    def test_is_sent_what_has_changed_after_the_time_they_name(
         self, later: timedelta, status: int
     ) -> None:
         path = f"{API}/stories/{StoryFactory(published=True).pk}/"
@@ -113,7 +113,7 @@ class TestAReader:
 
         assert answer.status_code == status
 
-    def test_is_asked_for_his_version_before_his_time(self) -> None:
+    def test_is_asked_for_their_version_before_their_time(self) -> None:
         path = f"{API}/stories/{StoryFactory(published=True).pk}/"
 
         answer = client_of().get(
@@ -152,7 +152,7 @@ class TestAReader:
 
         assert second.status_code == 200
 
-    def test_who_has_logged_in_is_sent_what_he_sees_now(self, client: Any) -> None:
+    def test_who_has_logged_in_is_sent_what_they_see_now(self, client: Any) -> None:
         StoryFactory()
         known = client_of().get(f"{API}/stories/")["ETag"]
 
@@ -289,23 +289,23 @@ class TestAWriteOfAnItem:
             operations.schedule(item=item, run_at=FAR_OFF, by=None)
         return item
 
-    @pytest.mark.parametrize(("state", "method", "action", "wish"), WRITES)
+    @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
     def test_of_the_version_one_knows_goes_through(
-        self, client: Any, kind: str, state: Any, method: str, action: str, wish: Any
+        self, client: Any, kind: str, state: Any, method: str, action: str, data: Any
     ) -> None:
         path = f"{API}/{kind}/{self.made(kind, state).pk}/"
         known = client.get(path)["ETag"]
 
         done = getattr(client, method)(
-            path + action, wish, format="json", HTTP_IF_MATCH=f"{STALE}, {known}"
+            path + action, data, format="json", HTTP_IF_MATCH=f"{STALE}, {known}"
         )
 
         assert done.status_code in (200, 204)
 
     @pytest.mark.parametrize("stale", [STALE, "W/{etag}", "nonsense", ""])
-    @pytest.mark.parametrize(("state", "method", "action", "wish"), WRITES)
+    @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
     def test_of_another_version_changes_nothing(
-        self, client: Any, kind: str, state: Any, method: str, action: str, wish: Any, stale: str
+        self, client: Any, kind: str, state: Any, method: str, action: str, data: Any, stale: str
     ) -> None:
         item = self.made(kind, state)
         path = f"{API}/{kind}/{item.pk}/"
@@ -313,7 +313,7 @@ class TestAWriteOfAnItem:
         jobs = Job.objects.count()
 
         refused = getattr(client, method)(
-            path + action, wish, format="json", HTTP_IF_MATCH=stale.format(etag=before["ETag"])
+            path + action, data, format="json", HTTP_IF_MATCH=stale.format(etag=before["ETag"])
         )
 
         problem = refused.json()
@@ -323,9 +323,9 @@ class TestAWriteOfAnItem:
         assert client.get(path).json() == before.json()
         assert Job.objects.count() == jobs
 
-    @pytest.mark.parametrize(("state", "method", "action", "wish"), WRITES)
+    @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
     def test_of_the_version_before_changes_nothing(
-        self, client: Any, kind: str, state: Any, method: str, action: str, wish: Any
+        self, client: Any, kind: str, state: Any, method: str, action: str, data: Any
     ) -> None:
         item = self.made(kind, state)
         path = f"{API}/{kind}/{item.pk}/"
@@ -333,13 +333,13 @@ class TestAWriteOfAnItem:
         row(item).save()
         before = everything()
 
-        refused = getattr(client, method)(path + action, wish, format="json", HTTP_IF_MATCH=known)
+        refused = getattr(client, method)(path + action, data, format="json", HTTP_IF_MATCH=known)
 
         assert refused.status_code == 412
         assert refused["ETag"] != known
         assert everything() == before
 
-    def test_goes_through_with_the_version_that_the_refusal_told(
+    def test_goes_through_with_the_version_that_the_refusal_named(
         self, client: Any, kind: str
     ) -> None:
         path = f"{API}/{kind}/{self.made(kind, {}).pk}/"
@@ -371,13 +371,13 @@ class TestAWriteOfAnItem:
         assert refused.status_code == 412
         assert story.tags.count() == 1
 
-    @pytest.mark.parametrize(("state", "method", "action", "wish"), WRITES)
+    @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
     def test_goes_through_whatever_the_version_when_that_is_said(
-        self, client: Any, kind: str, state: Any, method: str, action: str, wish: Any
+        self, client: Any, kind: str, state: Any, method: str, action: str, data: Any
     ) -> None:
         path = f"{API}/{kind}/{self.made(kind, state).pk}/"
 
-        done = getattr(client, method)(path + action, wish, format="json", HTTP_IF_MATCH="*")
+        done = getattr(client, method)(path + action, data, format="json", HTTP_IF_MATCH="*")
 
         assert done.status_code in (200, 204)
 
@@ -390,19 +390,19 @@ class TestAWriteOfAnItem:
 class TestAWriteOfAJob:
     @pytest.fixture(params=["move", "cancel", "rerun"])
     def write(self, request: Any) -> tuple[Job, str, dict[str, Any]]:
-        wish = {"run_at": (FAR_OFF + HOUR).isoformat()} if request.param == "move" else {}
+        data = {"run_at": (FAR_OFF + HOUR).isoformat()} if request.param == "move" else {}
         if request.param == "rerun":
             job = failed_job(StoryFactory())
         else:
             job = operations.schedule(item=StoryFactory(), run_at=FAR_OFF, by=None)
-        return job, f"{API}/jobs/{job.pk}/", {"action": request.param, "wish": wish}
+        return job, f"{API}/jobs/{job.pk}/", {"action": request.param, "data": data}
 
     def test_of_the_version_one_knows_goes_through(self, client: Any, write: Any) -> None:
         _, path, how = write
         known = client.get(path)["ETag"]
 
         done = client.post(
-            f"{path}{how['action']}/", how["wish"], format="json", HTTP_IF_MATCH=known
+            f"{path}{how['action']}/", how["data"], format="json", HTTP_IF_MATCH=known
         )
 
         assert done.status_code == 200
@@ -413,7 +413,7 @@ class TestAWriteOfAJob:
     ) -> None:
         _, path, how = write
 
-        done = client.post(f"{path}{how['action']}/", how["wish"], format="json", HTTP_IF_MATCH="*")
+        done = client.post(f"{path}{how['action']}/", how["data"], format="json", HTTP_IF_MATCH="*")
 
         assert done.status_code == 200
 
@@ -425,7 +425,7 @@ class TestAWriteOfAJob:
 
         refused = client.post(
             f"{path}{how['action']}/",
-            how["wish"],
+            how["data"],
             format="json",
             HTTP_IF_MATCH=stale.format(etag=known),
         )
@@ -448,7 +448,7 @@ class TestAWriteOfAJob:
         before = everything()
 
         refused = client.post(
-            f"{path}{how['action']}/", how["wish"], format="json", HTTP_IF_MATCH=known
+            f"{path}{how['action']}/", how["data"], format="json", HTTP_IF_MATCH=known
         )
 
         assert refused.status_code == 412
@@ -464,42 +464,42 @@ class TestTwoAtOnce:
         barrier = Barrier(len(requests))
         etag = client_of(user).get(requests[0][1])["ETag"]
 
-        def send(method: str, path: str, wish: Any) -> Any:
+        def send(method: str, path: str, data: Any) -> Any:
             connection.ensure_connection()
             client = client_of(user)
             barrier.wait(20)
-            return getattr(client, method)(path, wish, format="json", HTTP_IF_MATCH=etag)
+            return getattr(client, method)(path, data, format="json", HTTP_IF_MATCH=etag)
 
         futures: list[Future[Any]] = [in_background(send, *request) for request in requests]
         return sorted((future.result(20) for future in futures), key=lambda it: it.status_code)
 
-    def test_of_one_version_one_is_done_and_one_is_told(self, in_background: InBackground) -> None:
+    def test_of_one_version_only_one_is_done(self, in_background: InBackground) -> None:
         story = StoryFactory()
         path = f"{API}/stories/{story.pk}/"
 
-        done, told = self.together(
+        done, refused = self.together(
             in_background,
             superuser(),
             ("patch", path, {"title": "eins"}),
             ("patch", path, {"title": "zwei"}),
         )
 
-        assert (done.status_code, told.status_code) == (200, 412)
-        assert told["ETag"] == done["ETag"]
+        assert (done.status_code, refused.status_code) == (200, 412)
+        assert refused["ETag"] == done["ETag"]
         assert Story.objects.get(pk=story.pk).title == done.json()["title"]
 
     def test_an_edit_does_not_go_live_unseen(self, in_background: InBackground) -> None:
         story = StoryFactory()
         path = f"{API}/stories/{story.pk}/"
 
-        done, told = self.together(
+        done, refused = self.together(
             in_background,
             superuser(),
             ("patch", path, {"title": "eins"}),
             ("post", f"{path}publish/", {}),
         )
 
-        assert (done.status_code, told.status_code) == (200, 412)
+        assert (done.status_code, refused.status_code) == (200, 412)
 
     @pytest.mark.parametrize("kind", ["stories", "jobs"])
     def test_who_have_both_waited_for_it_are_not_both_done(
@@ -522,10 +522,10 @@ class TestTwoAtOnce:
             Story.objects.select_for_update().get()
             futures = [in_background(send, n) for n in (1, 2)]
             wait_until(lambda: number_waiting() == 2, seconds=20, what="both wait")
-        done, told = sorted((it.result(20) for it in futures), key=lambda it: it.status_code)
+        done, refused = sorted((it.result(20) for it in futures), key=lambda it: it.status_code)
 
-        assert (done.status_code, told.status_code) == (200, 412)
-        assert told["ETag"] == done["ETag"] == client_of(user).get(path)["ETag"]
+        assert (done.status_code, refused.status_code) == (200, 412)
+        assert refused["ETag"] == done["ETag"] == client_of(user).get(path)["ETag"]
         assert Job.objects.get().events.count() == 2
 
 
@@ -594,7 +594,7 @@ class TestTheAgeOfAnAnswer:
 
         assert set(header.split(", ")) == {"private", "no-cache"}
 
-    def test_is_told_apart_by_who_asks_and_in_which_language(self, client: Any) -> None:
+    def test_differs_by_who_asks_and_in_which_language(self, client: Any) -> None:
         varies = client.get(f"{API}/stories/")["Vary"]
 
         assert {"Accept-Language", "Authorization", "Cookie"} <= set(varies.split(", "))
