@@ -27,7 +27,7 @@ NAMES = (
 
 
 def workloads() -> dict[str, Callable[[Run], None]]:
-    """Return what there is to measure, in the order in which it is."""
+    """Return the workloads, in order."""
     from bench import costs, lateness, pages, routes, throughput
 
     found = (
@@ -35,7 +35,7 @@ def workloads() -> dict[str, Callable[[Run], None]]:
         *(throughput.plain_sql, throughput.burst, throughput.division, throughput.catch_up),
         throughput.two_clusters,
         *(costs.schedule, costs.schedule_many, costs.idle),
-        # Last: a million rows are long to write, and long to forget.
+        # Last: a million rows take long to write and slow down what follows.
         lateness.backlog,
         pages.pages,
         routes.routes,
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def measure(run: Run, options: argparse.Namespace) -> None:
-    """Do the workloads in order and print what they come to."""
+    """Run the workloads in order and print their figures."""
     from django.core.management import call_command
 
     run.server.prepare()

@@ -38,7 +38,7 @@ def scheduled_close(run: Run) -> None:
         for story in stories:
             ahead = timedelta(seconds=chance.uniform(0.1, 0.9))
             operations.schedule(item=story, run_at=clock.database_now() + ahead, by=None)
-            # The pace of somebody who schedules, no wait for anything.
+            # The pace of scheduling; nothing is waited for.
             time.sleep(chance.uniform(0.05, 0.15))
         ids = [story.pk for story in stories]
         stage.wait_until_live(time.time() + 1)

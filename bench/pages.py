@@ -22,7 +22,7 @@ from tests.process.server import execute
 MOST_MS = 300
 WEEK = 500
 
-# The ledger of a site that has been at it for a year: a hundredth has failed, and was not mended.
+# The ledger of a year: one job in a hundred has failed and was not run again.
 FINISHED = """
     INSERT INTO scheduling_job
         (kind, state, content_type_id, object_id, item_title, run_at, next_attempt_at, attempts,

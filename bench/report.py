@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: of which workload, how much of what, and what was to be reached."""
+    """One figure: its workload, name, value, unit and target."""
 
     workload: str
     what: str
@@ -39,7 +39,7 @@ class Row:
 
 
 def plain(value: float) -> str:
-    """Return a number with as many digits as mean something."""
+    """Return a number rounded to its significant digits."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     if value == int(value):

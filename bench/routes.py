@@ -53,7 +53,7 @@ def routes(run: Run) -> None:
 
 
 def _workloads(web: Web) -> Iterator[tuple[str, int, Iterator[Ask]]]:
-    """Return what is asked for, and with which status it is answered."""
+    """Return the requests, each with the status that is expected."""
     user = User.objects.create(username=f"bench-{User.objects.count()}", is_superuser=True)
     _, secret = AuthToken.objects.create(user=user)
     program = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
@@ -97,7 +97,7 @@ def _once(web: Web, ask: Ask) -> http.client.HTTPResponse:
 
 
 def _measure(run: Run, web: Web, what: str, status: int, asks: Iterator[Ask]) -> None:
-    """Ask over some connections at once for a while."""
+    """Send requests over several connections at once for a while."""
     seconds = run.size(10, quick=1)
     waiting: SimpleQueue[Ask] = SimpleQueue()
     for _ in range(seconds * 1000):

@@ -1,4 +1,4 @@
-"""One run of the benchmarks: where it plays, how large it is, what it has found."""
+"""One run of the benchmarks: its environment, size and figures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.process.server import Server
 
 @dataclass
 class Run:
-    """One run. With `quick` all is small: it shows that all works, its figures say little."""
+    """One run. With `quick` all is small: it only shows that the benchmarks work."""
 
     folder: Path
     server: Server

@@ -1,4 +1,4 @@
-"""What every benchmark stands on: a server, real workers, rows, and how late they were live."""
+"""Shared by the benchmarks: a server, real workers, rows, and their lateness."""
 
 import re
 import time
@@ -39,7 +39,7 @@ WRITE = """
 """
 
 # The same rows as operations leave, in a tenth of their time; all messages name job 0, so that
-# whoever is woken does what is due, and finds no job of its own after it.
+# the worker that is woken runs the due batch and finds no job of its own.
 WRITE_SCHEDULED = """
     WITH story AS (
         INSERT INTO content_story
@@ -282,7 +282,7 @@ def every_statement_logged(server: Server) -> Iterator[list[str]]:
     lines: list[str] = []
     for command in ("log_statement = 'all'", "log_line_prefix = '%%a|'"):
         _configure(command)
-    time.sleep(0.5)  # until every back end has heard
+    time.sleep(0.5)  # until every back end has been signalled
     start = log.stat().st_size
     try:
         yield lines

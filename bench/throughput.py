@@ -23,7 +23,7 @@ SHARE_OF_PLAIN, SHARE_OF_ONE = 0.5, 0.95
 
 
 def burst(run: Run) -> None:
-    """All due at one instant; in turns with plain SQL, so that both meet the same machine."""
+    """All due at one instant; in turns with plain SQL, under the same conditions."""
     number = run.size(ITEMS, quick=2000)
     seconds, plains, peaks = [], [], []
     for _ in range(run.size(3, quick=1)):
@@ -125,7 +125,7 @@ def _parts_of_the_statement(number: int) -> dict[str, float]:
         for step in report["Plan"]["Plans"]:
             for prefix, name in PARTS.items():
                 if step.get("Subplan Name", "").startswith(prefix):
-                    # What it has read of the steps before it was theirs.
+                    # Time spent in reading earlier steps belongs to those.
                     inside[name] += step["Actual Total Time"] - _of_other_steps(step)
         executed = report["Execution Time"]
         inside["the rest of the statement"] = (
@@ -171,7 +171,7 @@ def two_clusters(run: Run) -> None:
     """The burst once more, with one cluster and with two, in turns."""
     number = run.size(ITEMS, quick=2000)
     rates: dict[int, list[float]] = {1: [], 2: []}
-    # The first burst on a new server is slow, whoever's it is.
+    # The first burst on a new server is slow.
     _burst(run, number)
     for turn in range(run.size(5, quick=1)):
         # Who comes first changes from turn to turn: the machine's pace drifts.
@@ -220,7 +220,7 @@ def _ahead(number: int) -> float:
 
 
 def _ready_at(worker: Worker) -> float:
-    """Return when the first of its processes said a word, by `time.time()`."""
+    """Return when the first of its processes logged a line, by `time.time()`."""
     line = worker.lines()[0]
     at = line.partition(" ")[0]
     [(seconds,)] = execute("SELECT extract(epoch FROM %s::timestamptz)::float8", [at])

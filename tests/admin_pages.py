@@ -54,14 +54,14 @@ def submit(client: Client, page: str, name: str) -> Any:
 def confirm(
     client: Client, model: type[Schedulable] | type[Job], action: str, *pks: int, **data: Any
 ) -> Any:
-    """Do something to many rows, past the page that says what would happen."""
+    """Run a bulk action, having confirmed its preview."""
     return agree(client, model, action, looked_at(client, model, action, *pks, **data))
 
 
 def looked_at(
     client: Client, model: type[Schedulable] | type[Job], action: str, *pks: int, **data: Any
 ) -> dict[str, Any]:
-    """Return what the page would send that says what would happen to many rows."""
+    """Return what the preview of a bulk action would send."""
     asked = {"action": action, "select_across": "1", "_selected_action": "0"}
     sent = asked | {"rows": str(list(pks))} | data
     page = client.post(list_of(model), sent).content.decode()
@@ -72,12 +72,12 @@ def looked_at(
 def agree(
     client: Client, model: type[Schedulable] | type[Job], action: str, page: dict[str, Any]
 ) -> Any:
-    """Say yes to what a page has shown."""
+    """Confirm what a page has shown."""
     return client.post(list_of(model), page | {"confirmed": "1"})
 
 
 def previewed(client: Client, model: Any, action: str, *pks: int, **data: Any) -> str:
-    """Return the page that says what would happen to some rows."""
+    """Return the preview of a bulk action."""
     chosen = {"action": action, "_selected_action": [str(pk) for pk in pks], **data}
     return str(client.post(list_of(model), chosen).content.decode())
 

@@ -1,4 +1,4 @@
-"""Who asks, who waits, and rows by the thousand."""
+"""Users, their API clients, rows in large numbers, and who waits for a lock."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -32,8 +32,8 @@ def superuser(**fields: Any) -> User:
 
 
 def client_of(user: User | None = None) -> APIClient:
-    """Return a client that the person uses; without one, a reader's."""
-    # Errors are answers here, as they are to a program.
+    """Return an API client logged in as this user; without one, an anonymous client."""
+    # A server error is a response here, as a program would see it.
     client = APIClient(raise_request_exception=False)
     if user is not None:
         client.force_authenticate(user)

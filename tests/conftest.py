@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests."""
 
 import gc
 import shutil
@@ -23,7 +23,7 @@ InBackground = Callable[..., Future[Any]]
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage less often: a tenth of the time of the tests went into it."""
+    """Collect garbage less often: it took a tenth of the run."""
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
 

@@ -1,4 +1,4 @@
-"""Rows as they are in the database: made in numbers, and looked at."""
+"""Make rows in the database, and read them as they are stored."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -46,13 +46,13 @@ def last_event(job: Job) -> JobEvent:
 
 
 def wakes_at(job: Job) -> datetime:
-    """Return when the message of a job wakes a worker."""
+    """Return when the queue row of a job wakes a worker."""
     lock: datetime = OrmQ.objects.get(pk=Job.objects.get(pk=job.pk).message_id).lock
     return lock
 
 
 def due_stories(number: int, **fields: Any) -> list[Story]:
-    """Make stories that are due, each with its job and message, in few statements."""
+    """Make stories that are due, each with its job and queue row, in few statements."""
     stories = Story.objects.bulk_create(
         StoryFactory.build_batch(
             number, **{"status": Status.SCHEDULED, "publish_at": LONG_AGO, **fields}

@@ -18,7 +18,7 @@ else:
     import factory
     from factory.django import DjangoModelFactory
 
-# On days when clocks change somewhere, so that nothing leans on a local time.
+# On days when clocks change somewhere, so that no test depends on a local time.
 LONG_AGO = datetime(2025, 3, 30, 1, 0, 0, 123456, tzinfo=UTC)
 FAR_OFF = datetime(2100, 10, 31, 1, 0, 0, 654321, tzinfo=UTC)
 

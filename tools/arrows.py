@@ -50,7 +50,7 @@ def arrows(graph: grimp.ImportGraph, group_of: Callable[[str], str | None]) -> A
 
 
 def lines(title: str, found: Arrows, order: Iterable[str]) -> list[str]:
-    """Return the table: a line for each group, those first that the most stands on."""
+    """Return the table: a line for each group, the most imported first."""
     rows = [f"  {group:<14} -> {', '.join(sorted(found[group])) or '-'}" for group in order]
     count = sum(map(len, found.values()))
     return [f"{title}: {len(found)} groups, {count} arrows, at most {MOST_ARROWS}", *rows, ""]

@@ -7,7 +7,7 @@ from scheduling.models import Schedulable, Status, Transition
 
 
 class Archive(Transition):
-    """What was live is put away, with a last word in place of its body."""
+    """Archive an item: it is unpublished, and its body replaced by a last word."""
 
     name = "archive"
     label = "archive"

@@ -1,4 +1,4 @@
-"""What monitors are answered, and what the doctor says."""
+"""The health endpoints, and the command `doctor`."""
 
 import json
 from datetime import timedelta

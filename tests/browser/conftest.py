@@ -1,4 +1,4 @@
-"""A real browser on a real server: what editors and operators do, at a desk and on a telephone."""
+"""A real browser on a real server, with the screen of a desktop and of a telephone."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def browser() -> Iterator["Browser"]:
 
 
 class Watch:
-    """What a page has said that it should not, and whom it has asked."""
+    """Errors that a page has logged, and hosts that it has contacted."""
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -75,7 +75,7 @@ class Watch:
 
 @pytest.fixture(params=WIDTHS)
 def width(request: pytest.FixtureRequest) -> str:
-    """Return where the person sits."""
+    """Return the kind of device."""
     return str(request.param)
 
 

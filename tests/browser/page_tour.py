@@ -97,7 +97,7 @@ def walk(page: "Page") -> Iterator[str]:
 
 
 def furnish() -> None:
-    """Have something of everything."""
+    """Make one row of each kind that the pages show."""
     writer = get_user_model()._default_manager.create(
         username="haru", first_name="하루", last_name="이"
     )

@@ -1,4 +1,4 @@
-"""What editors do all day."""
+"""The everyday work of editors."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING

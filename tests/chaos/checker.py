@@ -1,4 +1,4 @@
-"""Whether a round has kept every promise: asks the database and the process list, nobody else."""
+"""Check after a round, in the database and the process list, that every guarantee held."""
 
 from dataclasses import asdict, dataclass, field, fields
 

@@ -1,4 +1,4 @@
-"""Where a round plays: the database server, the workers on it, and what they are given to do."""
+"""The environment of a round: the database server, its workers, and their work."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ TABLES = (
 
 
 class Cluster(Worker):
-    """A worker, as chaos sees it: who is who in it, and what of it is left."""
+    """A worker, as chaos sees it: its processes by role, and those that outlive it."""
 
     def __init__(self, log: Path, **env: str) -> None:
         super().__init__(log, DJANGO_SETTINGS_MODULE="tests.chaos.settings", **env)
@@ -214,7 +214,7 @@ class Stage:
         return wrong
 
     def forget_cluster(self) -> list[str]:
-        """Let go of the struck worker, which has ended; return what is left of it."""
+        """Forget the worker that has ended; return which of its processes are left."""
         return self.clusters.pop(0).items()
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""The faults: each says how it is prepared, how it strikes, and what should come of it."""
+"""The faults: how each is prepared, what it does, and what is expected afterwards."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ class Scene:
 
 
 class Fault:
-    """Nothing happens: what the others are compared with."""
+    """No fault: the baseline for the others."""
 
     name = "none"
     # When it may strike: before anything is due, while single items are, or during the burst.
@@ -84,7 +84,7 @@ class Fault:
         return time.time()
 
     def clean_up(self, scene: Scene) -> list[str]:
-        """Take away what it has left; return what is wrong."""
+        """Clean up; return what is wrong."""
         return []
 
 
@@ -150,7 +150,7 @@ class KillStorm(Fault):
     moments = ("between",)
 
     def strike(self, scene: Scene) -> float:
-        """Kill whoever is there."""
+        """Kill every process found."""
         for _ in range(10):
             wait_until_time(time.time() + scene.chance.uniform(0.1, 0.5))
             if below := scene.cluster.family()[1:]:
@@ -182,7 +182,7 @@ class KillAll(Fault):
         return scene.cluster.up_at
 
     def clean_up(self, scene: Scene) -> list[str]:
-        """Look for items of the one that was killed."""
+        """Look for processes of the one that was killed."""
         return [f"left over: {process}" for process in self.left.items()] if self.left else []
 
 
@@ -257,7 +257,7 @@ class EndConnections(Fault):
 
 
 class CrashBackEnd(Fault):
-    """`kill -9` of one of PostgreSQL's own processes: the server throws everybody out."""
+    """`kill -9` of one of PostgreSQL's own processes: the server ends all sessions."""
 
     name = "kill a back end"
 
@@ -304,7 +304,7 @@ class Away(Fault):
     name = "PostgreSQL away, 30 s"
 
     def strike(self, scene: Scene) -> float:
-        """Have it away."""
+        """Stop the server for that long."""
         return scene.stage.server.restart(pause=AWAY_SECONDS)
 
 
@@ -326,7 +326,7 @@ class Truncate(Fault):
 
 
 class Hook(Fault):
-    """A type's own code does its worst."""
+    """A type's hook fails, hangs, or ends its process."""
 
     env: ClassVar = {"HOOK_TIMEOUT": "2", "RETRY_DELAYS": "0"}
     max_attempts = 2
@@ -418,7 +418,7 @@ class TwoClusters(Fault):
         return now
 
     def clean_up(self, scene: Scene) -> list[str]:
-        """Return items as what is left over."""
+        """Return a line for each process that is left over."""
         return [f"left over: {process}" for process in self.left]
 
 
@@ -438,7 +438,7 @@ class Undecodable(Fault):
         )
 
     def strike(self, scene: Scene) -> float:
-        """Put in what nobody can read."""
+        """Enqueue payloads that cannot be decoded."""
         [(pk,)] = execute(
             "INSERT INTO django_q_ormq (key, payload, lock)"
             " VALUES ('publish', 'x', clock_timestamp()) RETURNING id"

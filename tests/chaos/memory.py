@@ -1,4 +1,4 @@
-"""A bound on the memory of a worker, so that what eats it does not take the machine along."""
+"""A limit on a worker's memory, so that a process which uses it up does not take the machine's."""
 
 import contextlib
 import os

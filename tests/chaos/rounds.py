@@ -1,4 +1,4 @@
-"""Rounds: which fault when, how one plays, and what all of them come to."""
+"""Rounds: which fault happens when, how a round runs, and the results."""
 
 import time
 from collections import defaultdict
@@ -71,7 +71,7 @@ def plan(seed: int, only: str | None = None) -> Iterator[tuple[int, Fault, Rando
 
 
 def play(stage: Stage, number: int, fault: Fault, chance: Random) -> Result:
-    """Play one round, and clean up after it."""
+    """Run one round, and clean up after it."""
     began = time.monotonic()
     moment = chance.choice(fault.moments)
     result = Result(number, fault.name, moment, fault.about, fault.target_ms)
@@ -82,7 +82,7 @@ def play(stage: Stage, number: int, fault: Fault, chance: Random) -> Result:
     scene = Scene(stage, chance, load)
     try:
         _strike_and_look(scene, fault, result)
-    except Exception as error:  # noqa: BLE001 (the round is broken, the others are to be played)
+    except Exception as error:  # noqa: BLE001 (the round is broken, the others still run)
         result.findings.stuck.append(f"the round broke: {type(error).__name__}: {error}")
     _report_ends(fault.clean_up(scene), result)
     if result.findings or fault.spoils_worker:
@@ -145,7 +145,7 @@ def _measure(result: Result, fault: Fault, struck_at: float, resumed_at: float) 
         result.others_ms = 1000 * max(others)
 
 
-# What they come to
+# Results
 
 
 def table(results: Sequence[Result]) -> list[str]:

@@ -9,18 +9,18 @@ from tests.chaos.traps.models import swallow as swallow_for_ever
 
 
 def work() -> str:
-    """Take a while, and be done: the one that the others must not take along."""
+    """Take a while, and succeed: it must not be lost with the others."""
     time.sleep(1)
     return "done"
 
 
 def unpicklable() -> Callable[[], None]:
-    """Return what no queue can carry."""
+    """Return what cannot be pickled."""
     return lambda: None
 
 
 def swallow() -> None:
-    """Hear no time-out."""
+    """Ignore the time-out."""
     swallow_for_ever()
 
 

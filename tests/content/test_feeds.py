@@ -1,4 +1,4 @@
-"""RSS and Atom: the newest live stories, and nothing else."""
+"""RSS and Atom: they list the newest live stories only."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -322,7 +322,7 @@ class TestAtom:
 
 
 def visible(dirty: str) -> str:
-    """Return what is left of a text when only letters that can be seen count."""
+    """Return the visible letters of a text."""
     return "".join(letter for letter in dirty if letter.isprintable() and letter != " ")
 
 

@@ -1,4 +1,4 @@
-"""What is read out of one Markdown file."""
+"""Reading one Markdown file with front matter."""
 
 import json
 from dataclasses import asdict

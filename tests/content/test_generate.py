@@ -1,4 +1,4 @@
-"""Stories by the million, tried with some dozens."""
+"""The command that generates stories, run for a few dozen."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What readers see: live items, and nothing else."""
+"""The public pages: they show live items only."""
 
 import re
 from datetime import timedelta

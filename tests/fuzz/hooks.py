@@ -32,7 +32,7 @@ TIMES = {"publish_at": START, "run_at": START, "unpublish_at": END}
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Have a request make sense where only the server could say that it does not."""
+    """Make a request valid by the rules that only the server knows."""
     aim_at_a_row(case)
     meet_what_is_there(case)
     if isinstance(case.body, dict):
@@ -44,7 +44,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 
 def aim_at_a_row(case: Any) -> None:
-    """Ask mostly for rows that exist, and that this can be done to: of made-up ones hardly any."""
+    """Use mostly rows that exist and allow the action; few generated ids would."""
     pk = (case.path_parameters or {}).get("id")
     if isinstance(pk, str) and re.fullmatch("[1-9][0-9]{0,17}", pk):
         pk = int(pk)
@@ -75,7 +75,7 @@ def known_ids() -> dict[str, list[int]]:
 
 
 def meet_what_is_there(case: Any) -> None:
-    """Give each request a key of its own, and most a version that matches: a made-up one never."""
+    """Give each request its own idempotency key, and most of them a version that matches."""
     headers = case.headers or {}
     if isinstance(headers.get("If-Match"), str) and len(headers["If-Match"]) % 4:
         case.headers["If-Match"] = "*"
@@ -85,7 +85,7 @@ def meet_what_is_there(case: Any) -> None:
 
 
 def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
-    """Have times go together with each other, with the status, and with the present."""
+    """Make the times consistent with each other, with the status, and with the present."""
     body = {name: TIMES.get(name, it) if is_time(it) else it for name, it in body.items()}
     if path == "/api/v1/jobs/rerun/" and body.get("dry_run", False) is False:
         # All at once would leave none for the others.

@@ -1,4 +1,4 @@
-"""What the made-up requests meet: people of each role, items and jobs in every state."""
+"""Rows for the generated requests: users of each role, items and jobs in every state."""
 
 from collections import defaultdict
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What tests with real processes share."""
+"""Fixtures of tests with real processes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

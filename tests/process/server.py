@@ -59,7 +59,7 @@ def set_up(data_dir: Path, *, settings: str, **env: str) -> None:
     os.environ.update(
         {**ENV, **env},
         DJANGO_SETTINGS_MODULE=settings,
-        # A plain address: nobody but the stage is to start the server.
+        # A plain address, so that only this module starts the server.
         DATABASE_URL=f"postgres://postgres@/{entry['NAME']}?host={quote(entry['HOST'])}",
     )
     # Ended from outside, it still stops the workers and the server that it has started.
@@ -148,7 +148,7 @@ def execute(statement: str, params: Sequence[Any] | dict[str, Any] = ()) -> list
 
 
 def patiently(work: Callable[[], Answer], seconds: float = 30) -> Answer:
-    """Do something as soon as the database lets it be done."""
+    """Retry until the database accepts it."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -161,7 +161,7 @@ def patiently(work: Callable[[], Answer], seconds: float = 30) -> Answer:
 
 
 def at_rest() -> bool:
-    """Whether nothing has still to be done: no open job, no message."""
+    """Whether no work is left: no open job, no queue row."""
     [(jobs, messages)] = execute(
         "SELECT (SELECT count(*) FROM scheduling_job WHERE state IN ('waiting', 'retrying')),"
         " (SELECT count(*) FROM django_q_ormq)"

@@ -31,7 +31,7 @@ from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import at_rest, execute, wait_until_time
 from tests.process.worker import wait_until
 
-# Recovery takes far less: the chaos suite measures it. Here it must only be no matter of `retry`,
+# Recovery takes far less: the chaos suite measures it. Here it must only not wait for `retry`,
 # of RETRY_DELAYS or of the next sweep, on a machine however busy.
 RECOVERED = 8.0
 
@@ -105,7 +105,7 @@ def assert_all_came_to_its_end(load: Load, *, max_attempts: int = 4) -> None:
 
 
 def assert_all_is_well(load: Load, cluster: Cluster, *, max_attempts: int = 4) -> None:
-    """So it is, and the worker is whole, and ends when it is asked to."""
+    """All items are done, every process of the worker is there, and it ends when asked to."""
     assert_all_came_to_its_end(load, max_attempts=max_attempts)
     wait_until(cluster.is_whole, seconds=10, what="a whole worker")
     assert not cluster.end()
@@ -267,7 +267,7 @@ class TestATaskOfSomebodyElse:
 
 
 def end_connections() -> None:
-    """Throw every worker out."""
+    """End every connection of the workers."""
     execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name = 'armo-worker'"

@@ -11,7 +11,7 @@ from django.test import Client
 from tests.process.conftest import StartWorker
 from tests.process.worker import Worker, wait_until
 
-# Until it must be seen.
+# Within this it must be reported.
 SECONDS = 15
 
 

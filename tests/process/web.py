@@ -1,4 +1,4 @@
-"""A real web process, for tests to ask over HTTP."""
+"""A real web process, which tests send requests to."""
 
 import os
 import socket

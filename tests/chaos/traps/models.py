@@ -1,4 +1,4 @@
-"""The trap: an item whose `before_publish()` does what its mode says."""
+"""A type of content whose `before_publish()` fails in the way its mode says."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from django.db import models
 from scheduling.models import Schedulable
 
 CHUNK = 16 * 2**20
-# A trap that nobody kills must not take the machine with it.
+# A trap that nobody kills must not use up the machine's memory.
 MOST_CHUNKS = 100
 
 
@@ -52,35 +52,35 @@ def work() -> None:
 
 
 def complain() -> NoReturn:
-    """Fail as honest code does."""
+    """Raise an exception."""
     raise RuntimeError("The trap has sprung.")
 
 
 def hang() -> NoReturn:
-    """Never come back."""
+    """Never return."""
     while True:
         time.sleep(60)
 
 
 def swallow() -> NoReturn:
-    """Never come back, and hear nobody."""
+    """Never return, and ignore every signal."""
     while True:
         with contextlib.suppress(BaseException):
             hang()
 
 
 def leave() -> NoReturn:
-    """End the process, past all that Python would still do."""
+    """End the process without Python's clean-up."""
     os._exit(3)
 
 
 def die() -> None:
-    """End the process as the kernel does."""
+    """Kill the process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def eat() -> NoReturn:
-    """Take memory until somebody minds."""
+    """Take memory until the kernel intervenes."""
     kept: list[bytes] = []
     while len(kept) < MOST_CHUNKS:
         # Written to, or the kernel would only promise it.

@@ -1,4 +1,4 @@
-"""A link that shows what is not live yet, for a while, to whoever has it."""
+"""Preview links: they show an item that is not live, to anyone, for a limited time."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Those who use the admin, each with a browser."""
+"""Users of the admin, each with a browser."""
 
 import pytest
 from django.contrib.auth.models import Group

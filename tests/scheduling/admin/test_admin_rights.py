@@ -1,4 +1,4 @@
-"""Whose an item is decides who reads and changes what."""
+"""The author of an item decides who may read and change it."""
 
 import pytest
 from django.contrib.auth.models import User

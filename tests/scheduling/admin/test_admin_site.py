@@ -22,12 +22,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.slow
 class TestQueries:
-    """As many however much there is: nobody waits longer on a large site."""
+    """The number of queries does not grow with the number of rows."""
 
     def count(self, client: Client, *urls: str) -> list[int]:
         counts = []
         for url in urls:
-            client.get(url)  # what a process learns once
+            client.get(url)  # what a process caches at its first request
             with CaptureQueriesContext(connection) as queries:
                 assert client.get(url).status_code == 200
             counts.append(len(queries))

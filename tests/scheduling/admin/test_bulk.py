@@ -1,4 +1,4 @@
-"""What is done to many rows of a list: shown first, then confirmed."""
+"""Bulk actions of a list: previewed first, then confirmed."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Two editors who save one item: neither overwrites the other unseen."""
+"""Two editors save one item: neither overwrites the other's text without seeing it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""An item's form, which a browser sends otherwise than it got it."""
+"""An item's form: a browser changes line ends and spaces before it sends them back."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestWhatNobodyTouched:
-    """A form sends texts otherwise than it got them."""
+    """A browser normalises texts before it sends them back."""
 
     BODY = "    code first\n\nline two\n\nlast\n"
 

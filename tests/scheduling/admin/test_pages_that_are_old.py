@@ -1,4 +1,4 @@
-"""Every button does only what its page has shown, also to who waits for a colleague's commit."""
+"""Buttons of pages that were opened before a change, committed or still pending."""
 
 import re
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def move_on(item: Schedulable, by: Any) -> None:
 
 
 class Button(NamedTuple):
-    """A button, an item that has it, what is typed, and which change stands in its way."""
+    """A button, an item that has it, what is typed, and the change that makes it refuse."""
 
     name: str
     make: Callable[[], Schedulable]
@@ -425,7 +425,7 @@ class TestTheCalendar:
 
 
 class Bulk(NamedTuple):
-    """A bulk action, an item for it, what is typed, and a change that stands in its way."""
+    """A bulk action, an item for it, what is typed, and the change that makes it refuse."""
 
     action: str
     make: Callable[[], Schedulable]

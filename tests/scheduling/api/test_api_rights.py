@@ -117,7 +117,7 @@ def asked(user: User | None, method: str, path: str, body: Any) -> Any:
 def statuses_of(
     people: dict[str, User | None], method: str, path_of: Callable[[str], tuple[str, Any]]
 ) -> dict[str, int]:
-    """Ask as each, of rows made anew for each; an error is always a problem."""
+    """Send the request as each role, on new rows for each; every error is a problem document."""
     found = {}
     for role, user in people.items():
         path, body = path_of(role)

@@ -1,4 +1,4 @@
-"""`If-Match`, compared under the lock: who waits for a colleague's commit is refused too."""
+"""`If-Match` is compared under the lock, after any wait for a colleague's commit."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -389,7 +389,7 @@ class TestTheAnswer:
 
 
 class TestTheLog:
-    """The address is a password: it may not be written down."""
+    """The address is a secret: it must not reach a log."""
 
     def ask_in_every_way(self, secret: str) -> list[int]:
         client = Client(enforce_csrf_checks=True, raise_request_exception=False)

@@ -1,4 +1,4 @@
-"""The rules of one row: statuses, constraints, indexes, and what saving an item sets going."""
+"""The rules of one row: statuses, constraints, indexes, and what happens when an item is saved."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What counts as overdue: one rule, whoever is asked."""
+"""What counts as overdue: the same rule everywhere."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Rows by what people and programs call them."""
+"""Finding rows by the references that people and programs use."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Only if unchanged: what a person saw is compared under the lock, whichever operation it is."""
+"""Every operation compares what the person saw with the row, under the lock."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -39,7 +39,7 @@ from tests.scheduling.management.test_commands import Manage
 pytestmark = pytest.mark.django_db
 
 SECONDS = 20  # after which a test fails
-# How late a wake-up may be on a busy machine, and still be no look that was due anyhow.
+# How late a wake-up may be on a busy machine, and still not be the next regular look at the queue.
 SOON = 0.6
 
 

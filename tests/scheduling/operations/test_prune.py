@@ -1,4 +1,4 @@
-"""Pruning: what is deleted, what is kept, and that publishing goes on meanwhile."""
+"""Pruning: what is deleted, what is kept, and that publishing is not held up."""
 
 from collections import Counter
 from collections.abc import Callable

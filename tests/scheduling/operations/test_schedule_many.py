@@ -211,7 +211,7 @@ class TestARefusal:
 
 
 class TestAnErrorOfTheDatabase:
-    """It comes when all has been sent: nobody waits for each answer."""
+    """Raised once all statements have been sent, in a pipeline."""
 
     @pytest.fixture(autouse=True)
     def _overlooked(self, monkeypatch: pytest.MonkeyPatch) -> None:

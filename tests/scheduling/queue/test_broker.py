@@ -1,4 +1,4 @@
-"""The alarm clock: what it hands out, in which order, when, and how it sleeps in between."""
+"""The broker: what it hands out, in which order, when, and how long it sleeps."""
 
 import json
 from collections import Counter
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("transactional_db")]
 Claimed = list[tuple[int | None, str]] | None
 
 SECONDS = 20  # after which a test fails
-# How late a wake-up may be on a busy machine, and still be no look that was due anyhow.
+# How late a wake-up may be on a busy machine, and still not be the next regular look at the queue.
 SOON = 0.6
 
 
@@ -213,7 +213,7 @@ class TestWhatItHandsOut:
 
 
 def claims() -> list[Any]:
-    """Return id, owner and deliveries of each message."""
+    """Return id, owner and deliveries of each queue row."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, armo_owner, armo_deliveries FROM django_q_ormq ORDER BY id")
         return list(cursor.fetchall())
@@ -589,7 +589,7 @@ class TestItsSleep:
     ) -> None:
         assert sleeper.dequeue().result(SECONDS) is None  # nothing there, for ten seconds
         [message_id] = put(LONG_AGO)
-        # What the connection is used for meanwhile must not swallow the notice.
+        # Another statement on the connection must not lose the notice.
         sleeper.pool.submit(lambda: connection.cursor().execute("SELECT 1")).result(SECONDS)
 
         start = monotonic()
@@ -790,7 +790,7 @@ class TestEnqueue:
 class TestItsStatements:
     @pytest.fixture(autouse=True)
     def _many_messages(self, transactional_db: None) -> None:
-        """Fill the queue with fifty thousand messages far off, of two lanes."""
+        """Fill the queue with fifty thousand rows of two lanes, due far in the future."""
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO django_q_ormq (key, payload, lock, armo_job)"

@@ -1,4 +1,4 @@
-"""Messages: put in for a moment, in the caller's transaction, and taken back."""
+"""Queue rows: enqueued for a time, in the caller's transaction, and deleted."""
 
 from datetime import UTC, datetime, timedelta
 

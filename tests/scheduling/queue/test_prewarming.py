@@ -1,4 +1,4 @@
-"""A worker that is called a moment early, so that what is due goes live just then."""
+"""Pre-warming: a worker is called just before a job is due."""
 
 from datetime import datetime, timedelta
 from time import monotonic

@@ -17,7 +17,7 @@ from tests.scheduling.state_machine.model import Killed
 
 @dataclass
 class Interruption:
-    """Nothing happens; the kinds of interruption say what does."""
+    """No interruption; subclasses say what happens."""
 
     # How many outermost transactions have begun, and before which of them it happened, or in it.
     begun: int = 0
@@ -45,17 +45,17 @@ class Interruption:
         return execute(sql, params, many, context)
 
     def before_transaction(self) -> None:
-        """Come in before an outermost transaction."""
+        """Act before an outermost transaction."""
 
     def before_statement(self, *, is_in_transaction: bool) -> None:
-        """Come in before any other statement."""
+        """Act before any other statement."""
 
     def repeat(self, number: int) -> None:
-        """Do to the model, at the transaction of that number, what was done to the engine."""
+        """Repeat in the model what happened to the engine at that transaction."""
 
     @property
     def has_happened(self) -> bool:
-        """Whether it came to it."""
+        """Whether the interruption happened."""
         return self.happened_in is not None
 
 
@@ -81,7 +81,7 @@ class Kill(Interruption):
 
 @dataclass
 class Break(Interruption):
-    """The database breaks an attempt off: not its first transaction, which only counts it."""
+    """A statement of the attempt fails, after the transaction that counts the attempt."""
 
     FIRST: ClassVar = 1
 
@@ -122,6 +122,6 @@ class SomebodyElse(Interruption):
             self.is_watching = True
 
     def repeat(self, number: int) -> None:
-        """Do the same to the model."""
+        """Repeat it in the model."""
         if number == self.transaction:
             self.expected = self.act_on_model()

@@ -49,20 +49,20 @@ class Killed(BaseException):
 
 
 class About(datetime):
-    """A moment known only roughly: the clock goes on during a step, and retries are jittered."""
+    """A time known approximately: the clock goes on during a step, and retries are jittered."""
 
     early = late = NOW
 
     @classmethod
     def moment(cls, at: datetime, give_or_take: timedelta = NOW) -> "About":
-        """Return the moment, known to that much."""
+        """Return the time with that tolerance."""
         about = cls.combine(at.date(), at.timetz())
         about.early = about.late = give_or_take
         return about
 
 
 def is_as(expected: Any, actual: Any, *, step_took: timedelta) -> bool:
-    """Whether a value is what was expected, as exactly as that was known."""
+    """Whether a value is the expected one, within its tolerance."""
     if isinstance(expected, About) and actual is not None:
         late = expected.late + step_took
         return bool(expected - expected.early <= actual <= expected + late)
@@ -101,7 +101,7 @@ class Item:
 
 @dataclass(eq=False)
 class ExpectedJob:
-    """A job with its history, and whether a message will wake a worker for it."""
+    """A job with its history, and whether a queue row will wake a worker for it."""
 
     item: Item
     kind: str
@@ -113,7 +113,7 @@ class ExpectedJob:
     finished_at: datetime | None = None
     is_notified: bool = False
     history: list[str] = field(default_factory=list)
-    # Stands for the message; another after each replacement, None when it is gone.
+    # Stands for the queue row; another after each replacement, None when it is gone.
     message: object | None = None
     # 0 until it is known.
     pk: int = 0
@@ -126,7 +126,7 @@ class ExpectedJob:
 
     @property
     def is_not_notified(self) -> bool:
-        """Whether people have still to hear that it has failed."""
+        """Whether its failure has still to be mailed."""
         return self.state == State.FAILED and not self.is_notified and not self.is_pruned
 
     @property
@@ -160,7 +160,7 @@ def nothing() -> None:
 
 
 class Expected:
-    """All items and jobs as they ought to be, and what is done to them."""
+    """The expected items and jobs, and every operation on them."""
 
     def __init__(self) -> None:
         # By the clock of the last look at the database. A step takes milliseconds.
@@ -199,7 +199,7 @@ class Expected:
         )
 
     def can_be_rerun(self, job: ExpectedJob) -> bool:
-        """Whether a failed job alone carries what its item still asks for."""
+        """Whether the item's request is represented by a failed job alone."""
         item, is_publish = job.item, job.kind == Kind.PUBLISH
         status = Status.FAILED if is_publish else Status.PUBLISHED
         wanted = item.publish_at if is_publish else item.unpublish_at
@@ -211,7 +211,7 @@ class Expected:
         )
 
     def needs_a_sweep(self) -> bool:
-        """Whether something has come apart, or is due."""
+        """Whether the sweep would find something to do."""
         is_lost = any(job.is_open and not job.message for job in self.jobs)
         return is_lost or bool(self.due()) or any(item.is_written_around for item in self.items)
 
@@ -573,7 +573,7 @@ class Expected:
         job.message = None
 
     def pass_time(self, by: timedelta) -> None:
-        """Let time pass: everything lies so much further back."""
+        """Let time pass: move every stored time back."""
         for thing in (*self.items, *self.jobs):
             for name, value in vars(thing).items():
                 if isinstance(value, datetime):

@@ -75,7 +75,7 @@ LEAST_STEPS = 2000
 MOST_ITEMS = 3
 # The last moment that anybody asks for, in units of time.
 FARTHEST = 30
-# So many rounds of a worker bring everything to its end, however it was left.
+# After so many rounds of a worker no job is open, whatever came before.
 ROUNDS = MAX_ATTEMPTS + 3
 
 # Every column that holds a time, for time to pass.
@@ -93,7 +93,7 @@ TIMES = {
 
 BODY = "본문"
 
-# What has to have happened, so that the steps cannot come to be all idle or refused.
+# What has to have happened at least once: a run whose steps all do nothing shows nothing.
 HAPPENS = {
     *("succeeded", "failed", "cancelled", "moved", "attempt_failed", "rerun"),
     *(Kill.__name__, Break.__name__, SomebodyElse.__name__),
@@ -114,7 +114,7 @@ class Unreachable(Exception):
 
 
 class Refused(DomainError):
-    """The type's own check says no."""
+    """The type's own check refuses."""
 
 
 class Hook(Enum):
@@ -399,7 +399,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(map(can_be_unscheduled, self.living())))
     @rule(number=NUMBERS, kind=st.sampled_from(Kind), kill=MAYBE_KILLS)
     def unschedule(self, number: int, kind: Kind, kill: Kill | None) -> None:
-        """Cancel what is scheduled for an item, or give a failed one up."""
+        """Unschedule a scheduled or failed item."""
         item = self.pick_item(number, can_be_unscheduled)
         self.operate(
             "unschedule",
@@ -533,7 +533,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(job.message for job in self.expected.jobs))
     @rule(number=NUMBERS, late=LATE, interruption=st.one_of(st.none(), KILLS, OTHERS, OTHERS))
     def deliver(self, number: int, late: int, interruption: Kill | tuple[int, Act] | None) -> None:
-        """Have a worker take a message, do what it says, and delete it when it is done."""
+        """Have a worker claim a queue row, run its task, and delete the row."""
         with_message = [job for job in self.expected.jobs if job.message]
         job = with_message[number % len(with_message)]
         self.wait_for(job, late)
@@ -550,7 +550,7 @@ class Machine(RuleBasedStateMachine):
     def deliver_late(
         self, number: int, lane: str, interruption: Kill | tuple[int, Act] | None
     ) -> None:
-        """Have a worker take a message from before: the job may be over, moved, or gone."""
+        """Have a worker run a stale task: its job may be finished, moved, or deleted."""
         job = self.pick_job(number, lambda job: job.is_open)
         if job.is_open and number % 2:
             self.wait_for(job)
@@ -599,7 +599,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.due())
     @rule(number=NUMBERS)
     def charge_attempt(self, number: int) -> None:
-        """Charge an attempt for a message that was handed out too often."""
+        """Charge an attempt for a queue row that was handed out too often."""
         due = self.expected.due()
         job = due[number % len(due)]
         self.step(
@@ -629,7 +629,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.needs_a_sweep())
     @rule(everything=st.booleans(), kill=MAYBE_KILLS)
     def sweep(self, everything: bool, kill: Kill | None) -> None:
-        """Mend what has come apart."""
+        """Run the sweep."""
         self.step(
             "sweep",
             lambda: reconciler.sweep(everything=everything),
@@ -649,7 +649,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(hook=HOOKS)
     def change_hook(self, hook: Hook) -> None:
-        """Have the hook of notices behave otherwise from now on."""
+        """Change what the hook of notices does."""
         Machine.hook = hook
 
     @precondition(has_open_jobs)
@@ -675,7 +675,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(job.message for job in self.expected.jobs))
     @rule(numbers=st.sets(NUMBERS, min_size=1, max_size=3))
     def lose_messages(self, numbers: set[int]) -> None:
-        """Lose some messages."""
+        """Lose some queue rows."""
         for number in numbers:
             job = self.pick_job(number, lambda job: job.message is not None)
             if job.message is not None:
@@ -687,7 +687,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.steps_since_the_end > 20 and self.expected.due())
     @rule()
     def come_to_an_end(self) -> None:
-        """Let everybody rest and workers work: nothing stays open, however it was left."""
+        """Let the workers finish: no job stays open."""
         self.steps_since_the_end = 0
         self.change_hook(Hook.WORKS)
         if self.expected.is_paused:
@@ -882,7 +882,7 @@ class Machine(RuleBasedStateMachine):
     def run_job(
         self, name: str, job: ExpectedJob, lane: str, interruption: Interruption | None
     ) -> Any:
-        """Do what a worker of a lane does with a message."""
+        """Run a task as a worker of the lane does."""
         with patch.object(Conf, "CLUSTER_NAME", lane):
             return self.step(
                 name,
@@ -992,7 +992,7 @@ class Machine(RuleBasedStateMachine):
             learn(job, "history", rows.histories[job.pk], took)
 
     def compare_messages(self, rows: Rows) -> None:
-        """Each open job has its own message at its own time, unless that was lost; no more."""
+        """Each open job has one queue row, at its time, unless that was lost; there is no other."""
         left = dict(rows.messages)
         for job in self.expected.jobs:
             if job.message is not None:
@@ -1003,7 +1003,7 @@ class Machine(RuleBasedStateMachine):
         assert not left
 
     def compare_with_the_last(self, before: Rows, rows: Rows) -> None:
-        """What is over, and what is written in a history, stays as it is, or is pruned."""
+        """Finished jobs and their events never change, or are pruned."""
         for pk, event in before.events.items():
             assert rows.events.get(pk, event) == event
             assert pk in rows.events or event.job_id not in rows.jobs
@@ -1053,7 +1053,7 @@ def is_live(item: Item) -> bool:
 
 
 def quiet(result: object) -> None:
-    """Take no notice of what was returned."""
+    """Ignore the result."""
 
 
 def model_of(content_type_id: int) -> object:

@@ -1,4 +1,4 @@
-"""A long backlog: whatever a worker asks again and again reads none of what is not due."""
+"""With many jobs waiting, the queries that workers repeat read no row that is not due."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -45,13 +45,13 @@ def _backlog() -> None:
     with connection.cursor() as cursor:
         cursor.execute(WRITE, {"type": story.pk, "count": WAITING, "first": FAR_OFF})
         cursor.execute("ANALYZE content_story, scheduling_job, django_q_ormq")
-        # With a million rows it reads all sooner than with so few, unless a row is dear to look up.
+        # A table this small it would rather scan; with a million rows it would not.
         cursor.execute("SET LOCAL random_page_cost = 40")
 
 
 @contextmanager
 def rows_read() -> Iterator[Counter[str]]:
-    """Count the rows that statements read of each table, those they had no use for too."""
+    """Count the rows that statements read of each table, with those that a filter removed."""
     read: Counter[str] = Counter()
     with plans() as steps:
         yield read

@@ -1,4 +1,4 @@
-"""The drain: what it takes, what it leaves, and that it does so in numbers."""
+"""Batches of due jobs: which jobs they take, which they leave, and in how many statements."""
 
 import logging
 from collections import Counter

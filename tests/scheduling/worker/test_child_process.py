@@ -1,4 +1,4 @@
-"""Other people's code in a process of its own, and every way in which it can end."""
+"""A hook in a child process, and every way in which that can end."""
 
 import hashlib
 import os
@@ -78,7 +78,7 @@ class TestWorkThatGoesWell:
         [story] = Story.objects.all()
         assert story.title.startswith("backend ")
         assert story.title != f"backend {ours}"
-        # And ours is still whole.
+        # The connection of this process still works.
         assert connection.connection.info.backend_pid == ours
 
     def test_may_report_more_than_a_pipe_holds(self) -> None:

@@ -161,7 +161,7 @@ class TestAnAttempt:
 
 
 class TestAMessageThatComesForNothing:
-    """Late, twice, or for a job that has changed: nothing is done, and no attempt counted."""
+    """A task that comes late, twice, or for a changed job does nothing and counts no attempt."""
 
     def run(self, job: Job) -> None:
         before = everything()
@@ -407,7 +407,7 @@ class TestAnErrorThatMayPass:
 
 
 class TestAJobWithAHookInThePublishLane:
-    """Its message was put in before its type had a hook."""
+    """Its queue row is older than the hook of its type."""
 
     def test_is_handed_over_to_the_slow_lane_untried(self, before_publish: Hook) -> None:
         story = StoryFactory(due=True)
@@ -556,7 +556,7 @@ class TestAWorkerThatDies:
         self, before_publish: Hook, other: BaseDatabaseWrapper
     ) -> None:
         def look_from_elsewhere(story: Story) -> None:
-            # In a process of its own: what it sees, it says.
+            # In a child process, which reports what it sees.
             with other.copy().cursor() as cursor:
                 cursor.execute("SELECT attempts FROM scheduling_job")
                 raise Unreachable(f"{cursor.fetchone()} attempts")
@@ -769,7 +769,7 @@ class TestAHook:
 
 
 class TestAnItemThatAsksForSomethingElse:
-    """Written around the operations: what the item asks for is the later."""
+    """Written around the operations: the item's later request counts."""
 
     @pytest.mark.parametrize(
         "changes",

@@ -1,4 +1,4 @@
-"""The sweep: whatever was lost or half done, it finds and mends."""
+"""The sweep: finds jobs and queue rows that are missing, and creates them."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Repeated requests: done once, answered alike."""
+"""Repeated requests: carried out once, with the same answer each time."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -40,7 +40,7 @@ def editor() -> User:
 @pytest.fixture
 def post(editor: User) -> Post:
     def send(path: str, data: Any, key: str = KEY, **headers: str) -> Any:
-        # As in each request the person is read anew, with what they may do by then.
+        # As each request does: read the user anew, with their present rights.
         client: Any = client_of(User.objects.get(pk=editor.pk))
         return client.post(path, data, format="json", HTTP_IDEMPOTENCY_KEY=key, **headers)
 
@@ -72,8 +72,7 @@ class TestARepetition:
         assert Job.objects.get().events.count() == 1
 
     def test_is_the_same_however_its_json_is_written(self, editor: User) -> None:
-        # As in each request the person is read anew, with what they may do by then.
-        client: Any = client_of(User.objects.get(pk=editor.pk))
+        client: Any = client_of(editor)
         bodies = ['{"title": "t", "body": "b"}', '{"body":"b",\n"title":"\\u0074"}']
 
         answers = [
@@ -257,8 +256,7 @@ class TestAKey:
         assert not KeptAnswer.objects.exists()
 
     def test_means_nothing_to_other_methods(self, editor: User) -> None:
-        # As in each request the person is read anew, with what they may do by then.
-        client: Any = client_of(User.objects.get(pk=editor.pk))
+        client: Any = client_of(editor)
         path = f"{STORIES}{StoryFactory().pk}/"
 
         for title in ("eins", "zwei"):
@@ -292,7 +290,7 @@ class TestTwoAtOnce:
         story = StoryFactory()
         path = f"{STORIES}{story.pk}/schedule/"
         with transaction.atomic():
-            # One gets as far as the item, which is held; the other no further than the key.
+            # One waits for the locked item; the other waits for the key.
             Story.objects.select_for_update().get()
             futures = [in_background(post, path, {"publish_at": AT}) for _ in range(2)]
             wait_until(lambda: number_waiting() == 2, seconds=20, what="both wait")

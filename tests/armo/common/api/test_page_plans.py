@@ -1,4 +1,4 @@
-"""How the database answers a page of a long list: from an index, whatever the length."""
+"""The query plans of pages of long lists: each reads an index, whatever the length."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ class Scan(NamedTuple):
 
 
 def scans(plan: dict[str, Any]) -> Iterator[Scan]:
-    """Return each reading of a long table, with what was read in vain."""
+    """Return each reading of a long table, with the rows that a filter removed."""
     if plan.get("Relation Name") in LONG:
         removed = sum(plan.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck"))
         rows = (plan["Actual Rows"] + removed) * plan["Actual Loops"]

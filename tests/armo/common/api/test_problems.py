@@ -1,4 +1,4 @@
-"""Errors: always a problem as RFC 9457 has it, never a failure."""
+"""Errors: always a problem document (RFC 9457), never a server error."""
 
 import json
 import re
@@ -198,11 +198,11 @@ class TestAProblem:
         assert {row["code"] for row in rows} == set(CODES)
 
 
-# Whatever is sent, and whereto
+# Malformed requests, to every route
 
 
 def bodies() -> dict[str, bytes]:
-    """Return bodies of requests that nobody should send."""
+    """Return malformed request bodies."""
     wrong: dict[str, Any] = {
         "not an object": [1],
         "text": "title",
@@ -460,7 +460,7 @@ def asked(path: str, *, method: str = "GET", body: bytes = b"", **environ: Any) 
 
 
 class TestAnOddRequest:
-    """What Django takes for another than it is, before any of our code runs."""
+    """Requests that Django itself misreads, before any view runs."""
 
     CHUNKS: ClassVar = {
         "CONTENT_LENGTH": "",

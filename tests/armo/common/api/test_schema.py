@@ -1,4 +1,4 @@
-"""docs/openapi.yaml: what it says is what there is, and all of it."""
+"""docs/openapi.yaml describes every route, and no other."""
 
 from collections.abc import Iterator
 from io import StringIO

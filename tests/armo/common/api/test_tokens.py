@@ -1,4 +1,4 @@
-"""Who asks: tokens, sessions, how often, and from which site."""
+"""Authentication: tokens, sessions, throttling, and cross-site requests."""
 
 from datetime import timedelta
 from typing import Any

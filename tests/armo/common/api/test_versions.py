@@ -1,4 +1,4 @@
-"""Versions: what need not be sent again, and writes that must not be lost."""
+"""Versions: answers that need not be sent again, and lost updates."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -442,7 +442,7 @@ class TestAWriteOfAJob:
         if how["action"] == "rerun":
             operations.rerun(job=job, by=None)
         else:
-            # There and back again: it looks as before, and is not.
+            # Changed and changed back: it looks as before, but its version differs.
             operations.move(job=job, run_at=FAR_OFF + 2 * HOUR, by=None)
             operations.move(job=job, run_at=FAR_OFF, by=None)
         before = everything()
@@ -530,7 +530,7 @@ class TestTwoAtOnce:
 
 
 class TestTheAgeOfAnAnswer:
-    """How long others may keep what is public: never past a change that is scheduled."""
+    """`max-age` of public answers: never past the next scheduled change."""
 
     def max_age(self, path: str) -> int:
         header = client_of().get(f"{API}/{path}")["Cache-Control"]
