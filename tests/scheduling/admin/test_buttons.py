@@ -63,7 +63,7 @@ class TestButtons:
 
         response = press(editor, story, "move", run_at=SOON_ENOUGH)
 
-        assert told(response) == ["Moved to Mon 1 Mar, 09:30."]
+        assert messages_in(response) == ["Moved to Mon 1 Mar, 09:30."]
 
     def test_move_an_item_and_take_its_end_away(self, editor: Client) -> None:
         story = StoryFactory()
