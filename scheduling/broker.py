@@ -1,7 +1,7 @@
 """
-The broker that a site names in its settings: `scheduling.broker.TimedBroker`.
+The broker that a site's settings name: `scheduling.broker.TimedBroker`.
 
-Here the queue, which knows no job, is given the engine's tasks and its tables.
+It completes the queue's broker, which knows no jobs, by the engine's tasks and tables.
 """
 
 from scheduling.models import task_names
@@ -14,11 +14,11 @@ class TimedBroker(broker.TimedBroker):
 
     tasks = broker.TaskNames(
         run_job=task_names.RUN_JOB,
-        stand_by=task_names.STAND_BY,
+        prewarm=task_names.PREWARM,
         catch_up=task_names.CATCH_UP,
         sweep=task_names.SWEEP,
-        give_up=task_names.GIVE_UP,
-        bury=task_names.BURY,
+        charge_attempt=task_names.CHARGE_ATTEMPT,
+        move_to_failed_tasks=task_names.MOVE_TO_FAILED_TASKS,
         beat=task_names.BEAT,
     )
     statements = broker.Statements(

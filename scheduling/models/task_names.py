@@ -5,12 +5,12 @@ They never change: a row may be older or newer than the worker that claims it.
 """
 
 RUN_JOB = "scheduling.tasks.run_job"
-STAND_BY = "scheduling.tasks.stand_by"
+PREWARM = "scheduling.tasks.stand_by"
 CATCH_UP = "scheduling.tasks.catch_up"
 SWEEP = "scheduling.tasks.sweep"
-TELL_FAILURES = "scheduling.tasks.tell_failures"
-GIVE_UP = "scheduling.tasks.give_up"
-BURY = "scheduling.tasks.bury"
+MAIL_FAILURES = "scheduling.tasks.tell_failures"
+CHARGE_ATTEMPT = "scheduling.tasks.give_up"
+MOVE_TO_FAILED_TASKS = "scheduling.tasks.bury"
 BEAT = "scheduling.tasks.beat"
 
 # These kinds are older than the rule that each has its own task.

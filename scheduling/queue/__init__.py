@@ -1,1 +1,1 @@
-"""How a message reaches a process: the broker, the payload, the rows of the queue table."""
+"""How a task reaches a worker: the broker, the payload, the rows of the queue table."""

@@ -1,10 +1,10 @@
 """
-django-q2's queue table as an alarm clock exact to the millisecond.
+A broker that claims each row of django-q2's queue table at its time, to the millisecond.
 
-A message is a row of `django_q_ormq`; since django-q2 1.4.10 its `lock` means that no cluster may
-take it before that time. The stock ORM broker looks every 0.2 s, compares with the clock of its own
-process, in no order, and without an index. `TimedBroker` sleeps until just the next message, by the
-database's clock, or until a NOTIFY says that an earlier one was put in.
+Since django-q2 1.4.10 the `lock` of a queue row means that no cluster may claim it before that
+time. The stock ORM broker polls every 0.2 s, compares with its own process's clock, in no order,
+and without an index. `TimedBroker` sleeps until the next row is due by the database's clock, or
+until a NOTIFY announces an earlier one.
 """
 
 import logging
@@ -29,23 +29,23 @@ from scheduling.queue.sql_files import read_statements
 
 logger = logging.getLogger(__name__)
 
-# The broker goes back to django-q2's loop this often: only there the stop flag is read.
+# How often the broker returns to django-q2's loop: only there is the stop flag read.
 LOOP_SECONDS = 1.0
-# So long before the next message is due, a worker is called to stand ready for that moment: what
-# lies between a claim and its task, in three processes, then takes place before it and not after.
+# How long before the next row is due a worker is pre-warmed: the way of a task through three
+# processes to a worker is then behind it when the time comes.
 LEAD_SECONDS = 0.03
-# The message itself is left to that worker's drain for so long, which takes it away. If it comes to
-# nothing, because all workers are busy, the message is claimed as any other.
+# How long after its time the row is left to that worker's batch, which deletes it. If no worker was
+# free, the broker then claims the row as any other.
 GRACE_SECONDS = 0.02
 FULL_SWEEP_SECONDS = 3600.0
 SECOND_SWEEP_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 2.0
-# It hears of a resume while it sleeps; other people's tasks may keep it from that.
+# While paused: a resume is notified, but notifications are read only while the broker sleeps.
 LOOK_IN_A_PAUSE_SECONDS = 1.0
-# A task that does nothing goes through every process this often, to show that all of them move.
+# How often an empty task passes through all processes of the cluster, to show that they work.
 BEAT_SECONDS = 4.0
 
-# First key of the advisory locks that owners hold; the second is the owner's number.
+# The first key of the advisory lock that each owner holds; the second is the owner's number.
 OWNER_LOCK = 0x41726D6F
 
 SQL = read_statements(__name__)
@@ -54,24 +54,24 @@ RELEASE = SQL["release"].format(abandoned=SQL["abandoned"])
 
 @dataclass(frozen=True)
 class TaskNames:
-    """Dotted names of the functions that the broker has workers call."""
+    """The dotted names of the tasks that the broker itself sends."""
 
     run_job: str
-    stand_by: str
+    prewarm: str
     catch_up: str
     sweep: str
-    give_up: str
-    bury: str
+    charge_attempt: str
+    move_to_failed_tasks: str
     beat: str
 
 
 @dataclass(frozen=True)
 class Statements:
     """
-    The broker's statements, completed by SQL of whoever owns the jobs.
+    The broker's statements, completed by conditions about jobs, which the queue does not know.
 
-    :param is_paused: a condition: the messages of jobs stay where they are.
-    :param are_lost: a condition: some job has no message.
+    :param is_paused: the condition that no row of a job may be claimed.
+    :param are_lost: the condition that some job has no queue row.
     """
 
     is_paused: str
@@ -84,7 +84,7 @@ class Statements:
 
     @cached_property
     def look(self) -> str:
-        """Return the query about all that a broker needs to know before it sleeps."""
+        """Return the query for all that a broker needs to know before it sleeps."""
         return SQL["look"].format(
             abandoned=SQL["abandoned"], is_paused=self.is_paused, are_lost=self.are_lost
         )
@@ -92,49 +92,50 @@ class Statements:
 
 class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     """
-    django-q2's ORM broker, exact to the millisecond; a subclass says which tasks it hands out.
+    django-q2's ORM broker, exact to the millisecond; a subclass names its tasks.
 
-    One lives in the pusher of each cluster; others only `enqueue` and `acknowledge`. Its state is
-    of one process and starts afresh after a fork.
+    The pusher of each cluster has one; others only `enqueue` and `acknowledge`. Its state belongs
+    to one process, and starts anew after a fork.
     """
 
     tasks: ClassVar[TaskNames]
     statements: ClassVar[Statements]
 
-    # Of this process's cluster: the number its claims carry; None claims for nobody, and such a
-    # message comes back only by its clock.
+    # The number of this process's cluster, stored with its claims. A claim without an owner ends
+    # only when its time is over.
     owner: ClassVar[int | None] = None
-    # Owners that have certainly ended, even if the database has not noticed yet.
+    # Owners that have ended, even if the database has not noticed yet.
     dead_owners: ClassVar[Sequence[int]] = ()
 
-    # When to ask the database next, by `monotonic()`; 0 is at once. And whether a message is likely
-    # to be due then, or it is only time to look round.
+    # When to query next, by `monotonic()`; 0 is at once. And whether a row is expected to be due
+    # then, or it is only time to look again.
     ask_at = 0.0
     is_expecting = True
-    # Whether publishing was paused at the last look: its messages are not due then.
+    # Whether publishing was paused at the last look.
     is_paused = False
-    # For which moment a worker was called last.
-    called_for = 0.0
-    # When to hand out the next sweep, and the next that looks at everything; the first at once,
-    # which is the catch-up after an outage.
+    # For which time a worker was pre-warmed last, by `monotonic()`.
+    prewarmed_for = 0.0
+    # When to send the next sweep, and the next full one; at the start both at once, which is the
+    # catch-up after an outage.
     sweep_at = full_sweep_at = 0.0
     beat_at = look_again_at = 0.0
-    # When to look for claims of the dead next, and the pause until then, which grows.
+    # When to look for claims of dead clusters next, and the growing pause until then.
     release_at = release_pause = 0.0
-    # Up to which `lock` its claims were handed out, and whether a later one may be in the table.
+    # The latest `lock` among its claims that were delivered, and whether the table may have a claim
+    # whose answer was lost.
     handed_out: datetime | None = None
     is_in_doubt = False
-    # The psycopg connection that listens; Django may have replaced it since.
+    # The psycopg connection that listens; Django may have replaced it.
     listening_on: Any = None
-    # Grows while the database cannot be reached, or while a due message is locked by someone.
+    # Grows while the database cannot be reached, or while a due row is locked.
     pause_seconds = 0.0
 
-    # A message from nowhere: no row, so nothing to acknowledge.
+    # For a task that has no queue row, and so nothing to acknowledge.
     NO_ROW: ClassVar = None
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> QuerySet[OrmQ]:
-        """Return the queue table's rows; unlike the stock broker, without connecting already."""
+        """Return the queue rows as a query; unlike the stock broker, do not connect yet."""
         connection = connections[Conf.ORM]
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
@@ -142,15 +143,15 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         return rows
 
     def enqueue(self, task: str) -> int:
-        """Put a message in that is due at once, by the database's clock."""
+        """Insert a queue row that is due at once, by the database's clock."""
         [message_id] = insert_messages([Message(self.list_key or Conf.CLUSTER_NAME, task)])
         return message_id
 
     def acknowledge(self, task_id: int) -> None:
         """
-        Delete a message that is done with, as soon as the database can be reached.
+        Delete the row of a finished task, as soon as the database can be reached.
 
-        An error here would end django-q2's monitor, and with it results that wait behind this one.
+        An error here would end django-q2's monitor, and lose the results that wait for it.
         """
         retry_while_disconnected(
             partial(self.delete, task_id),
@@ -161,11 +162,11 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
     def dequeue(self) -> list[tuple[int | None, str]] | None:
         """
-        Claim what is due, or sleep until something may be, a second at most.
+        Claim due rows, or sleep until one is due, for at most a second.
 
         A lost connection is not raised: django-q2 would pause for 10 s and start a new pusher.
 
-        :returns: pairs of row and payload, as django-q2's pusher expects them.
+        :returns: pairs of row id and payload, as django-q2's pusher expects.
         """
         try:
             return self._dequeue()
@@ -186,7 +187,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             return [(self.NO_ROW, payload) for payload in self._next_sweep()]
         if monotonic() >= self.beat_at and self.owner is not None:
             self.beat_at = monotonic() + BEAT_SECONDS
-            return [(self.NO_ROW, self._seal(self.tasks.beat, name="beat"))]
+            return [(self.NO_ROW, self._build(self.tasks.beat, name="beat"))]
         are_lost = False
         next_look = self.release_at if self.is_expecting else min(self.ask_at, self.release_at)
         if monotonic() >= next_look:
@@ -197,42 +198,42 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                 return claimed
             are_lost = self.look(claimed_nothing=True)
         if are_lost:
-            logger.warning("Messages are missing; the sweep puts them in again.")
-            return [(self.NO_ROW, self._seal(self.tasks.sweep, False, name="sweep"))]
-        if self._may_call() and monotonic() >= self.ask_at - LEAD_SECONDS:
-            self.called_for = self.ask_at
+            logger.warning("Jobs without a queue row were found; the sweep enqueues them again.")
+            return [(self.NO_ROW, self._build(self.tasks.sweep, False, name="sweep"))]
+        if self._may_prewarm() and monotonic() >= self.ask_at - LEAD_SECONDS:
+            self.prewarmed_for = self.ask_at
             self.ask_at += GRACE_SECONDS
-            call = self._seal(self.tasks.stand_by, self.called_for, name="stand by")
-            return [(self.NO_ROW, call)]
-        wake_at = self.ask_at - LEAD_SECONDS if self._may_call() else self.ask_at
+            task = self._build(self.tasks.prewarm, self.prewarmed_for, name="pre-warm")
+            return [(self.NO_ROW, task)]
+        wake_at = self.ask_at - LEAD_SECONDS if self._may_prewarm() else self.ask_at
         self._sleep(min(wake_at, self.release_at, monotonic() + LOOP_SECONDS) - monotonic())
         return None
 
-    def _may_call(self) -> bool:
-        """Whether a worker could still stand ready for the next message, and none was called."""
-        is_new = abs(self.ask_at - self.called_for) > GRACE_SECONDS + 0.005
+    def _may_prewarm(self) -> bool:
+        """Return whether the next row is still to come, and no worker was pre-warmed for it."""
+        is_new = abs(self.ask_at - self.prewarmed_for) > GRACE_SECONDS + 0.005
         is_publisher = self.list_key == conf.PUBLISH_LANE and self.owner is not None
         return is_publisher and self.is_expecting and is_new and self.ask_at > monotonic()
 
-    def _seal(self, func: str, *args: float | str, name: str) -> str:
+    def _build(self, func: str, *args: float | str, name: str) -> str:
         return build_payload(func, *args, name=name, lane=self.list_key, save=False)
 
     def _next_sweep(self) -> list[str]:
-        """Return a sweep; after an outage also a drain for each other worker, to help catch up."""
+        """Return a sweep; after an outage also a batch for each other worker, to help catch up."""
         now = monotonic()
         after_outage, everything = self.sweep_at == 0, now >= self.full_sweep_at
         if everything:
             self.full_sweep_at = now + FULL_SWEEP_SECONDS
         self.sweep_at = now + conf.SWEEP_EVERY
         if after_outage:
-            # What the outage caught in the middle may have come to an end only after this one.
+            # Again soon: what the outage interrupted may end only after this sweep.
             self.sweep_at = min(self.sweep_at, now + SECOND_SWEEP_SECONDS)
-        sweep = self._seal(self.tasks.sweep, everything, name="sweep")
-        drain = self._seal(self.tasks.catch_up, name="catch up")
-        return [sweep, *[drain] * (Conf.WORKERS - 1 if after_outage else 0)]
+        sweep = self._build(self.tasks.sweep, everything, name="sweep")
+        batch = self._build(self.tasks.catch_up, name="catch up")
+        return [sweep, *[batch] * (Conf.WORKERS - 1 if after_outage else 0)]
 
     def claim(self) -> list[tuple[int | None, str]]:
-        """Claim what is due, and return what to hand out for it."""
+        """Claim due rows, and return what to deliver for them."""
         self.is_in_doubt = True
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(
@@ -245,7 +246,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                     "is_paused": self.is_paused,
                 },
             )
-            # RETURNING promises no order.
+            # RETURNING has no order.
             claimed = sorted(cursor.fetchall())
         self.is_in_doubt = False
         self.handed_out = max((row[-1] for row in claimed), default=self.handed_out)
@@ -258,35 +259,40 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self, message_id: int, payload: str, deliveries: int, job_id: int | None
     ) -> tuple[int | None, str]:
         """
-        Return what to hand out for a claimed message.
+        Return what to deliver for a claimed row.
 
-        django-q2 would delete what it cannot decode, and hand out what kills its worker for ever.
+        django-q2 would delete a row that it cannot decode, and deliver one that kills its worker
+        for ever.
         """
         if deliveries > Conf.MAX_ATTEMPTS:
             why = f"It was handed out {deliveries - 1} times and never came to an end."
             if job_id is not None:
-                return message_id, self._seal(self.tasks.give_up, job_id, why, name="rest")
+                return message_id, self._build(
+                    self.tasks.charge_attempt, job_id, why, name="charge attempt"
+                )
         elif read_payload(payload) is not None:
             return message_id, payload
         elif job_id is not None:
-            # SECRET_KEY has changed, or the row was damaged; the job is the truth.
+            # SECRET_KEY has changed, or the row was damaged; which job it wakes is known.
             logger.warning("Message %d cannot be decoded; job %d is run.", message_id, job_id)
             return message_id, build_payload(
                 self.tasks.run_job, job_id, lane=self.list_key, name=f"job {job_id}"
             )
         else:
             why = "It cannot be decoded: SECRET_KEY or code has changed, or it was damaged."
-        logger.error("Message %d is given up. %s", message_id, why)
-        return self.NO_ROW, self._seal(self.tasks.bury, message_id, why, name="bury")
+        logger.error("Message %d is moved to the failed tasks. %s", message_id, why)
+        return self.NO_ROW, self._build(
+            self.tasks.move_to_failed_tasks, message_id, why, name="move to failed tasks"
+        )
 
     def look(self, *, claimed_nothing: bool) -> bool:
         """
-        Look round: when to ask for messages next, whose claims to give back.
+        Plan when to query next, and release the claims of dead clusters.
 
-        :param claimed_nothing: just now, so that what is due already is in other hands.
-        :returns: whether messages are lost; the regular sweep finds what this does not.
+        :param claimed_nothing: the last claim found nothing, so that any due row is locked.
+        :returns: whether jobs without a queue row were found; the sweep finds them all.
         """
-        # Often at first: the database may take a moment to notice that the last cluster is gone.
+        # Often at first: the database may take a moment to notice that the last cluster has ended.
         self.release_pause = min(max(2 * self.release_pause, 0.1), LONGEST_SLEEP_SECONDS)
         self.release_at = monotonic() + self.release_pause
         with connections[Conf.ORM].cursor() as cursor:
@@ -298,38 +304,38 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if are_abandoned:
             self._release()
         if are_lost:
-            # That sweep takes a moment; another meanwhile would find the same.
+            # Not again until that sweep is likely to have run.
             self.look_again_at = monotonic() + LOOK_AGAIN_SECONDS
         return bool(are_lost)
 
     def _own(self) -> dict[str, Any]:
-        """Return what tells this broker's lane and claims from others'."""
+        """Return the parameters that say which rows and claims are this broker's."""
         return {
             "key": self.list_key,
             "owner": self.owner,
             "dead": list(self.dead_owners),
             "lock": OWNER_LOCK,
-            # Behind a proxy that pools transactions a lock is nobody's own: claims end by clock.
+            # Behind a pooler no session holds an advisory lock: claims end when their time is over.
             "releases": self.owner is not None and conf.QUEUE_LISTEN,
             "finds": self.list_key == conf.PUBLISH_LANE and monotonic() >= self.look_again_at,
         }
 
     def _plan_next(self, seconds: float | None, claimed_nothing: bool) -> None:
-        """Plan when to ask next, from when the next message is due."""
+        """Plan when to query next; the next row is due in so many seconds."""
         longest = LONGEST_SLEEP_SECONDS if conf.QUEUE_LISTEN else Conf.POLL
         self.is_expecting = seconds is not None and seconds <= longest
         if seconds is None or seconds > 0:
             self.pause_seconds = 0.0
             self.ask_at = monotonic() + min(longest if seconds is None else seconds, longest)
         elif claimed_nothing:
-            # Due, but locked by a transaction that replaces or removes it: do not spin on it.
+            # Due, but locked by a transaction that moves or deletes it: do not spin.
             self.pause_seconds = min(max(2 * self.pause_seconds, 0.005), 0.25)
             self.ask_at = monotonic() + self.pause_seconds
         else:
             self.ask_at = 0.0
 
     def _release(self) -> None:
-        """Have messages that a dead cluster had claimed handed out again."""
+        """Release rows that a dead cluster had claimed, so that they are delivered again."""
         with connections[Conf.ORM].cursor() as cursor:
             cursor.execute(RELEASE, self._own())
             if cursor.rowcount:
@@ -340,12 +346,12 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self.ask_at, self.is_expecting = 0.0, True
 
     def _listen(self) -> None:
-        """Make sure that this process's connection is there, listens, and was asked since."""
+        """Connect and listen, if the connection was lost, and query at once after that."""
         connection = connections[Conf.ORM]
         connection.close_if_unusable_or_obsolete()
         connection.ensure_connection()
-        # A lost one is noticed by the next statement, which is asked again; a question before each,
-        # whether it is there, would only make what is due wait for it.
+        # The next statement finds out whether the connection is lost, and is repeated; Django's
+        # check before each would only delay due rows.
         connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own flag
         if self.listening_on is connection.connection:
             return
@@ -353,7 +359,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             with connection.cursor() as cursor:
                 cursor.execute(f"LISTEN {CHANNEL}")
                 if self.owner is not None:
-                    # Shared: the connection before this one may not be quite gone.
+                    # Shared: the database may not have ended the last connection yet.
                     cursor.execute(
                         "SELECT pg_try_advisory_lock_shared(%s, %s)", [OWNER_LOCK, self.owner]
                     )
@@ -363,13 +369,13 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                         )
                         self.is_in_doubt = False
         self.listening_on = connection.connection
-        # While it was away, messages may have come, and some that were in work may be lost.
+        # Meanwhile rows may have been inserted, and tasks may have been lost.
         self._ask_at_once()
         self.sweep_at = self.full_sweep_at = 0.0
         self.release_at = self.release_pause = 0.0
 
     def on_sleep(self) -> None:
-        """Do nothing; a test learns by it that the broker is about to sleep."""
+        """Do nothing: tests override it, to learn that the broker is about to sleep."""
 
     def _sleep(self, seconds: float) -> None:
         if seconds <= 0:

@@ -1,4 +1,4 @@
-"""Messages that wake a worker: put in, taken back, buried."""
+"""Queue rows that wake a worker: enqueued, deleted, moved to the failed tasks."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,10 +14,10 @@ from scheduling.queue.payload import PayloadFactory, read_payload
 from scheduling.queue.sql_files import read_statements
 
 CHANNEL = "armo_queue"
-# It asks the database again at least this often, also when nothing was notified.
+# The broker queries at least this often, even if nothing was notified.
 LONGEST_SLEEP_SECONDS = 10.0
-# A message nearer than this is notified. Twice the longest sleep: a transaction may stay open that
-# long after it put a message in, and the broker still hears of it or asks in time.
+# A row that is due sooner than this is notified. Twice the longest sleep: a transaction may commit
+# that long after its insert, and the broker still is notified or queries in time.
 NOTIFY_WITHIN_SECONDS = 2 * LONGEST_SLEEP_SECONDS
 
 NEXT_MESSAGE = "nextval((SELECT pg_get_serial_sequence('django_q_ormq', 'id')::regclass))"
@@ -29,7 +29,7 @@ INSERT = SQL["insert"].format(**PARTS)
 
 
 class Message(NamedTuple):
-    """What to put into the queue table: for which lane, what, and when it may be taken."""
+    """A queue row to insert: its lane, its payload, and when it may be claimed."""
 
     lane: str
     payload: str
@@ -37,18 +37,18 @@ class Message(NamedTuple):
     job_id: int | None = None
 
     def as_row(self) -> dict[str, object]:
-        """Return it as `PUT` wants it, in JSON: arrays of text cost psycopg ten times as much."""
+        """Return it as JSON for the statements; psycopg takes ten times as long to adapt arrays."""
         at = self.at and self.at.isoformat()
         return {"key": self.lane, "payload": self.payload, "at": at, "job": self.job_id}
 
 
 def insert_messages(messages: Iterable[Message]) -> list[int]:
     """
-    Put messages into the queue table, in the caller's transaction.
+    Insert queue rows, in the caller's transaction.
 
-    A message without a time is due at once, by the database's clock.
+    A row without a time is due at once, by the database's clock.
 
-    :returns: the ids of the rows, in the order given.
+    :returns: their ids, in the order given.
     """
     rows = [message.as_row() for message in messages]
     with connections[Conf.ORM].cursor() as cursor:
@@ -57,7 +57,7 @@ def insert_messages(messages: Iterable[Message]) -> list[int]:
 
 
 class Wake(NamedTuple):
-    """A job, the task and the lane that run it, and when a worker should take it up."""
+    """When a worker should run a job, and the lane and task that do."""
 
     job_id: int
     at: datetime
@@ -67,9 +67,9 @@ class Wake(NamedTuple):
 
 def enqueue(*, job_id: int, at: datetime, lane: str, func: str) -> int:
     """
-    Put a message in that wakes a worker for the job, in the caller's transaction.
+    Insert a queue row that wakes a worker for the job, in the caller's transaction.
 
-    :param at: aware; no worker takes the message before, by the database's clock.
+    :param at: aware; no worker claims the row before, by the database's clock.
     :param func: the dotted name of the task that runs the job.
     :returns: the id of the row.
     """
@@ -78,12 +78,12 @@ def enqueue(*, job_id: int, at: datetime, lane: str, func: str) -> int:
 
 
 def enqueue_many(wanted: Sequence[Wake]) -> list[int]:
-    """Put in a message for each; return their ids in that order."""
+    """Insert a queue row for each; return their ids in that order."""
     return insert_messages(messages(wanted))
 
 
 def messages(wanted: Iterable[Wake]) -> Iterator[Message]:
-    """Return the message of each, for a statement that puts it in."""
+    """Build the queue row of each, for a statement that inserts it."""
     factories: dict[tuple[str, str], PayloadFactory] = {}
     for job_id, at, lane, func in wanted:
         if (func, lane) not in factories:
@@ -93,7 +93,7 @@ def messages(wanted: Iterable[Wake]) -> Iterator[Message]:
 
 
 def delete_rows(message_ids: Iterable[int | None]) -> None:
-    """Delete messages, in the caller's transaction; those that are gone already are no error."""
+    """Delete queue rows, in the caller's transaction; missing ones are no error."""
     ids = [message_id for message_id in message_ids if message_id is not None]
     if ids:
         with connection.cursor() as cursor:
@@ -103,7 +103,7 @@ def delete_rows(message_ids: Iterable[int | None]) -> None:
 @transaction.atomic
 def move_to_failed_tasks(message_id: int, why: str, *, at: datetime) -> None:
     """
-    Take a message that can never be done out of the queue, into django-q2's failed tasks.
+    Delete a queue row that cannot be run, and record it in django-q2's failed tasks.
 
     :param at: now, by the database's clock.
     """
@@ -117,7 +117,7 @@ def move_to_failed_tasks(message_id: int, why: str, *, at: datetime) -> None:
 
 def keep_failure(task: Mapping[str, object], why: str, *, at: datetime, name: str = "") -> None:
     """
-    Put a run that came to no end of its own into django-q2's failed tasks, as its monitor would.
+    Record a task that was cut off in django-q2's failed tasks, as its monitor would.
 
     :param task: django-q2's task, as far as it is known.
     """

@@ -1,4 +1,4 @@
-"""A database that cannot be reached for a while: how that looks, and how to wait for it."""
+"""Waiting for a database that cannot be reached for a while."""
 
 import logging
 from collections.abc import Callable
@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
-# Less than a task may take.
+# Less than the time-out of a task.
 PATIENCE_SECONDS = 40.0
 
-# What a statement raises when the connection is lost, or none can be made.
+# What a statement raises if the connection is lost, or the database cannot be reached.
 DISCONNECTED = (OperationalError, InterfaceError)
 
 Answer = TypeVar("Answer")
@@ -28,12 +28,13 @@ def retry_while_disconnected(
     disconnect: Callable[[], None] | None = None,
 ) -> Answer:
     """
-    Do something as soon as the database can be reached. It must be safe to repeat.
+    Call a function, and repeat it while the database cannot be reached.
 
+    :param work: must be safe to repeat. In a transaction it is not repeated.
     :param seconds: how long to try.
-    :param using: the database that the work asks; inside a transaction of it nothing is repeated.
+    :param using: the database that the function uses.
     :param disconnect: drops the lost connection; by default it is closed.
-    :raises django.db.OperationalError: it could not be reached all that time.
+    :raises django.db.OperationalError: the database could not be reached in all that time.
     :raises django.db.InterfaceError: likewise.
     """
     pause, deadline = FIRST_PAUSE_SECONDS, monotonic() + seconds
@@ -50,5 +51,5 @@ def retry_while_disconnected(
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error of the database says, without the hints that follow."""
+    """Return the message of a database error, without the hints after it."""
     return str(error).strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The payload of a queue row: a task of django-q2, signed."""
+"""The payload of a queue row: a signed django-q2 task."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -14,7 +14,7 @@ from django_q.tasks import async_task
 
 
 def read_payload(payload: str) -> dict[str, Any] | None:
-    """Return the task that a message holds; None when it cannot be decoded (any more)."""
+    """Return the task in a payload; None if it cannot be decoded."""
     try:
         task = SignedPackage.loads(payload)
     except Exception:  # noqa: BLE001 (whatever unpickling raises: a moved module, a changed class)
@@ -23,23 +23,23 @@ def read_payload(payload: str) -> dict[str, Any] | None:
 
 
 class CapturingBroker:
-    """Stands in for a broker while django-q2 builds a message, and keeps the message."""
+    """Takes the place of a broker, and keeps the payload that django-q2 builds for it."""
 
     def __init__(self, list_key: str) -> None:
         self.list_key = list_key
         self.payload = ""
 
     def enqueue(self, payload: str) -> str:
-        """Keep the message instead of queueing it."""
+        """Keep the payload."""
         self.payload = payload
-        return "sealed"
+        return "captured"
 
 
 def build_payload(func: str, *args: float | str, lane: str, name: str, **options: Any) -> str:
     """
-    Return a message that calls `func`, without queueing it.
+    Return a payload that calls `func`.
 
-    :param func: the dotted name of the function; code may have moved when the message arrives.
+    :param func: the dotted name of the function, which is imported when a worker runs it.
     :param name: what django-q2's history calls it, at most 100 characters.
     :param options: django-q2's task options.
     """
@@ -48,16 +48,16 @@ def build_payload(func: str, *args: float | str, lane: str, name: str, **options
 
 @cache
 def _example(func: str, lane: str, **options: Any) -> dict[str, Any]:
-    """Return a task that django-q2 itself has made."""
+    """Return a task built by django-q2 itself."""
     captured = CapturingBroker(lane)
-    # Retries are ours: a failed message is done with, its job decides what comes next.
+    # `ack_failure`: the row of a failed task is deleted, since the job itself is retried.
     async_task(func, q_options={"broker": captured, "ack_failure": True, **options})
     task: dict[str, Any] = SignedPackage.loads(captured.payload)
     return task
 
 
 class _Signer(TimestampSigner):
-    """Signs as Django does; works out only once what is the same for all: the key, and the time."""
+    """Signs as Django does, but derives the key and reads the time only once."""
 
     def __init__(self, *, key: str, salt: str) -> None:
         super().__init__(key=key, salt=salt)
@@ -65,7 +65,7 @@ class _Signer(TimestampSigner):
         self._at = super().timestamp()
 
     def timestamp(self) -> str:
-        """Return when the first was signed."""
+        """Return the time of the first signature."""
         return self._at
 
     def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
@@ -77,10 +77,10 @@ class _Signer(TimestampSigner):
 
 class PayloadFactory:
     """
-    Makes messages that call one function.
+    Builds payloads that call one function.
 
-    django-q2 makes one of them for each process; the others differ in what is theirs alone, which
-    takes a third of the time.
+    Once a process django-q2 builds a task; the others are copies with their own id, name and
+    arguments. That takes a third of the time.
     """
 
     def __init__(self, func: str, *, lane: str, **options: Any) -> None:
@@ -88,9 +88,9 @@ class PayloadFactory:
         self.signer = _Signer(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
 
     def build(self, *args: float | str, name: str) -> str:
-        """Return a message, signed as django-q2 signs."""
+        """Return a payload, signed as django-q2 does."""
         own = {"id": token_hex(16), "name": name[:100], "args": args, "started": datetime.now(UTC)}
-        sealed: str = self.signer.sign_object(
+        payload: str = self.signer.sign_object(
             {**self.task, **own}, serializer=PickleSerializer, compress=Conf.COMPRESSED
         )
-        return sealed
+        return payload

@@ -25,7 +25,7 @@ from django_q.models import OrmQ
 
 from scheduling import conf
 from scheduling.models import Job, JobEvent, clock
-from scheduling.models.task_names import TELL_FAILURES
+from scheduling.models.task_names import MAIL_FAILURES
 from scheduling.queue import messages
 from scheduling.queue.payload import build_payload
 
@@ -58,7 +58,7 @@ class Failure(NamedTuple):
 def enqueue() -> None:
     """Enqueue the task that mails failures, in the caller's transaction."""
     lane = conf.MAIL_LANE
-    payload = build_payload(TELL_FAILURES, lane=lane, name="failure mails", save=False)
+    payload = build_payload(MAIL_FAILURES, lane=lane, name="failure mails", save=False)
     messages.insert_messages([messages.Message(lane=lane, payload=payload)])
 
 
