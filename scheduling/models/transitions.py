@@ -105,7 +105,7 @@ class Transition:
     ended_by: ClassVar[str | None] = None
 
     def is_for(self, model: type[Schedulable]) -> bool:
-        """Return whether items of that type have jobs of it: no without the fields it sets."""
+        """Return whether a type has jobs of this kind; one without the fields it sets must not."""
         return True
 
     # Scheduling
