@@ -105,6 +105,15 @@ class TestSettings:
         assert postgres.settings(Path("/", "long" * 30)) == before
 
 
+class TestTheCommandLine:
+    def test_looks_at_the_folder_of_the_settings(self) -> None:
+        command = [sys.executable, "-m", "armo.common.postgres", "status"]
+
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+
+        assert done.stdout.startswith(f"PostgreSQL in {PROJECT / '.postgres'} ")
+
+
 class TestStart:
     def test_gives_a_durable_utf8_database_that_no_network_reaches(self, data_dir: Path) -> None:
         postgres.start(data_dir)

@@ -11,7 +11,7 @@ def main() -> str | None:
     """Do what the command line says; return an error's text, which makes the exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m armo.common.postgres", description=__doc__)
     parser.add_argument("action", choices=["start", "stop", "status"])
-    project = Path(__file__).resolve().parents[2]
+    project = Path(__file__).resolve().parents[3]
     parser.add_argument("--data", type=Path, default=project / ".postgres", help="its folder")
     arguments = parser.parse_args()
     data_dir = arguments.data.resolve()
