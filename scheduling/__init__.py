@@ -1,1 +1,1 @@
-"""The engine: makes things happen at their moment, once. It knows no type of content."""
+"""The engine: runs each job once, at its time. It knows no type of content."""

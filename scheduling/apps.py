@@ -12,7 +12,7 @@ from scheduling import conf
 
 
 class SchedulingConfig(AppConfig):
-    """The engine: jobs, their queue, and the worker."""
+    """The engine: jobs, their queue, and the workers."""
 
     name = "scheduling"
     verbose_name = _("Publishing")
@@ -20,16 +20,16 @@ class SchedulingConfig(AppConfig):
 
     def __init__(self, app_name: str, app_module: ModuleType) -> None:
         super().__init__(app_name, app_module)
-        # Before django_q, which comes after it and reads them when it is imported.
+        # Before django_q is imported, which reads its settings then.
         settings.Q_CLUSTER = conf.queue_settings()
 
     def import_models(self) -> None:
-        """Load the models, or say in words what they need."""
+        """Load the models, or name the applications that they need."""
         self.require_applications()
         super().import_models()
 
     def ready(self) -> None:
-        """Watch every type of content for changes that no operation made."""
+        """Connect the signals: items may be saved or deleted without an operation."""
         from scheduling import checks  # noqa: F401 (it registers them)
         from scheduling.access import default_groups
         from scheduling.models import schedulable_models
@@ -42,7 +42,7 @@ class SchedulingConfig(AppConfig):
 
     def require_applications(self) -> None:
         """
-        Check that the applications are there without which no model can be loaded.
+        Check that the applications are installed without which the models cannot be loaded.
 
         :raises ImproperlyConfigured:
         """

@@ -1,4 +1,4 @@
-"""What a project lacks that the engine needs: system checks, which `manage.py check` runs."""
+"""System checks, run by `manage.py check`: what the engine needs and a project lacks."""
 
 from collections.abc import Iterator
 from typing import Any

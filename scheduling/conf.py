@@ -1,7 +1,7 @@
 """
-The engine's settings: read from Django's when they are asked for, each with a default here.
+The engine's settings: read from Django's settings at each access, with defaults.
 
-A site sets only what it wants otherwise. Times are seconds unless the name says hours.
+Times are in seconds, unless the name says hours.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from django.utils.module_loading import import_string
 if TYPE_CHECKING:  # settings are read before models can be loaded
     from django.contrib.auth.base_user import AbstractBaseUser
 
-# One cluster each; `publish` runs only the engine's own database work.
+# The lanes, a cluster each. `publish` runs only the engine's own database work, `slow` the code of
+# types, `mail` sends mail.
 PUBLISH_LANE: str
-# Where a type's own code runs, and where mail is sent.
 SLOW_LANE: str
 MAIL_LANE: str
-# Off behind a pooler in transaction mode: LISTEN and session locks need a connection of their own.
+# Off behind a pooler in transaction mode: LISTEN and session locks need a dedicated connection.
 QUEUE_LISTEN: bool
-# How many processes run tasks in each.
+# How many processes run tasks in the lanes `publish` and `slow`.
 WORKERS: int
 SLOW_WORKERS: int
 # How long a type's own `before_publish()` may take.
@@ -34,18 +34,18 @@ HOOK_TIMEOUT: int
 RETRY_DELAYS: list[int]
 # How late an open job is when it counts as overdue.
 OVERDUE_AFTER: int
-# How often the reconciler looks for what was lost.
+# How often the reconciler looks for lost jobs and queue rows.
 SWEEP_EVERY: int
-# How long running work may take to finish when the worker is told to stop.
+# How long running tasks may take to finish when the worker has to stop.
 STOP_AFTER: int
-# Who hears of failures, beside whoever scheduled the job.
+# Who gets mail about failures, besides whoever scheduled the job.
 FAILURE_EMAILS: list[str]
-# How long a link to a preview works.
+# How long a preview link works.
 PREVIEW_HOURS: int
-# What links in mail and feeds begin with, without a slash at the end.
+# The start of links in mail and feeds, without a slash at the end.
 SITE_URL: str
 # Dotted name of a function that returns the names of a user's time zone and language, each empty
-# when they have chosen none; None: everybody reads in the site's.
+# if the user has chosen none; None: everybody has the site's.
 LOCALE_OF: str | None
 
 DEFAULTS: dict[str, Any] = {
@@ -70,7 +70,7 @@ OF_A_LANE = ("workers", "queue_limit", "timeout", "retry")
 
 
 def __getattr__(name: str) -> Any:
-    """Return a setting as it is now: tests, and `override_settings`, change them."""
+    """Return the current value of a setting, which `override_settings` may change."""
     if name not in DEFAULTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(settings, name, DEFAULTS[name])
@@ -93,7 +93,7 @@ def queue_settings() -> dict[str, Any]:
         "guard_cycle": 0.5,
         "scheduler": False,
         "catch_up": False,
-        "save_limit": 0,  # a positive limit locks every kept row at each result
+        "save_limit": 0,  # with a limit, each result locks all rows of the history
         "max_attempts": 5,
         **own,
         **_lane(own, workers=__getattr__("WORKERS"), timeout=60),
@@ -109,7 +109,7 @@ def _lane(own: dict[str, Any], *, workers: int, timeout: int) -> dict[str, Any]:
     """
     Return the settings of a cluster, completed.
 
-    :param timeout: seconds after which a task is ended.
+    :param timeout: seconds after which django-q2 ends a task.
     """
     lane = {"workers": workers, "timeout": timeout, **own}
     lane.setdefault("queue_limit", lane["workers"])
@@ -120,32 +120,31 @@ def _lane(own: dict[str, Any], *, workers: int, timeout: int) -> dict[str, Any]:
 
 def longest_stay(lane: dict[str, Any]) -> float:
     """
-    Return for how many seconds at most a cluster has a message that it claimed.
+    Return the longest time in seconds between the claim of a queue row and the end of its task.
 
     Each worker may have tasks waiting behind the one it runs, and the pusher holds one more: all of
-    them must be over before the message is handed out again.
+    them must be over before the row is delivered again.
     """
     return float(lane["timeout"] * (2 + lane["queue_limit"] / lane["workers"]))
 
 
 def lane_settings(name: str) -> dict[str, Any]:
-    """Return django-q2's settings of one lane; what it does not say is as in `publish`."""
+    """Return django-q2's settings of a lane; those of `publish` are the defaults."""
     common = {key: settings.Q_CLUSTER[key] for key in OF_A_LANE if key in settings.Q_CLUSTER}
     return {**common, **settings.Q_CLUSTER["ALT_CLUSTERS"].get(name, {})}
 
 
 def lanes() -> list[str]:
-    """Return every lane that a worker serves, `publish` first."""
+    """Return the names of all lanes, `publish` first."""
     return [__getattr__("PUBLISH_LANE"), *settings.Q_CLUSTER["ALT_CLUSTERS"]]
 
 
 @contextmanager
 def locale_of(person: "AbstractBaseUser | None") -> Iterator[str]:
     """
-    Activate the time zone and the language that a person reads in, for as long as the block lasts.
+    Activate the time zone and language of a person for the block.
 
-    Instead of a zone that is empty, or not known any more, it is the site's; instead of such a
-    language the one that is active.
+    If the zone is empty or unknown, the site's is used; if the language is, the active one.
 
     :param person: None for somebody without an account, or for several people.
     :returns: the language.

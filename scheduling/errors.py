@@ -1,4 +1,4 @@
-"""What an operation may refuse. Doors turn these into answers; see `DomainError`."""
+"""The base classes of refusals, which entry points turn into answers."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,8 +9,8 @@ from django.utils.translation import gettext
 class DomainError(Exception):
     """The request cannot be done."""
 
-    # The first line of a subclass's docstring is its message, translated when it is read;
-    # `code` is what programs compare, and never changes once published.
+    # The first line of a subclass's docstring is its message, and is translated. `code` is for
+    # programs, and never changes once published.
     code = "domain_error"
 
     def __init__(self, message: str = "") -> None:
@@ -21,12 +21,12 @@ class DomainError(Exception):
         return self.message or self.default_message()
 
     def facts(self) -> dict[str, Any]:
-        """Return what a program may want to know of it, beside its code and its text."""
+        """Return further facts for programs, besides the code and the text."""
         return {}
 
     @classmethod
     def default_message(cls) -> str:
-        """Return the message of an error raised without one, in the active language."""
+        """Return the docstring's message in the active language."""
         return gettext((cls.__doc__ or "").strip().partition("\n")[0])
 
 
@@ -41,5 +41,5 @@ class ProblemsError(DomainError):
         return " ".join([self.default_message(), *self.problems])
 
     def facts(self) -> dict[str, Any]:
-        """Return the problems, one by one."""
+        """Return the list of problems."""
         return {"problems": self.problems}

@@ -1,8 +1,8 @@
 """
-What django-q2 calls in a worker.
+The tasks that django-q2 runs in workers.
 
-Delivery is at least once, and a message may be older than the code: ids and plain values in,
-everything else is read anew.
+Delivery is at least once, and a queue row may be older than the code: tasks take ids and plain
+values, and read everything else from the database.
 """
 
 import logging
@@ -21,22 +21,22 @@ from scheduling.worker import batch_runner, failure_mail, job_runner, reconciler
 
 logger = logging.getLogger(__name__)
 
-# So long at most a worker stays at work that comes piece by piece.
+# How long a pre-warmed worker stays, while jobs keep becoming due.
 STAY_SECONDS = 1.0
 
 
 def run_job(job_id: int) -> None:
     """
-    Do everything that is due; then, if this job is still open and due, do it alone.
+    Run all due jobs; then this one alone, if it is still open and due.
 
-    In the `slow` lane the job alone: its workers may be busy for long.
+    In the `slow` lane run only this one: its workers may be busy for long.
     """
     if Conf.CLUSTER_NAME == conf.PUBLISH_LANE:
         try:
             retry_while_disconnected(batch_runner.run_due_jobs)
         except DatabaseError:
-            # What the drain could not do must not keep this job from its own attempt.
-            logger.exception("The drain broke off.")
+            # A failed batch must not keep this job from its own attempt.
+            logger.exception("The batch of due jobs failed.")
         if job_runner.move_to_own_lane(job_id):
             return
     job_runner.run_alone(job_id)
@@ -44,18 +44,16 @@ def run_job(job_id: int) -> None:
 
 def stand_by(at: float) -> int:
     """
-    Do everything that is due at a moment, just then.
+    Wait until a time, then run all due jobs: the pre-warmed worker, called a little earlier.
 
-    The broker calls a worker a little before; what is due is still the database's to say. While
-    something else is due at once after it, the worker stays for that.
+    What is due is decided by the database's clock. The worker stays while more jobs become due.
 
-    :param at: by `time.monotonic()`, which is one clock for all processes of a host.
+    :param at: by `time.monotonic()`, which is the same for all processes of a host.
     """
     done, stay_until = 0, monotonic() + STAY_SECONDS
     while True:
         done += retry_while_disconnected(partial(batch_runner.run_due_jobs, at=at))
-        # What has become due since it began, or is to come in no time at all, if it began a moment
-        # too early, it has not met.
+        # Jobs that became due since the batch began, or are about to, were not in it.
         left = batch_runner.seconds_until_next(past=monotonic() - at)
         if left > broker.LEAD_SECONDS or monotonic() > stay_until:
             return done
@@ -63,36 +61,36 @@ def stand_by(at: float) -> int:
 
 
 def catch_up() -> int:
-    """Do everything that is due; return how many jobs succeeded."""
+    """Run all due jobs; return how many succeeded."""
     return retry_while_disconnected(batch_runner.run_due_jobs)
 
 
 def sweep(everything: bool = True) -> dict[str, int]:
-    """Mend what has come apart, and do what is overdue; see `scheduling.worker.reconciler`."""
+    """Repair lost jobs and queue rows, and run overdue jobs; see `scheduling.worker.reconciler`."""
     return reconciler.sweep(everything=everything)._asdict()
 
 
 def tell_failures() -> int:
-    """E-mail the people concerned about what has failed for good; return how many mails went."""
+    """Mail the failures that have not been mailed; return how many mails were sent."""
     return failure_mail.send_failure_mails()
 
 
 def give_up(job_id: int, why: str) -> None:
-    """Count an attempt for a job whose message was handed out again and again, to no end."""
+    """Charge an attempt to a job whose queue row was delivered too often."""
     job_runner.charge_attempt(job_id, why)
 
 
 def bury(message_id: int, why: str) -> None:
-    """Take a message that nobody can do anything with out of the queue, into the failed tasks."""
+    """Delete a queue row that cannot be run, and record it in the failed tasks."""
     messages.move_to_failed_tasks(message_id, why, at=clock.database_now())
 
 
 def beat() -> None:
-    """Do nothing: that this comes through shows that the cluster moves."""
+    """Do nothing: when this task is finished, the cluster is known to work."""
 
 
 def __getattr__(name: str) -> Callable[[int], None]:
-    """Return what the queue rows of further kinds of job name, `run_<kind>`: the job says which."""
+    """Return `run_job` for `run_<kind>`, which the queue rows of further kinds name."""
     if name.startswith("run_"):
         return run_job
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The engine's own pages, and the routes of the API."""
+"""The routes of the calendar feed and of the engine's API."""
 
 from django.urls import path
 from rest_framework.routers import SimpleRouter
@@ -9,7 +9,7 @@ from scheduling.ical.api import CalendarView
 
 urlpatterns = [
     path("feeds/schedule/<str:secret>.ics", feed.feed, name="schedule-calendar"),
-    # Most of a secret is a secret too: whatever else is asked for here is kept out of the log.
+    # A mistyped secret must not be logged either, so the feed answers all paths below this one.
     path("feeds/schedule/<path:mistyped>", feed.feed),
 ]
 

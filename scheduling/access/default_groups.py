@@ -1,4 +1,4 @@
-"""The groups that a new site begins with, and their permissions."""
+"""The groups of a new site, and their permissions."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group, Permission
 
 from scheduling.models import schedulable_models
 
-# Which permissions, beside those on jobs, each group has on every type of content.
+# The permissions of each group on every type of content.
 GROUPS = {
     "Authors": ("add", "change", "view"),
     "Editors": ("add", "change", "delete", "view", "schedule", "publish"),
@@ -23,9 +23,9 @@ JOB_PERMISSIONS = {
 
 def create_groups(*, using: str, **kwargs: Any) -> None:
     """
-    Make the groups that do not exist yet.
+    Create the groups that do not exist yet.
 
-    A group that exists is left as it is: its rights are the site's to change.
+    Existing groups are not changed: the site decides on their permissions.
     """
     models = schedulable_models()
     for name, actions in GROUPS.items():
@@ -35,7 +35,7 @@ def create_groups(*, using: str, **kwargs: Any) -> None:
             content_type__app_label__in={"scheduling", *(m._meta.app_label for m in models)},
             codename__in=wanted,
         )
-        # post_migrate runs once an application: wait until the last of them has its permissions.
+        # post_migrate is sent once for each application: wait until all permissions exist.
         if len(found) == len(wanted):
             group, created = Group.objects.using(using).get_or_create(name=name)
             if created:

@@ -1,10 +1,9 @@
 """
 Who may do what.
 
-Rights are Django's permissions on each type of content and on jobs. Of a type whose items belong to
-someone (`Schedulable.OWNER`), people who may neither schedule, publish nor rerun it see what
-readers see and their own items, and change their own while they are drafts: what others have
-decided on stays.
+Rights are Django's permissions on each type of content and on jobs. If the items of a type have an
+owner (`Schedulable.OWNER`), people who may not schedule, publish or rerun them see published items
+and their own. They may change their own only while these are drafts.
 """
 
 from functools import reduce
@@ -23,7 +22,7 @@ from scheduling.models import Job, Schedulable, Status, schedulable_models
 User = AbstractBaseUser | AnonymousUser
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
-# Who has one of these decides on others' items, and so has to see them.
+# Whoever has one of these rights decides on the items of others, and so sees them.
 DECIDING = ("schedule", "publish", "rerun")
 
 
@@ -34,24 +33,24 @@ class NotAllowed(DomainError):
 
 
 def has_right(user: User, right: str, model: type[Model]) -> bool:
-    """Return whether the person may do this to rows of that model: `schedule`, `publish`, ..."""
+    """Return whether the person has a right, such as `schedule`, to rows of that model."""
     codename = get_permission_codename(right, model._meta)
     return bool(user.has_perm(f"{model._meta.app_label}.{codename}"))  # type: ignore[union-attr]  # users have permissions
 
 
 def has_right_to_jobs_of(user: User, right: str, model: type[Model] | None) -> bool:
-    """Return whether the person may do this to all jobs, or to those of this type."""
+    """Return whether the person has a right to all jobs, or to those of this type."""
     return has_right(user, right, Job) or (model is not None and has_right(user, right, model))
 
 
 def has_right_to(user: User, right: str, job: Job) -> bool:
-    """Return whether the person may do this to this job."""
+    """Return whether the person has a right to this job."""
     model = ContentType.objects.get_for_id(job.content_type_id).model_class()
     return has_right_to_jobs_of(user, right, model)
 
 
 def has_right_to_some_jobs(user: User, right: str) -> bool:
-    """Return whether there may be a job that the person may do this to."""
+    """Return whether the person has a right to the jobs of any type."""
     return any(has_right_to_jobs_of(user, right, model) for model in [None, *schedulable_models()])
 
 
@@ -63,7 +62,7 @@ def sees_all(user: User, model: type[Schedulable]) -> bool:
 
 
 def visible_to(user: User, items: Rows) -> Rows:
-    """Keep the items that the person may see; without a login, what is published."""
+    """Keep the items that the person may see; without a login, the published ones."""
     model = items.model
     if sees_all(user, model):
         return items
@@ -74,7 +73,7 @@ def visible_to(user: User, items: Rows) -> Rows:
 
 
 def may_change(user: User, item: Schedulable) -> bool:
-    """Return whether the person may change what an item says."""
+    """Return whether the person may change the content of an item."""
     return has_right(user, "change", type(item)) and _may_touch(user, item)
 
 
@@ -92,7 +91,7 @@ def _may_touch(user: User, item: Schedulable) -> bool:
 
 
 def knows_history(user: User, item: Schedulable) -> bool:
-    """Return whether the person may know who has decided what on an item, and why."""
+    """Return whether the person may see the history of an item."""
     model = type(item)
     if has_right(user, "view", Job) or sees_all(user, model):
         return True
@@ -101,13 +100,13 @@ def knows_history(user: User, item: Schedulable) -> bool:
 
 def visible_jobs(user: User, jobs: Rows) -> Rows:
     """
-    Keep the jobs that the person may see: of types whose items they all see, and of own items.
+    Keep the jobs that the person may see: of types of which they see all items, and of own items.
 
-    Whether a page or a route is open to the person at all is for that entry point to ask.
+    Whether the person may use a page or route at all, its entry point checks.
     """
     models = schedulable_models()
     if all(sees_all(user, model) for model in models):
-        # Also those of types that are not installed any more.
+        # Including jobs of types that are not installed any more.
         return jobs
     whole, *own = conditions_of_visible_jobs(user)
     return jobs.filter(reduce(or_, own, whole))
@@ -115,10 +114,10 @@ def visible_jobs(user: User, jobs: Rows) -> Rows:
 
 def conditions_of_visible_jobs(user: User) -> list[Q]:
     """
-    Return what `visible_jobs` asks for, in parts that an index can answer one by one.
+    Return the condition of `visible_jobs` in parts, each of which can use an index.
 
-    :returns: the condition of the types that the person sees all of, then one for their own items
-        of each other type.
+    :returns: one for all types of which the person sees all items, then one for their own items of
+        each other type.
     """
     models = [model for model in schedulable_models() if has_right(user, "view", model)]
     whole = [model for model in models if sees_all(user, model)]

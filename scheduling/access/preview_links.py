@@ -1,4 +1,4 @@
-"""Preview links: an item that is not live yet, shown to someone without a login, for a while."""
+"""Preview links: they show an item that is not live to people without a login, for a while."""
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -27,10 +27,10 @@ class NoSuchPreview(DomainError):
 
 def make_preview_token(item: Schedulable, *, by: AbstractBaseUser) -> str:
     """
-    Return the end of an address at which anybody sees the item, for `PREVIEW_HOURS`.
+    Return the last part of the address of a preview, which works for `PREVIEW_HOURS`.
 
-    Signed, not stored: it stops working when its time is over, when the item is deleted, and when
-    whoever made it may not sign in, or may not see the item, any more.
+    It is signed, not stored, and also stops working when the item is deleted, or when its maker may
+    not sign in or see the item any more.
     """
     return signing.dumps([item._meta.label_lower, item.pk, by.pk], salt=SALT)
 
@@ -40,7 +40,7 @@ def find_previewed(token: str) -> Schedulable:
     Query the item that a link shows.
 
     :raises PreviewExpired:
-    :raises NoSuchPreview: it was not signed here, or what it shows is gone, or who made it.
+    :raises NoSuchPreview: the signature is wrong, or the item or the maker of the link is gone.
     """
     try:
         label, pk, by = signing.loads(token, salt=SALT, max_age=conf.PREVIEW_HOURS * 3600)

@@ -1,4 +1,4 @@
-"""Keep which attempt is being made, and whether people were told of a failure."""
+"""Add when the current attempt began, and when a failure was mailed."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from django.db.models import Q
 
 
 class Migration(migrations.Migration):
-    """Add the two times of a job, and an index of the failures to tell."""
+    """Add the two times of a job, and an index of the failures to mail."""
 
     dependencies: ClassVar = [("scheduling", "0003_claims")]
 
