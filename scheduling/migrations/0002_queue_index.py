@@ -1,9 +1,8 @@
 """
-Index django-q2's queue table the way `TimedBroker` reads it.
+Index django-q2's queue table as `TimedBroker` queries it.
 
-Its own migrations give it none beside the primary key: with 100,000 messages in the future each
-look-up would read them all. Each message is inserted, updated and deleted, so the table is also
-vacuumed early.
+django-q2 indexes only the primary key: with 100,000 rows in the future each query would read them
+all. Each row is inserted, updated and deleted, so the table is also vacuumed early.
 """
 
 from typing import ClassVar

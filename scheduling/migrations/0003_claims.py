@@ -1,11 +1,11 @@
 """
-Say on each queue row whose claim it is, how often it was handed out, and for which job.
+Store with each queue row who has claimed it, how often it was delivered, and its job.
 
-django-q2 owns a claimed row by a clock alone: when a worker dies, its messages wait for minutes.
-With the owner known, they are given back at once; with the job known, a message that cannot be
-decoded any more still wakes a worker for it. The columns stand on its table, not beside it, so
-that a message and its claim are one row, also for `TRUNCATE`; django-q2 reads and writes its own
-columns by name and does not see these.
+In django-q2 a claim ends only when its time is over: if a worker dies, its rows wait for minutes.
+With the owner known, they are released at once; with the job known, a row that cannot be decoded
+still wakes a worker for it. The columns are in django-q2's table, not in one of their own, so that
+a row and its claim are deleted together, also by `TRUNCATE`; django-q2 reads and writes its own
+columns by name, and ignores these.
 """
 
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Let each running cluster say that it finishes what it takes up."""
+"""Add the heartbeats of running clusters."""
 
 from typing import ClassVar
 

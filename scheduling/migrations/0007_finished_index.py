@@ -1,4 +1,4 @@
-"""Index jobs by when they were over: pruning looks for the oldest, whatever their due time."""
+"""Index jobs by when they were finished: pruning looks for the oldest."""
 
 from typing import ClassVar
 

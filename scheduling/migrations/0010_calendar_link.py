@@ -1,4 +1,4 @@
-"""Keep the private addresses at which calendar programs read what is scheduled."""
+"""Add the private addresses at which calendar programs read the schedule."""
 
 from typing import ClassVar
 

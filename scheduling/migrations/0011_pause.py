@@ -1,4 +1,4 @@
-"""Keep that publishing is paused, who paused and resumed it, and who may."""
+"""Add the pause, its history, and the permission to pause."""
 
 from typing import ClassVar
 

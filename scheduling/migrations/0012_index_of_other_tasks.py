@@ -1,9 +1,8 @@
 """
-Index the queue's messages that belong to no job.
+Index the queue rows that belong to no job.
 
-While publishing is paused the broker hands out only these. Without an index of their own each look
-would walk past every message that is held. Few messages are of this kind, so it costs next to
-nothing.
+While publishing is paused the broker claims only these. Without the index each query would read
+all rows of jobs. There are few such rows, so the index costs next to nothing.
 """
 
 from typing import ClassVar

@@ -1,7 +1,8 @@
 """
-Let the *Operators* of a site that is there already pause publishing.
+Let the *Operators* of an existing site pause publishing.
 
-A new site makes the group after `migrate`, with this right; one that exists is left alone there.
+A new site creates the group after `migrate`, with this right; an existing group is not changed
+there.
 """
 
 from typing import Any, ClassVar

@@ -1,8 +1,8 @@
 """
-Let an application add kinds of job: they are registered, not listed in a constraint.
+Let applications add kinds of job: kinds are registered, not listed in a constraint.
 
-A kind that mirrors no time of its item may have several open jobs for one, told apart by `slot`,
-and may carry parameters.
+An item may have several open jobs, with different values of `slot`, of a kind that mirrors no time;
+a job may have parameters.
 """
 
 from typing import ClassVar
