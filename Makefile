@@ -57,7 +57,7 @@ messages: .venv/dev | .env ## Collect and compile the texts to translate (needs 
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap
 	@$(BIN)/pybabel compile --domain=django --directory=armo/locale --statistics
 
-format: .venv/dev ## Lay out the code, and mend what can be mended without thought
+format: .venv/dev ## Lay out the code, and fix what ruff can fix safely
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format
 
 clean: stop ## Remove .venv and caches; the data in .postgres/ and .env stay
