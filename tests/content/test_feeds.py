@@ -91,6 +91,7 @@ class TestBothFeeds:
 
         assert "secret" not in client.get(url).content.decode()
 
+    @pytest.mark.slow
     @BOTH
     def test_show_only_the_newest_of_many(self, client: Client, url: str) -> None:
         StoryFactory.create_batch(STORIES_SHOWN + 1, published=True)
@@ -154,6 +155,7 @@ class TestBothFeeds:
 
         assert re.fullmatch(r"tag:news\.example\.org,\d{4}-\d\d-\d\d:story:\d+", str(name))
 
+    @pytest.mark.slow
     @BOTH
     def test_ask_the_database_as_often_for_many_stories_as_for_one(
         self, client: Client, url: str, django_assert_num_queries: DjangoAssertNumQueries

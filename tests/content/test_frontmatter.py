@@ -158,6 +158,7 @@ class TestParse:
         assert post.extra["weight"] == 2
         assert post.notes == ("“weight” is there twice; the last one counts.",)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "keys",
         [
@@ -194,6 +195,7 @@ class TestParse:
             assert post.slug
             assert "\\u0000" not in json.dumps(asdict(post), default=str)
 
+    @pytest.mark.slow
     @given(
         st.sampled_from(["title", "date", "tags", "author", "slug", "draft", "keywords", "extra"]),
         st.recursive(

@@ -117,6 +117,7 @@ class TestTheWords:
 
         assert place_of(story) == before
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "body",
         [

@@ -168,6 +168,7 @@ class TestCancelling:
 
 
 class TestABatch:
+    @pytest.mark.slow
     def test_of_a_thousand_is_done_in_one_statement(self) -> None:
         stories = StoryFactory.build_batch(1000, published=True)
         Story.objects.bulk_create(stories)

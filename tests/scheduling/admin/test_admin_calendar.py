@@ -175,6 +175,7 @@ class TestPage:
         assert shown(text) == [job.pk for job in jobs[:2]]
         assert "Only the first 2 are shown." in text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("view", ["month", "week", "day"])
     def test_asks_the_database_as_often_for_many_entries_as_for_one(
         self, editor: Client, view: str

@@ -83,6 +83,7 @@ class TestFilters:
         found = editor.get(reverse("admin:autocomplete"), {**look_up, "term": "word-42"}).json()
         assert [row["text"] for row in found["results"]][:2] == ["word-420", "word-421"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["categories", "tags", "author", "status", "due"])
     @pytest.mark.parametrize("value", ["x", "²", "9" * 18, "9" * 30, "-1"])
     def test_survive_what_is_no_choice(self, editor: Client, name: str, value: str) -> None:

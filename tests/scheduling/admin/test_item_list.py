@@ -37,6 +37,7 @@ class TestList:
         assert "찾는 초안" not in html
         assert "다른 글" not in html
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("model", "factory"), [(Story, StoryFactory), (Notice, NoticeFactory)])
     def test_asks_the_database_as_often_for_many_items_as_for_one(
         self, editor: Client, model: type[Schedulable], factory: Any

@@ -40,6 +40,7 @@ class TestJobs:
 
         assert "사라진 글" in html
 
+    @pytest.mark.slow
     def test_are_listed_with_as_many_queries_for_many_as_for_one(self, operator: Client) -> None:
         StoryFactory(scheduled=True)
         operator.get(list_of(Job))

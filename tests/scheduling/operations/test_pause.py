@@ -318,6 +318,7 @@ class TestTheSweep:
         assert OrmQ.objects.count() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 class TestTheBroker:
     @pytest.fixture(autouse=True)

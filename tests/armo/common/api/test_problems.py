@@ -393,6 +393,7 @@ class TestItsLanguage:
         assert "Accept-Language" in response["Vary"]
         assert response["Content-Language"] == language[:2].replace("xx", "en")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", BODIES)
     def test_is_the_readers_in_every_part(self, name: str, unthrottled: None) -> None:
         story = StoryFactory()

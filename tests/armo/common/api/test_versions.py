@@ -455,6 +455,7 @@ class TestAWriteOfAJob:
         assert everything() == before
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 class TestTwoAtOnce:
     def together(
