@@ -203,7 +203,7 @@ class TestStoryImporter:
         assert (story.status, story.unpublish_at) == (Status.PUBLISHED, JULY)
         assert open_jobs(story) == {Kind.UNPUBLISH: JULY}
 
-    def test_keeps_a_post_with_problems_as_a_draft_until_its_file_is_mended(
+    def test_keeps_a_post_with_problems_as_a_draft_until_its_file_is_corrected(
         self, write: Write
     ) -> None:
         bad = import_one(write(date=JUNE, body=""))

@@ -143,7 +143,7 @@ class TestAKilledProcess:
         wait_until_all_is_live(load, seconds=RECOVERED)
         assert_all_is_well(load, cluster)
 
-    def test_that_held_the_rest_together_leaves_nobody_and_its_work_to_the_next(
+    def test_that_supervises_leaves_no_other_and_its_work_to_the_next(
         self, start_cluster: StartCluster
     ) -> None:
         cluster = start_cluster()
@@ -211,7 +211,7 @@ class TestAHook:
 
 
 class TestAMessage:
-    def test_that_cannot_be_decoded_is_made_anew_from_its_job_or_moved_to_failed_tasks(
+    def test_that_cannot_be_decoded_is_rebuilt_from_its_job_or_moved_to_failed_tasks(
         self, start_cluster: StartCluster
     ) -> None:
         load = put_in(stories=3, traps=[Mode.WORK], seconds=2.5)

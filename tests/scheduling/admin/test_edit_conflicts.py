@@ -89,7 +89,7 @@ class TestTwoEditorsAtOnce:
         assert (before.title, before.body) == ("첫눈이 왔다", "눈이 온다.")
         assert (after.title, after.body) == ("첫눈이 왔다", "눈이 그쳤다.")
 
-    def test_who_wrote_the_same_are_not_bothered(
+    def test_who_wrote_the_same_see_no_conflict(
         self, editor: Client, other: Client, story: Story
     ) -> None:
         mine, theirs = self.page(editor, story), self.page(other, story)

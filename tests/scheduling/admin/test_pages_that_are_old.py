@@ -137,7 +137,7 @@ class TestAButtonOfAnOldPage:
         ids=lambda button: button.name,
     )
     @pytest.mark.django_db
-    def test_that_sets_a_time_goes_through_where_only_the_text_was_mended(
+    def test_that_sets_a_time_goes_through_where_only_the_text_was_changed(
         self, button: Button, boss: Client, bora: Any
     ) -> None:
         item = button.make()
@@ -222,7 +222,7 @@ class TestAButtonOfAnOldPage:
 
 
 @pytest.mark.django_db
-class TestAPanelThatIsMadeAnew:
+class TestARefreshedPanel:
     def panel_url(self, client: Client, item: Schedulable) -> str:
         html = client.get(page_of(item)).content.decode()
         return self.url_in(html)

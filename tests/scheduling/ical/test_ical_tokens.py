@@ -110,7 +110,7 @@ class TestFindingWhoseItIs:
             find_calendar_user(secret)
 
 
-class TestNotingThatItIsRead:
+class TestRecordingTheLastUse:
     def read_at(self, user: User) -> object:
         note_reading(user)
         return CalendarLink.objects.get(user=user).last_read_at

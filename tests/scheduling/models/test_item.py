@@ -438,7 +438,7 @@ class TestSavingAnItemAgain:
         assert (row(story).status, row(story).version) == (Status.SCHEDULED, 1)
         assert open_jobs(story) == {Kind.PUBLISH: FAR_OFF}
 
-    def test_after_a_refusal_works_once_it_is_mended(self) -> None:
+    def test_after_a_refusal_works_once_it_is_corrected(self) -> None:
         story = StoryFactory(scheduled=True)
         story.status = Status.PUBLISHED
         with pytest.raises(IntegrityError), transaction.atomic():

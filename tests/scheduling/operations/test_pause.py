@@ -305,7 +305,7 @@ class TestByHand:
 
 @pytest.mark.usefixtures("paused")
 class TestTheSweep:
-    def test_mends_and_publishes_nothing(self) -> None:
+    def test_repairs_and_publishes_nothing(self) -> None:
         story = StoryFactory(due=True)
         NoticeFactory(scheduled=True)
         OrmQ.objects.all().delete()

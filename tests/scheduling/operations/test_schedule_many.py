@@ -230,7 +230,7 @@ class TestAnErrorOfTheDatabase:
 
 
 @pytest.mark.slow
-class TestABacklogThatStatisticsKnowNothingOf:
+class TestABacklogWithStaleStatistics:
     def test_is_not_read_for_each_batch_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, "BATCH", 100)
         with connection.cursor() as cursor:

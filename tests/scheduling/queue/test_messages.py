@@ -14,7 +14,7 @@ from tests.factories import FAR_OFF, LONG_AGO
 pytestmark = pytest.mark.django_db
 
 
-class TestPut:
+class TestEnqueue:
     @pytest.mark.parametrize(
         "at",
         [FAR_OFF, LONG_AGO, datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)],
@@ -42,7 +42,7 @@ class TestPut:
         assert (inside, OrmQ.objects.count()) == (1, 0)
 
 
-class TestPutMany:
+class TestEnqueueMany:
     def test_returns_the_ids_in_the_order_given_whatever_the_times(self) -> None:
         times = [FAR_OFF - timedelta(days=(n * 7919) % 1000) for n in range(500)]
 
@@ -60,7 +60,7 @@ class TestPutMany:
         assert not OrmQ.objects.exists()
 
 
-class TestTakeBack:
+class TestDelete:
     def test_removes_those_messages_and_no_others(self) -> None:
         ids = messages.enqueue_many(
             [messages.Wake(n, FAR_OFF, "publish", RUN_JOB) for n in range(4)]
@@ -70,7 +70,7 @@ class TestTakeBack:
 
         assert set(OrmQ.objects.values_list("pk", flat=True)) == {ids[0], ids[3]}
 
-    def test_minds_neither_what_is_gone_nor_what_never_was(self) -> None:
+    def test_ignores_what_is_gone_and_what_never_was(self) -> None:
         [message_id] = messages.enqueue_many([messages.Wake(1, FAR_OFF, "publish", RUN_JOB)])
         messages.delete_rows([message_id])
 

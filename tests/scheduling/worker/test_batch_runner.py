@@ -308,7 +308,7 @@ class TestBatches:
 
 
 @pytest.mark.slow
-class TestABacklogThatStatisticsKnowNothingOf:
+class TestABacklogWithStaleStatistics:
     """As after many were scheduled at once: PostgreSQL counts again up to a minute later."""
 
     @pytest.fixture(autouse=True)

@@ -160,7 +160,7 @@ class TestAnAttempt:
         assert caplog.messages == [f"[publish-worker] {story.label} → published @{at}"]
 
 
-class TestAMessageThatComesForNothing:
+class TestAStaleMessage:
     """A task that comes late, twice, or for a changed job does nothing and counts no attempt."""
 
     def run(self, job: Job) -> None:
@@ -212,7 +212,7 @@ class TestAMessageThatComesForNothing:
         self.run(Job(pk=2**62))
 
 
-class TestAnErrorThatNoRetryCanMend:
+class TestAPermanentError:
     def test_fails_at_once_and_keeps_what_was_asked_for(self) -> None:
         story = StoryFactory(due=True, title=" ", unpublish_at=FAR_OFF)
         job = Job.objects.get(kind=Kind.PUBLISH)
@@ -284,7 +284,7 @@ class TestAnErrorThatNoRetryCanMend:
 
         assert Job.objects.get().state == State.FAILED
 
-    def test_is_mended_by_an_editor_who_schedules_again(self) -> None:
+    def test_is_repaired_by_an_editor_who_schedules_again(self) -> None:
         story = StoryFactory(due=True, body="")
         with pytest.raises(NotPublishable):
             job_runner.run_alone(Job.objects.get().pk)
@@ -298,7 +298,7 @@ class TestAnErrorThatNoRetryCanMend:
 
 
 @pytest.mark.usefixtures("_unreachable")
-class TestAnErrorThatMayPass:
+class TestATransientError:
     def test_is_tried_again_after_the_first_pause_give_or_take_a_tenth(self) -> None:
         story = StoryFactory(due=True)
         job = Job.objects.get()
@@ -409,7 +409,7 @@ class TestAnErrorThatMayPass:
 class TestAJobWithAHookInThePublishLane:
     """Its queue row is older than the hook of its type."""
 
-    def test_is_handed_over_to_the_slow_lane_untried(self, before_publish: Hook) -> None:
+    def test_is_moved_to_the_slow_lane_without_an_attempt(self, before_publish: Hook) -> None:
         story = StoryFactory(due=True)
         job = Job.objects.get()
         assert OrmQ.objects.get().key == "publish"
@@ -434,7 +434,7 @@ class TestAJobWithAHookInThePublishLane:
         assert row(story).is_published
 
 
-class TestAnErrorOfAnOddKind:
+class TestAnUnusualError:
     @pytest.mark.parametrize(
         "text",
         ["", "line one\nline two", "가" * 10_000, "NUL \0 inside", "half a pair \udcff"],
@@ -568,7 +568,7 @@ class TestAWorkerThatDies:
             job_runner.run_alone(Job.objects.get().pk)
 
 
-class TestAJobThatSomebodyIsAtAlready:
+class TestAJobThatAnotherWorkerRuns:
     @pytest.mark.django_db(transaction=True)
     def test_is_left_to_them_and_looked_at_again_in_a_moment(
         self, other: BaseDatabaseWrapper
@@ -660,7 +660,7 @@ class TestAnAttemptThatAnotherWorkerHasEnded:
         assert history(job) == [What.SCHEDULED]
 
 
-class TestAMessageThatNeverComesToAnEnd:
+class TestAMessageDeliveredTooOften:
     def test_counts_as_an_attempt_of_its_job(self) -> None:
         StoryFactory(due=True)
         job = Job.objects.get()

@@ -54,7 +54,7 @@ class TestASweep:
         assert swept == (0, 0, 0)
         assert everything() == before
 
-    def test_says_so_only_when_it_mended_something(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_logs_only_what_it_repaired(self, caplog: pytest.LogCaptureFixture) -> None:
         StoryFactory(scheduled=True)
         reconciler.sweep()
         silent = not caplog.records

@@ -122,7 +122,7 @@ class TestALaneThatBreaks:
 
         assert lane.dead_owners == [7]
 
-    def test_before_it_was_up_counts_as_a_start_in_vain(self) -> None:
+    def test_before_it_was_up_counts_as_a_failed_start(self) -> None:
         lane = broken_lane()
 
         lane.note_end()
