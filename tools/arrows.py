@@ -71,7 +71,7 @@ def main() -> int:
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     broken = False
     for title, group_of in (
-        (f"scheduling (but {', '.join(GROUND)}, which all may use)", group_of_the_engine),
+        (f"scheduling (without {' and '.join(GROUND)}, which all may use)", group_of_the_engine),
         ("the project", group_of_the_project),
     ):
         found = arrows(graph, group_of)
