@@ -119,7 +119,7 @@ def _scans() -> dict[str, Sequence[str]]:
             {"key": "publish", "bulk": 1, "retry": 210, "owner": 1, "is_paused": False},
         ),
         "the jobs' claim": (batch_runner._claim(scope), batch_runner._wanted(scope)),
-        "the look for due ends": (batch_runner.ANY_DUE, {"kinds": [str(Kind.UNPUBLISH)]}),
+        "the look for due ends": (batch_runner.SQL["any_due"], {"kinds": [str(Kind.UNPUBLISH)]}),
         "the look round": (
             TimedBroker.statements.look,
             {"key": "publish", "owner": 1, "dead": [], "lock": 0, "releases": True, "finds": True},

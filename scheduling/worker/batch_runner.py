@@ -35,6 +35,7 @@ from scheduling.models import (
 )
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.sql import along_the_index
+from scheduling.queue.sql_files import read_statements
 from scheduling.worker import heartbeat
 
 logger = logging.getLogger(__name__)
@@ -43,102 +44,7 @@ BATCH = 1000
 # A pre-warmed worker runs nothing else while it waits.
 LONGEST_WAIT_SECONDS = 0.1
 
-# "Due" is the database's clock at the moment of the claim; why in a subquery, see `ClockNow`.
-# `after` is where the last batch ended: what was passed over is not met again, what others hold is
-# theirs. So is a job whose attempt has begun: how that ended has to be found out, and noted, first.
-# While publishing is paused it finds nothing, but for the ends of named items: those belong to what
-# was done before them in the same transaction.
-CLAIM = """
-    SELECT id, content_type_id, object_id, run_at, next_attempt_at, message_id
-    FROM scheduling_job
-    WHERE state IN ('waiting', 'retrying')
-      AND kind = %(kind)s
-      AND next_attempt_at <= (SELECT clock_timestamp())
-      AND content_type_id = ANY(%(types)s)
-      AND attempt_begun_at IS NULL
-      AND (next_attempt_at, id) > (%(after_time)s, %(after_id)s)
-      AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
-      AND (%(items)s::bigint[] IS NULL OR object_id = ANY(%(items)s))
-      AND (%(items)s::bigint[] IS NOT NULL OR NOT EXISTS (SELECT FROM scheduling_pause)){alone}
-    ORDER BY next_attempt_at, id
-    LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-"""
-
-# Of a kind that mirrors no time an item may have several: the earliest of its open jobs comes
-# first, whatever its kind.
-ALONE = """
-      AND NOT EXISTS (
-          SELECT FROM scheduling_job AS before
-          WHERE before.content_type_id = scheduling_job.content_type_id
-            AND before.object_id = scheduling_job.object_id
-            AND before.state IN ('waiting', 'retrying')
-            AND (before.run_at, before.id) < (scheduling_job.run_at, scheduling_job.id))"""
-
-# Everything about a batch. The rows of each step are found through an array of ids, and looked up
-# in those before by hash (`IS TRUE` keeps PostgreSQL from making a join of it): a join, with
-# statistics that a burst has made wrong, may read whole tables, or compare each row with each.
-#
-# `moment` comes after every claim, so it is never before a job's time.
-DRAIN = """
-    WITH due AS MATERIALIZED ({claim}
-    ), moment AS MATERIALIZED (
-        SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM due) AS after_all_claims
-    ), {items}
-    , done AS MATERIALIZED ({done}
-    ), closed AS (
-        UPDATE scheduling_job
-        SET state = 'succeeded', finished_at = (SELECT at FROM moment), attempts = attempts + 1,
-            message_id = NULL
-        WHERE id = ANY(ARRAY(SELECT job FROM done))
-    ), recorded AS (
-        INSERT INTO scheduling_jobevent (job_id, what, at, reason)
-        SELECT job, 'succeeded', at, '' FROM done, moment
-    ), taken_back AS (
-        DELETE FROM django_q_ormq
-        WHERE id = ANY(ARRAY(
-            SELECT message_id FROM due WHERE (id IN (SELECT job FROM done)) IS TRUE))
-    )
-    SELECT id, content_type_id, object_id, run_at, next_attempt_at, at,
-        id IN (SELECT job FROM done)
-    FROM due CROSS JOIN moment
-"""
-
-# ... of which this is for each type of content. The lock is taken in a subquery of its own, one row
-# after the other, by the item's id.
-ITEMS = """free_{n} AS MATERIALIZED (
-        SELECT due.id AS job, item.id
-        FROM due CROSS JOIN moment CROSS JOIN LATERAL (
-            {free} FOR UPDATE OF {table} SKIP LOCKED
-        ) AS item (id)
-        WHERE due.content_type_id = %({n}_type)s
-    ), changed_{n} AS (
-        UPDATE {table} SET {change}
-        WHERE {key} = ANY(ARRAY(SELECT id FROM free_{n}))
-        RETURNING {key} AS id
-    )"""
-DONE = """
-        SELECT job FROM free_{n} WHERE (id IN (SELECT id FROM changed_{n})) IS TRUE"""
-
-# PostgreSQL does not know how few of the open jobs are due, and without an order to walk along
-# would rather read the whole table.
-ANY_DUE = """
-    SELECT FROM scheduling_job
-    WHERE state IN ('waiting', 'retrying') AND kind = ANY(%(kinds)s)
-      AND next_attempt_at <= (SELECT clock_timestamp())
-      AND NOT EXISTS (SELECT FROM scheduling_pause)
-    ORDER BY next_attempt_at, id
-    LIMIT 1
-"""
-
-NEXT = """
-    SELECT extract(epoch FROM next_attempt_at - clock_timestamp())::float8
-    FROM scheduling_job
-    WHERE state IN ('waiting', 'retrying')
-      AND next_attempt_at > (SELECT clock_timestamp() - make_interval(secs => %(past)s))
-    ORDER BY next_attempt_at, id
-    LIMIT 1
-"""
+SQL = read_statements(__name__)
 
 
 class DueJob(NamedTuple):
@@ -191,7 +97,7 @@ def run_due_jobs(*, at: float | None = None) -> int:
     first, *others = TRANSITIONS.values()
     with along_the_index():
         succeeded = sum(_run_batches(Scope(first), at))
-        if _fetch(ANY_DUE, {"kinds": [it.name for it in others]}):
+        if _fetch(SQL["any_due"], {"kinds": [it.name for it in others]}):
             succeeded += sum(_run_batches(Scope(first, ended=True)))
             succeeded += sum(sum(_run_rounds(Scope(transition))) for transition in others)
     return succeeded
@@ -212,7 +118,7 @@ def seconds_until_next(*, past: float = 0) -> float:
 
     :param past: also look at the jobs that became due in the last so many seconds.
     """
-    rows = _fetch(NEXT, {"past": past})
+    rows = _fetch(SQL["next"], {"past": past})
     return float(rows[0][0]) if rows else inf
 
 
@@ -347,17 +253,19 @@ def _prepare(scope: Scope) -> Prepared:
         change, set_to = _set_clause(scope.transition, model, n)
         params |= {f"{n}_set_{place}": value for place, value in enumerate(set_to)}
         items.append(
-            ITEMS.format(n=n, free=_named(free, f"{n}"), table=table, key=key, change=change)
+            SQL["change_items"].format(
+                n=n, free=_named(free, f"{n}"), table=table, key=key, change=change
+            )
         )
-        done.append(DONE.format(n=n))
-    statement = DRAIN.format(
-        claim=_claim(scope), items=", ".join(items), done=" UNION ALL".join(done)
+        done.append(SQL["changed_jobs"].format(n=n))
+    statement = SQL["run_batch"].format(
+        claim=_claim(scope), items=", ".join(items), done=" UNION ALL ".join(done)
     )
     return Prepared(scope, statement, params, names)
 
 
 def _claim(scope: Scope) -> str:
-    return CLAIM.format(alone="" if scope.transition.time_field else ALONE)
+    return SQL["claim"].format(alone="" if scope.transition.time_field else SQL["only_earliest"])
 
 
 def _set_clause(transition: Transition, model: type[Schedulable], n: int) -> tuple[str, list[Any]]:

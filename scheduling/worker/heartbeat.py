@@ -12,20 +12,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from multiprocessing.sharedctypes import RawArray
 from time import monotonic
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from scheduling.queue.sql_files import read_statements
+
 logger = logging.getLogger(__name__)
 
-WRITE = """
-    INSERT INTO scheduling_heartbeat (owner, lane, host, pid, beat_at, clock_ahead_ms)
-    SELECT owner, lane, %(host)s, %(pid)s, clock_timestamp() - make_interval(secs => age),
-           1000 * extract(epoch FROM %(here)s - clock_timestamp())
-    FROM unnest(%(owners)s::int[], %(lanes)s::text[], %(ages)s::float8[]) AS w(owner, lane, age)
-    ON CONFLICT (owner) DO UPDATE
-    SET beat_at = excluded.beat_at, clock_ahead_ms = excluded.clock_ahead_ms
-"""
+SQL = read_statements(__name__)
 
 
 class SharedHeartbeats:
@@ -75,23 +70,21 @@ def beat() -> None:
 
 
 def _write(board: SharedHeartbeats) -> None:
-    owners, lanes, ages = zip(*board.beaten(), strict=True)
+    owners, lanes, ages = map(list, zip(*board.beaten(), strict=True))
+    host = socket.gethostname()[:255]
+    params: dict[str, Any] = {
+        "owners": owners,
+        "lanes": lanes,
+        "ages": ages,
+        "host": host,
+        "pid": board.pid,
+    }
     try:
         # Django's check of the connection would double the statements of an idle worker; a beat
         # that is lost is followed by the next in seconds.
         connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own flag
         with connection.cursor() as cursor:
-            cursor.execute(
-                WRITE,
-                {
-                    "owners": list(owners),
-                    "lanes": list(lanes),
-                    "ages": list(ages),
-                    "host": socket.gethostname()[:255],
-                    "pid": board.pid,
-                    "here": datetime.now(UTC),
-                },
-            )
+            cursor.execute(SQL["write"], {**params, "here": datetime.now(UTC)})
     except (DatabaseError, InterfaceError) as error:
         logger.debug("The heartbeat could not be written: %s", error)
 
@@ -106,10 +99,6 @@ def delete_heartbeat(owner: int) -> None:
     """Delete the heartbeats of a cluster that ends, and those older than a day; never raises."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "DELETE FROM scheduling_heartbeat"
-                " WHERE owner = %s OR beat_at < clock_timestamp() - interval '1 day'",
-                [owner],
-            )
+            cursor.execute(SQL["delete"], [owner])
     except (DatabaseError, InterfaceError) as error:
         logger.debug("Heartbeats could not be deleted: %s", error)

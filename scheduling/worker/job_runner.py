@@ -405,14 +405,9 @@ def _retry_or_fail(job: Job, error: BaseException, *, at: datetime) -> None:
         return
     job.state = State.RETRYING
     store.wake(job=job, at=at + _pause_after(job, error))
+    facts = {"reason": _text(error), "detail": _describe(error)}
     store.new_event(
-        job=job,
-        what=What.ATTEMPT_FAILED,
-        at=at,
-        by=None,
-        reason=_text(error),
-        new_run_at=job.next_attempt_at,
-        detail=_describe(error),
+        job=job, what=What.ATTEMPT_FAILED, at=at, by=None, new_run_at=job.next_attempt_at, **facts
     ).save()
     logger.warning("Attempt %d of %s failed: %s", job.attempts, job, _text(error))
 

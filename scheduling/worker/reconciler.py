@@ -35,6 +35,7 @@ from scheduling.models import (
 from scheduling.models.task_names import task_of
 from scheduling.operations import store
 from scheduling.queue import messages
+from scheduling.queue.sql_files import read_statements
 from scheduling.worker import failure_mail
 from scheduling.worker.batch_runner import run_due_jobs
 
@@ -43,38 +44,7 @@ logger = logging.getLogger(__name__)
 BATCH = 1000
 CLOSE_LOOK = timedelta(hours=1)
 
-WITHOUT_MESSAGE = """
-    SELECT job.id, job.next_attempt_at, job.kind, job.content_type_id
-    FROM scheduling_job AS job
-    WHERE job.state IN ('waiting', 'retrying')
-      AND job.next_attempt_at <= %(until)s
-      AND (job.next_attempt_at, job.id) > (%(after_time)s, %(after_id)s)
-      AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
-    ORDER BY job.next_attempt_at, job.id
-    LIMIT %(limit)s
-    FOR UPDATE OF job SKIP LOCKED
-"""
-
-STILL_WITHOUT = """
-    SELECT job.id, job.next_attempt_at, job.kind, job.content_type_id
-    FROM scheduling_job AS job
-    WHERE job.id = ANY(%s)
-      AND NOT EXISTS (SELECT FROM django_q_ormq AS message WHERE message.id = job.message_id)
-    ORDER BY job.next_attempt_at, job.id
-"""
-
-LINK = """
-    UPDATE scheduling_job AS job SET message_id = link.message_id
-    FROM unnest(%s::bigint[], %s::bigint[]) AS link(job_id, message_id)
-    WHERE job.id = link.job_id
-"""
-
-
-FEWER_MESSAGES = """
-    SELECT (SELECT count(*) FROM django_q_ormq WHERE key = ANY(%(lanes)s) AND lock > %(after)s)
-         < (SELECT count(*) FROM scheduling_job
-            WHERE state IN ('waiting', 'retrying') AND next_attempt_at > %(after)s)
-"""
+SQL = read_statements(__name__)
 
 
 class Swept(NamedTuple):
@@ -119,28 +89,20 @@ def restore_messages(until: datetime | None) -> int:
     restored = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                WITHOUT_MESSAGE,
-                {
-                    "until": until or "infinity",
-                    "after_time": after[0],
-                    "after_id": after[1],
-                    "limit": BATCH,
-                },
-            )
+            params = {"until": until or "infinity", "after_time": after[0], "after_id": after[1]}
+            cursor.execute(SQL["without_message"], {**params, "limit": BATCH})
             found: Sequence[tuple[int, datetime, str, int]] = cursor.fetchall()
             if not found:
                 return restored
             # Another sweep may have enqueued some between this query's snapshot and its locks.
-            cursor.execute(STILL_WITHOUT, [[job_id for job_id, *_ in found]])
+            cursor.execute(SQL["still_without"], [[job_id for job_id, *_ in found]])
             wanted = [
                 messages.Wake(job_id, at, lane_of(_model(content_type_id), kind), task_of(kind))
                 for job_id, at, kind, content_type_id in cursor.fetchall()
             ]
             if wanted:
-                cursor.execute(
-                    LINK, [[wake.job_id for wake in wanted], messages.enqueue_many(wanted)]
-                )
+                ids = messages.enqueue_many(wanted)
+                cursor.execute(SQL["link"], [[wake.job_id for wake in wanted], ids])
         restored += len(wanted)
         if len(found) < BATCH:
             return restored
@@ -157,7 +119,7 @@ def _messages_are_missing_after(horizon: datetime) -> bool:
     """
     with connection.cursor() as cursor:
         lanes = [conf.PUBLISH_LANE, conf.SLOW_LANE]
-        cursor.execute(FEWER_MESSAGES, {"after": horizon, "lanes": lanes})
+        cursor.execute(SQL["fewer_messages"], {"after": horizon, "lanes": lanes})
         [are_missing] = cursor.fetchone()
         return bool(are_missing)
 
@@ -194,12 +156,8 @@ def create_missing_jobs(
                 if item.pk not in taken
             ]
             if wanted:
-                store.open_jobs(
-                    wanted,
-                    at=clock.database_now(),
-                    by=None,
-                    reason=gettext_noop("The item was found like this."),
-                )
+                reason = gettext_noop("The item was found like this.")
+                store.open_jobs(wanted, at=clock.database_now(), by=None, reason=reason)
         created += len(wanted)
         if len(batch) < BATCH:
             return created
