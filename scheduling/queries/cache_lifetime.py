@@ -1,4 +1,4 @@
-"""How long an answer may be kept: never past the next change that is scheduled."""
+"""Compute how long a response may be cached: never beyond the next scheduled change."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 
 from scheduling.models import ClockTimestamp, Job, Schedulable, Transition, mirrored, unmirrored
 
-# What nobody has scheduled, an item that is published by hand, is seen after that many seconds.
+# An unscheduled change, such as a publish by hand, is visible after at most this time.
 LONGEST_SECONDS = 60
 
 
@@ -19,7 +19,7 @@ def seconds_until_next_change(
     model: type[Schedulable], item: Schedulable | None = None
 ) -> float | None:
     """
-    Query how soon an item of that type, or this one, is due to go live or to be taken down.
+    Query the time until the next scheduled change of an item of that type, or of this item.
 
     :returns: seconds by the database's clock, negative when something is overdue; None when
         nothing is scheduled.
@@ -31,8 +31,8 @@ def next_changes(model: type[Schedulable], item: Schedulable | None = None) -> Q
     """
     Return the query of the time left until the next change of each kind.
 
-    An end counts from when it is scheduled, as the index has it: what is not live yet starts
-    before it ends, so that the nearer of the two is the same.
+    Ends of items that are not live yet count too, as they are in the index: the publish comes
+    first, so the minimum is the same.
     """
     changes = [_next_asked(model, item, it) for it in mirrored()]
     if kinds := [it.name for it in unmirrored()]:
@@ -54,7 +54,7 @@ def _next_asked(
 def _next_job(
     model: type[Schedulable], item: Schedulable | None, kinds: list[str]
 ) -> QuerySet[Any, Any]:
-    """Return the query of the time left of jobs whose times are on no item."""
+    """Return the query of the time left until the next job whose time no item mirrors."""
     content_type = ContentType.objects.get_for_model(model)
     jobs = Job.objects.open().filter(content_type=content_type, kind__in=kinds)
     if item is not None:
@@ -64,7 +64,7 @@ def _next_job(
 
 
 def last_end_of_a_job() -> datetime | None:
-    """Query when a job was last over: nothing has gone live or been taken down by one since."""
+    """Query when the last job finished: no job has changed an item since."""
     ended = Job.objects.filter(finished_at__isnull=False).order_by("-finished_at", "-pk")
     return ended.values_list("finished_at", flat=True).first()
 
@@ -72,27 +72,27 @@ def last_end_of_a_job() -> datetime | None:
 @dataclass(frozen=True)
 class Freshness:
     """
-    How long the rows that are read from now on may be kept.
+    How long rows that are read after `ask` may be cached.
 
-    Ask *before* reading them. A change between the two is then among the rows, or its moment has
-    passed when the answer goes out, whose age is then 0; asked afterwards, the rows would be old
-    and the next change an hour away. A change that is scheduled, moved or made by hand later is
-    seen when the age is over.
+    Call `ask` *before* reading the rows. A change between the two is then either in the rows, or
+    due when the response is sent, which gives an age of 0. In the other order the rows could be
+    older than a change that is no longer the next. Changes that are scheduled, moved or made by
+    hand later are visible when the age has passed.
     """
 
-    # Until the next change, at that moment of `monotonic()`.
+    # Until the next change, counted from `asked_at`, a moment of `monotonic()`.
     seconds: float | None
     asked_at: float
 
     @classmethod
     def ask(cls, model: type[Schedulable], item: Schedulable | None = None) -> Self:
-        """Query the next change of items of that type, or of this one."""
-        # The time the question takes counts too: the clock is read before.
+        """Query the next change of items of that type, or of this item."""
+        # Read first, so that the duration of the query is subtracted too.
         asked_at = monotonic()
         return cls(seconds_until_next_change(model, item), asked_at)
 
     def max_age(self, longest: int = LONGEST_SECONDS) -> int:
-        """Return for how many whole seconds an answer that goes out now may be kept."""
+        """Return for how many whole seconds a response that is sent now may be cached."""
         if self.seconds is None:
             return longest
         left = self.seconds - (monotonic() - self.asked_at)

@@ -1,11 +1,10 @@
-"""What the first page of the admin draws: what is to come, what has failed, how late it was."""
+"""Query what the admin's dashboard shows: planned publishes, failed jobs, lateness."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.contenttypes.models import ContentType
 from django.contrib.postgres.fields import ArrayField
 from django.db.backends.utils import CursorWrapper
 from django.db.models import (
@@ -19,7 +18,6 @@ from django.db.models import (
     Func,
     IntegerField,
     Max,
-    Model,
     OuterRef,
     QuerySet,
     Subquery,
@@ -47,14 +45,14 @@ HOURS = 24
 # How many rows a list has.
 ROWS = 8
 DRAFTS = 10
-# Failures are looked at so far: more is no other news.
-MOST_LOOKED_AT = 1000
+# Failures are counted up to this number.
+MOST_COUNTED = 1000
 A_DAY = timedelta(days=1)
 AN_HOUR = timedelta(hours=1)
 
 
 class Due(NamedTuple):
-    """How many publishes are still to come, each up to its end; how many jobs are overdue."""
+    """How many publishes are planned within each span of time, and how many jobs are overdue."""
 
     next_hour: int
     today: int
@@ -63,7 +61,7 @@ class Due(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A publish that is still to come."""
+    """A planned publish."""
 
     job_id: int
     content_type_id: int
@@ -73,7 +71,7 @@ class Planned(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A failed job, and what the newest line of its history says."""
+    """A failed job, with the reason and error of its failure."""
 
     job_id: int
     content_type_id: int
@@ -86,7 +84,7 @@ class Failure(NamedTuple):
 
 
 class Lateness(NamedTuple):
-    """How late publishes were, in milliseconds; None where there were none."""
+    """How late publishes were, in milliseconds; None if there were none."""
 
     number: int = 0
     p50_ms: float | None = None
@@ -102,19 +100,19 @@ class Day(NamedTuple):
 
 
 class Hour(NamedTuple):
-    """How late publishes were in the hour from a moment on."""
+    """How late publishes were in the hour that begins at `start`."""
 
     start: datetime
     lateness: Lateness
 
 
 class DashboardStats(NamedTuple):
-    """All of it, at one moment."""
+    """All figures of the dashboard, at one moment."""
 
     now: datetime
     due: Due
     coming: list[Planned]
-    # How many failures wait for somebody; with `or_more`, as far as was looked.
+    # How many failed jobs may be rerun; with `or_more`, among the newest `MOST_COUNTED`.
     failed: int
     or_more: bool
     failures: list[Failure]
@@ -125,29 +123,30 @@ class DashboardStats(NamedTuple):
 
 def dashboard_stats(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> DashboardStats:
     """
-    Query everything in one round: no statement waits for another's answer.
+    Query everything in one round trip: the statements are sent in a pipeline.
 
     :param jobs: those that the person may see.
     :param now: the database's clock; aware.
-    :param zone: whose days and weeks are meant; a week begins on Monday.
+    :param zone: of days and weeks; a week begins on Monday.
     """
     publishes = jobs.filter(kind__in=kinds_leading_to(Status.PUBLISHED))
     done = publishes.filter(state=State.SUCCEEDED)
     ends = _Ends.after(now, zone)
+    within_week = publishes.open().filter(run_at__lt=max(ends))
     days = _days_until(now, zone)
     hours = [now - ago * AN_HOUR for ago in range(HOURS, 0, -1)]
     published = done.filter(finished_at__gte=days[0])
-    # A publish by hand is recorded by a job that was over when it began.
+    # A publish by hand is recorded as a job that is finished when it is created.
     timed = done.filter(finished_at__gte=hours[0]).exclude(finished_at=F("created_at"))
     latest = _latest_failed(jobs)
     with pipeline():
         answers = [
             send(query)
             for query in (
-                _per(ends.limit(publishes.open()), "run_at", sorted(ends), number=Count("pk")),
+                _per(within_week, "run_at", sorted(ends), number=Count("pk")),
                 _per(jobs.overdue(now=now), "run_at", [now], number=Count("pk")),
                 _coming(publishes),
-                _settling(latest),
+                latest.values_list(ExpressionWrapper(rerunnable(), BooleanField())),
                 _failures(latest),
                 _per(published, "finished_at", days, number=Count("pk")),
                 _per(timed, "finished_at", hours[:1], **_MEASURES),
@@ -161,8 +160,8 @@ def dashboard_stats(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Dashbo
         now=now,
         due=ends.read(dict(due), overdue=sum(number for _span, number in overdue)),
         coming=[Planned(*row) for row in coming],
-        failed=sum(is_unsettled for [is_unsettled] in failed),
-        or_more=len(failed) == MOST_LOOKED_AT,
+        failed=sum(is_rerunnable for [is_rerunnable] in failed),
+        or_more=len(failed) == MOST_COUNTED,
         failures=[Failure(*row) for row in failures],
         days=[
             Day(start.astimezone(zone).date(), numbers.get(place, 0))
@@ -186,10 +185,9 @@ def _rows(answer: CursorWrapper) -> list[Any]:
 
 class _SpanOf(Func):
     """
-    In which span a time lies: 1 from the first border on, 2 from the second, ...; 0 before it.
+    The number of the span that a time lies in: 1 from the first border on, 0 before it.
 
-    Days are told apart by their borders, which Python reckons: its time zones are the person's, and
-    PostgreSQL may know others.
+    The borders of days are computed in Python: PostgreSQL may have other time zone data.
     """
 
     function = "width_bucket"
@@ -202,7 +200,7 @@ class _SpanOf(Func):
 def _per(
     jobs: JobQuerySet, name: str, borders: Sequence[datetime], **measures: Aggregate
 ) -> QuerySet[Job, Any]:
-    """Return a query of measures of each span in which a time of the jobs lies."""
+    """Return the query of measures for each span that a time of the jobs lies in."""
     spans = jobs.order_by().annotate(span=_SpanOf(name, borders)).values("span")
     return spans.annotate(**measures).values_list("span", *measures)
 
@@ -212,16 +210,16 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
 
 
 def _days_until(now: datetime, zone: tzinfo) -> list[datetime]:
-    """Return where each of the last days begins, the present one among them."""
+    """Return the midnights at which the last days began, today included."""
     today = now.astimezone(zone).date()
     return [_midnight(today - ago * A_DAY, zone) for ago in range(DAYS - 1, -1, -1)]
 
 
-# What is to come
+# What is planned
 
 
 class _Ends(NamedTuple):
-    """Until when things are counted."""
+    """The ends of the spans that publishes are counted in."""
 
     grace: datetime
     hour: datetime
@@ -238,12 +236,8 @@ class _Ends(NamedTuple):
             week=_midnight(today + (7 - today.weekday()) * A_DAY, zone),
         )
 
-    def limit(self, jobs: JobQuerySet) -> JobQuerySet:
-        """Keep the jobs up to the last end."""
-        return jobs.filter(run_at__lt=max(self))
-
     def read(self, numbers: dict[int, int], *, overdue: int) -> Due:
-        """Add up how many lie in the spans between the ends."""
+        """Sum the numbers of the spans up to each end."""
         ends = sorted(self)
 
         def until(end: datetime) -> int:
@@ -261,13 +255,8 @@ def _coming(publishes: JobQuerySet) -> QuerySet[Job, Any]:
 
 
 def _latest_failed(jobs: JobQuerySet) -> JobQuerySet:
-    """Return a query of the newest failed jobs."""
-    return jobs.filter(state=State.FAILED).order_by("-finished_at", "-pk")[:MOST_LOOKED_AT]
-
-
-def _settling(latest: JobQuerySet) -> QuerySet[Job, Any]:
-    """Return a query of whether each is still to be settled."""
-    return latest.values_list(ExpressionWrapper(rerunnable(), BooleanField()))
+    """Return the query of the newest failed jobs."""
+    return jobs.filter(state=State.FAILED).order_by("-finished_at", "-pk")[:MOST_COUNTED]
 
 
 def _failures(latest: JobQuerySet) -> QuerySet[Job, Any]:
@@ -280,15 +269,11 @@ def _failures(latest: JobQuerySet) -> QuerySet[Job, Any]:
     return rows.order_by("-finished_at", "-pk").values_list(*columns, "why", "error")[:ROWS]
 
 
-def _type_id(model: type[Model]) -> int:
-    return ContentType.objects.get_for_model(model).pk
-
-
 # How late
 
 
 class _Percentile(Aggregate):
-    """The smallest measured value that so large a part of all does not exceed."""
+    """The smallest value that a given part of all values does not exceed."""
 
     function = "percentile_disc"
     template = "%(function)s(%(part)s) WITHIN GROUP (ORDER BY %(expressions)s)"
@@ -307,25 +292,25 @@ _MEASURES: dict[str, Aggregate] = {
 
 
 def _read_lateness(rows: list[Any]) -> dict[int, Lateness]:
-    """Return the lateness of each span, by its place."""
+    """Return the lateness of each span, by its number."""
     return {
         place: Lateness(number, *(late / timedelta(milliseconds=1) for late in measured))
         for place, number, *measured in rows
     }
 
 
-# What somebody writes
+# Own drafts
 
 
 class Drafts(NamedTuple):
-    """The newest drafts of a type that are a person's own."""
+    """A person's newest own drafts of one type."""
 
     model: type[Schedulable]
     items: list[Schedulable]
 
 
 def own_drafts(user: AbstractBaseUser) -> list[Drafts]:
-    """Query the newest drafts of a person, one query for each type whose items are somebody's."""
+    """Query a person's newest drafts, one query for each type that has owners."""
     return [
         Drafts(model, list(_drafts_of(model, model.OWNER, user)))
         for model in schedulable_models()

@@ -1,4 +1,4 @@
-"""What would happen if everything up to a time ran now, without doing any of it."""
+"""Preview what would happen if every job up to a time ran now."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ BATCH = 1000
 
 
 class Forecast(NamedTuple):
-    """An open job, and why it would fail; no problems when it would succeed."""
+    """An open job, and the problems it would fail with; none when it would succeed."""
 
     job: Job
     problems: list[str]
@@ -23,7 +23,7 @@ class Forecast(NamedTuple):
 
 def forecast(until: datetime) -> Iterator[Forecast]:
     """
-    Say of each open job up to a time what would become of it, the oldest first.
+    Query the problems of each open job up to a time, the oldest first.
 
     :param until: aware.
     """

@@ -1,4 +1,4 @@
-"""Why is an item (not) live: everything between the wish and the page, in that order."""
+"""Explain why an item is (not) live: item, job, attempts, queue row and worker, in that order."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,7 +14,7 @@ from scheduling.queries import workers
 
 
 class Finding(NamedTuple):
-    """One thing looked at; `ok` is False when it keeps the item from what was asked."""
+    """One fact; `ok` is False when it keeps the item from the requested change."""
 
     subject: str
     text: str
@@ -22,7 +22,7 @@ class Finding(NamedTuple):
 
 
 def explain(item: Schedulable) -> Iterator[Finding]:
-    """Look at the item, its jobs, their attempts and messages, and the worker."""
+    """Query the item, its jobs, their history and queue rows, and the worker."""
     now = clock.database_now()
     yield Finding("item", f"{item.label} “{item}” is {item.status}.", item.status != Status.FAILED)
     yield from _times(item, now)

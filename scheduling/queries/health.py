@@ -1,4 +1,4 @@
-"""Is everything in place, and does the publisher publish: what `doctor` and monitors ask."""
+"""Check that the system is complete and publishes, for `doctor` and monitors."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,31 +28,31 @@ from scheduling.queue.broker import BEAT_SECONDS
 from scheduling.queue.outages import first_line
 from scheduling.queue.payload import read_payload
 
-# A beat that has been missed, and is long overdue the next time, means that something hangs.
+# When this many seconds have passed since the last heartbeat, something hangs.
 STILL_AFTER_SECONDS = 3 * BEAT_SECONDS
-# A clock that is off by more is worth a word. Publishing goes by the database's alone.
+# A clock that is off by more is reported. Publishing goes by the database's clock alone.
 CLOCK_TOLERANCE_SECONDS = 1.0
 MAIL_TAKES = timedelta(minutes=5)
-# A monitor is answered by then, also where a migration holds a table for minutes.
+# A monitor gets its answer within this time, even while a migration locks a table.
 ANSWER_WITHIN_SECONDS = 4.0
-# Broken pairs are counted so far: more is no other news.
+# Rows are counted up to this number.
 MOST_COUNTED = 1000
 # So many are named by their ids.
 MOST_NAMED = 10
 
 
 class Check(NamedTuple):
-    """One thing looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
     text: str
-    # The same for programs.
+    # The figures in the text, for programs.
     facts: Mapping[str, object] = {}
 
 
 def examine() -> Iterator[Check]:
-    """Look at everything in order, as far as the database can be reached."""
+    """Run every check in order, until the database cannot be reached."""
     try:
         yield from _examine()
     except (DatabaseError, InterfaceError) as error:
@@ -81,11 +81,11 @@ def _examine() -> Iterator[Check]:
         yield from step()
 
 
-# What monitors ask
+# For monitors
 
 
 def database() -> Check:
-    """Try the database."""
+    """Check that the database can be reached."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SHOW server_version")
@@ -107,18 +107,18 @@ def migrations() -> Check:
 
 
 class Publisher(NamedTuple):
-    """How the publisher is, in figures; None where there is nothing to measure."""
+    """The state of the publisher in figures; None where there is nothing to measure."""
 
     connections: int
     seconds_since_beat: float | None
     # For how long the oldest stuck job has waited for a worker.
     stuck_seconds: float | None
-    # How long ago the time of the oldest overdue job came; by itself no fault of the publisher's.
+    # For how long the oldest overdue job has been due; not by itself a fault of the publisher.
     overdue_seconds: float | None = None
     paused: Pause | None = None
 
     def problems(self) -> list[str]:
-        """Return what keeps it from publishing, a sentence each."""
+        """Return what keeps it from publishing, one sentence each."""
         problems = []
         beat = self.seconds_since_beat
         if not self.connections:
@@ -140,7 +140,7 @@ class Publisher(NamedTuple):
 
 @contextmanager
 def _within_time() -> Iterator[None]:
-    """Have a statement that waits for others raise `OperationalError`."""
+    """Make a statement that waits too long raise `OperationalError`."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", [int(1000 * ANSWER_WITHIN_SECONDS)])
@@ -149,7 +149,7 @@ def _within_time() -> Iterator[None]:
 
 @_within_time()
 def publisher() -> Publisher:
-    """Query how the publisher is; cheap, whatever is scheduled."""
+    """Query the state of the publisher; cheap however much is scheduled."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8"
@@ -173,17 +173,16 @@ def _seconds_since(at: datetime | None, now: datetime) -> float | None:
     return None if at is None else (now - at).total_seconds()
 
 
-# What only the doctor asks
+# For `doctor` only
 
-SEE_OVERDUE = "See manage.py jobs --overdue."
-# What becomes of a broken pair.
-SWEPT = "Each sweep mends what is due within the hour, one an hour the rest."
+# What happens to an inconsistency.
+SWEPT = "Each sweep repairs what is due within the hour, one an hour the rest."
 IDLE = "It will change nothing: what the item asks for counts."
 LOST = "It cannot be run again: schedule it anew."
 
 
 def _workers() -> Iterator[Check]:
-    # What is stuck is a line of its own.
+    # Stuck jobs are a check of their own.
     state = publisher()._replace(stuck_seconds=None)
     problems = state.problems()
     text = f"Connected, with {state.connections} connections; the queue moves."
@@ -198,7 +197,7 @@ def _workers() -> Iterator[Check]:
         if newest is not None:
             since = (clock.database_now() - newest.beat_at).total_seconds()
         moves = since is not None and since < STILL_AFTER_SECONDS + seconds
-        text = "Its workers finish what they take up."
+        text = "Its workers finish their tasks."
         if not moves:
             text = "No worker of this lane has finished anything lately. Start manage.py qcluster."
         yield Check(f"lane {lane}", moves, text, {"seconds_since_beat": since})
@@ -206,7 +205,7 @@ def _workers() -> Iterator[Check]:
 
 def _pause() -> Iterator[Check]:
     paused = pausing.current()
-    # By itself it is no fault: somebody wants it. What is overdue because of it is told next.
+    # A pause is intended, so it is no fault. The next check reports what is overdue because of it.
     text = f"{pausing.sentence(paused)} See manage.py resume." if paused else "It is not paused."
     yield Check("publishing", True, text, {"paused_since": paused and paused.paused_at})
 
@@ -218,7 +217,8 @@ def _overdue() -> Iterator[Check]:
     text = "None."
     if number:
         how = "held by the pause" if pausing.current() else "taken up by no worker"
-        text = f"{_at_most(number)}, {_at_most(untouched)} of them {how}. {SEE_OVERDUE}"
+        text = f"{_at_most(number)}, {_at_most(untouched)} of them {how}."
+        text += " See manage.py jobs --overdue."
     oldest = overdue.order_by("run_at", "pk").values_list("pk", flat=True)[:MOST_NAMED]
     facts = {"count": number, "stuck": untouched, "oldest": list(oldest)}
     yield Check("overdue jobs", not untouched, text, facts)
@@ -249,12 +249,12 @@ def _pairs() -> Iterator[Check]:
         for transition in mirrored():
             kind, time = transition.name, str(transition.time_field)
             jobs, items = of_model.filter(kind=kind), model._base_manager.all()
-            # One that has failed for good has no open job, and is listed among the failures.
+            # A failed job is no open job, and is listed among the failures.
             answer = jobs.filter(Q(state__in=OPEN_STATES) | Q(state=State.FAILED))
             found = answer.filter(object_id=OuterRef("pk"), run_at=OuterRef(time))
             without = items.filter(transition.asking()).filter(~Exists(found))
             yield _pair(f"{name} to {kind} without a job", without, SWEPT)
-            # The other times of a failed item wait for a rerun.
+            # Jobs of a failed item's other times wait for a rerun.
             asking = items.filter(transition.asking() | Q(status__in=marks))
             unasked = jobs.open().filter(
                 ~Exists(asking.filter(**{"pk": OuterRef("object_id"), time: OuterRef("run_at")}))
@@ -271,7 +271,7 @@ def _pairs() -> Iterator[Check]:
 
 def _pair(name: str, rows: QuerySet[Model], what_then: str) -> Check:
     with transaction.atomic(), connection.cursor() as cursor:
-        # Just after many rows were written, PostgreSQL may compare each with each; see the sweep.
+        # See `scheduling.worker.reconciler._forbid_nested_loops`.
         cursor.execute("SET LOCAL enable_nestloop = off")
         number = rows.order_by()[:MOST_COUNTED].count()
     text = f"{_at_most(number)}. {what_then}" if number else "None."
@@ -284,7 +284,7 @@ def _messages() -> Iterator[Check]:
         if oldest is not None and read_payload(oldest.payload) is None:
             text = (
                 f"The oldest of lane {lane}, {oldest.pk}, cannot be read: was SECRET_KEY changed?"
-                " Jobs run all the same; other tasks fail."
+                " Jobs still run; other tasks fail."
             )
             yield Check("messages", False, text, {"lane": lane, "id": oldest.pk})
             return
@@ -300,7 +300,7 @@ def _failures() -> Iterator[Check]:
     text = "None."
     if unsent:
         text = f"{_at_most(unsent)} for minutes. Look at EMAIL_URL and the worker's log."
-    yield Check("failures nobody was told of", not unsent, text, {"count": unsent})
+    yield Check("failures nobody was notified of", not unsent, text, {"count": unsent})
 
 
 def _at_most(number: int) -> str:

@@ -1,10 +1,10 @@
-"""Which workers are connected."""
+"""Count the workers that are connected."""
 
 from django.db import connection
 
 
 def count_worker_connections() -> int:
-    """Query how many connections workers have to this database; 0 is no worker."""
+    """Query how many connections workers have to this database; 0 when no worker runs."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"

@@ -293,7 +293,7 @@ class TestTheDoctor:
         earlier = clock.database_now() - timedelta(minutes=6)
         Job.objects.update(finished_at=earlier, run_at=LONG_AGO)
 
-        assert complaints() == ["failures nobody was told of"]
+        assert complaints() == ["failures nobody was notified of"]
 
     def test_finds_messages_that_cannot_be_read(self) -> None:
         StoryFactory(scheduled=True)

@@ -219,7 +219,7 @@ class TestFailures:
         assert (found.failed, found.or_more) == (9, False)
 
     def test_are_looked_at_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(dashboard_stats, "MOST_LOOKED_AT", 2)
+        monkeypatch.setattr(dashboard_stats, "MOST_COUNTED", 2)
         due_stories(3, body="")
         job_runner.run_everything_due()
 
