@@ -1,4 +1,4 @@
-"""The route by which a person gets the private address of his calendar, and takes it back."""
+"""The route that makes, shows and revokes a user's private calendar link."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from scheduling.ical.tokens import find_link, make_calendar_link, revoke_calenda
 
 
 class CalendarOutput(serializers.Serializer[Any]):
-    """Whether one has a calendar link. Its address is kept as a digest only."""
+    """Whether the user has a calendar link. Only a digest of its address is stored."""
 
     has_link = serializers.BooleanField()
     created_at = MomentField(allow_null=True)
@@ -26,28 +26,28 @@ class CalendarOutput(serializers.Serializer[Any]):
 
 
 class NewCalendarOutput(serializers.Serializer[Any]):
-    """A new calendar link. It is told once: whoever has it reads the calendar."""
+    """A new calendar link. It is shown only once; anyone who has it can read the calendar."""
 
     url = serializers.URLField()
 
 
 @extend_schema(tags=["calendar"])
 class CalendarView(ApiView):
-    """One's own calendar link."""
+    """The user's own calendar link."""
 
     permission_classes = (IsAuthenticated,)
-    is_repeatable = False  # a kept answer would keep the secret
+    is_repeatable = False  # a stored response would store the secret
 
     @property
     def user(self) -> User:
-        """Return whose it is."""
+        """Return the signed-in user."""
         user = self.request.user
         assert user.is_authenticated
         return user
 
     @extend_schema(operation_id="calendar_retrieve", responses={200: CalendarOutput})
     def get(self, request: Request) -> Response:
-        """Say whether there is one, and whether it is in use."""
+        """Read whether there is a link, and when it was last used."""
         link = find_link(self.user)
         data = {
             "has_link": link is not None,
@@ -58,12 +58,12 @@ class CalendarView(ApiView):
 
     @extend_schema(operation_id="calendar_create", request=None, responses={201: NewCalendarOutput})
     def post(self, request: Request) -> Response:
-        """Make one; the one before, if any, opens nothing any more."""
+        """Make a new link; the one before stops working."""
         url = calendar_url(make_calendar_link(self.user))
         return Response(NewCalendarOutput({"url": url}).data, status=201)
 
     @extend_schema(operation_id="calendar_destroy", responses={204: None})
     def delete(self, request: Request) -> Response:
-        """Take it away."""
+        """Revoke the link."""
         revoke_calendar_link(self.user)
         return Response(status=204)

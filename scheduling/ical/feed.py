@@ -1,4 +1,4 @@
-"""What is still to come, as a private iCalendar feed that calendar programs subscribe to."""
+"""A private iCalendar feed of the open jobs, which calendar programs subscribe to."""
 
 import re
 from collections import defaultdict
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, Max, Model, Q
+from django.db.models import Count, Max, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import get_conditional_response
@@ -51,36 +51,26 @@ SHOWN_LENGTH = timedelta(minutes=5)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
-# Whose jobs
-
-
 def jobs_to_show(user: User) -> JobQuerySet:
-    """Query what is still open and this person may see, the nearest first."""
+    """Query the open jobs that this user may see, the earliest first."""
     whole, *own = conditions_of_visible_jobs(user)
     open_jobs = Job.objects.open()
-    # Asked for apart and in no order, so that PostgreSQL begins with the person's items: in one
-    # query it may walk all that is open, the nearest first, and look up of each whose it is.
+    # Separate unordered queries make PostgreSQL start from the user's items: in one query it may
+    # read all open jobs in the order of time, and look up the owner of each.
     ids = [pk for jobs in own for pk in open_jobs.filter(jobs).values_list("pk", flat=True)]
     seen = whole | Q(IsOneOf("pk", ids)) if ids else whole
     return open_jobs.filter(seen).order_by("run_at", "pk")
 
 
-def _type_id(model: type[Model]) -> int:
-    return ContentType.objects.get_for_model(model).pk
-
-
-# What is said of them
-
-
 class History(NamedTuple):
-    """What a calendar says of a job's past."""
+    """How often a job was moved, and when its last event was."""
 
     moved: int
     changed_at: datetime
 
 
 def histories(jobs: Sequence[Job]) -> dict[int, History]:
-    """Query how often each job was moved, and when something last happened to it."""
+    """Query the history of each job."""
     events = JobEvent.objects.filter(IsOneOf("job_id", [job.pk for job in jobs]))
     found = events.values_list("job_id").annotate(
         moved=Count("pk", filter=Q(what=JobEvent.What.MOVED)), changed_at=Max("at")
@@ -90,16 +80,16 @@ def histories(jobs: Sequence[Job]) -> dict[int, History]:
 
 def titles(jobs: Sequence[Job]) -> dict[tuple[int, int], str]:
     """
-    Query what the jobs' items are called now, one query a type.
+    Query the present titles of the jobs' items, one query for each type.
 
-    A job keeps the title of the day it was scheduled.
+    A job itself keeps the title that its item had when it was scheduled.
     """
     wanted: dict[int, list[int]] = defaultdict(list)
     for job in jobs:
         wanted[job.content_type_id].append(job.object_id)
     found = {}
     for model in schedulable_models():
-        type_id = _type_id(model)
+        type_id = ContentType.objects.get_for_model(model).pk
         if type_id in wanted:
             items = model._base_manager.defer(*model.long_fields())
             for item in items.filter(pk__in=wanted[type_id]):
@@ -113,21 +103,18 @@ def one_line(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    """Return a text whose lines iCalendar can hold."""
+    """Return a text without the characters that iCalendar cannot hold, its line breaks kept."""
     return "\n".join(_CONTROL.sub("", line) for line in text.splitlines())
 
 
-# How they are written
-
-
 def write_calendar(jobs: Sequence[Job]) -> bytes:
-    """Return the calendar of these jobs; of more than fit, the first."""
+    """Return the calendar of these jobs, or of the first `MOST_EVENTS` of them."""
     calendar = Calendar()
     calendar.add("prodid", "-//Armo//Armo//EN")
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
     calendar.add("x-wr-calname", "Armo")
-    # Two names for one wish: the standard's (RFC 7986) and, for Outlook, Microsoft's.
+    # Two names of one property: the standard's (RFC 7986) and, for Outlook, Microsoft's.
     calendar.add("refresh-interval", REFRESH_EVERY, parameters={"VALUE": "DURATION"})
     calendar.add("x-published-ttl", vDuration(REFRESH_EVERY))
     if len(jobs) > MOST_EVENTS:
@@ -146,8 +133,8 @@ def write_calendar(jobs: Sequence[Job]) -> bytes:
 def _event(job: Job, title: str, past: History) -> Event:
     event = Event()
     event.add("uid", f"armo-job-{job.pk}@{urlsplit(conf.SITE_URL).hostname}")
-    # With METHOD it says when this text was made (RFC 5545, 3.8.7.2). Not at each fetch anew: what
-    # has not changed is the same text, and need not be sent again.
+    # With METHOD this is the time the text was made (RFC 5545, 3.8.7.2). It does not change at each
+    # fetch, so that an unchanged calendar is the same text and need not be sent again.
     event.add("dtstamp", _second(past.changed_at))
     event.add("last-modified", _second(past.changed_at))
     event.add("dtstart", _second(job.run_at))
@@ -172,11 +159,11 @@ def _summary(job: Job, title: str) -> str:
 
 
 def _description(job: Job) -> str:
-    said = [(gettext("state"), job.get_state_display())]
+    facts = [(gettext("state"), job.get_state_display())]
     if job.reason:
-        # The publisher's own reasons are translated.
-        said.append((gettext("reason"), gettext(job.reason)))
-    return "\n".join(f"{capfirst(name)}: {lines(text)}" for name, text in said)
+        # The engine's own reasons are translated.
+        facts.append((gettext("reason"), gettext(job.reason)))
+    return "\n".join(f"{capfirst(name)}: {lines(text)}" for name, text in facts)
 
 
 def _admin_url(job: Job) -> str:
@@ -185,13 +172,10 @@ def _admin_url(job: Job) -> str:
     return conf.SITE_URL + reverse(name, args=[job.object_id])
 
 
-# The door
-
-
-@csrf_exempt  # its refusal would be logged, with the path; and there is nothing to forge
+@csrf_exempt  # a refusal would log the path, and there is nothing to forge
 def feed(request: HttpRequest, secret: str = "", mistyped: str = "") -> HttpResponseBase:
-    """Show the calendar that the secret opens; without a good one, that there is no such page."""
-    # Django logs the path of whatever it refuses, or fails on: here the path is a password.
+    """Answer with the calendar of the secret, or 404 if it is not valid."""
+    # Django logs the path of a request that is refused or fails: here it contains a secret.
     request.path = request.path_info = "/feeds/schedule/"
     return _feed(request, secret)
 
@@ -207,7 +191,7 @@ def _feed(request: HttpRequest, secret: str) -> HttpResponseBase:
     headers = {
         "ETag": etag,
         "Cache-Control": "private, no-cache",
-        # The address is not to be passed on by a link that is followed, or found by a search.
+        # Neither a followed link nor a search engine may reveal the address.
         "Referrer-Policy": "no-referrer",
         "X-Robots-Tag": "noindex",
     }
@@ -216,5 +200,5 @@ def _feed(request: HttpRequest, secret: str) -> HttpResponseBase:
 
 
 def calendar_url(secret: str) -> str:
-    """Return the address to subscribe to."""
+    """Return the URL to subscribe to."""
     return conf.SITE_URL + reverse("schedule-calendar", kwargs={"secret": secret})

@@ -1,4 +1,4 @@
-"""Calendar links: who may read the schedule without signing in, by the secret of an address."""
+"""Calendar links: the secret URLs that show a user's schedule without signing in."""
 
 import secrets
 from datetime import timedelta
@@ -10,15 +10,15 @@ from django.db.models import Q
 from scheduling.models import CalendarLink, ClockNow, ClockTimestamp
 
 SECRET_BYTES = 32
-# Every read would be a write otherwise.
+# Otherwise every read would be a write.
 READ_NOTED_EVERY = timedelta(hours=1)
 
 
 def make_calendar_link(user: User) -> str:
     """
-    Make the person's calendar link; one that was made before opens nothing any more.
+    Make the user's calendar link; the one before stops working.
 
-    :returns: the secret. Only its digest is stored, so this is the one time to show it.
+    :returns: the secret. Only its digest is stored, so it can be shown only now.
     """
     secret = secrets.token_urlsafe(SECRET_BYTES)
     made = {"digest": _digest(secret), "created_at": ClockTimestamp(), "last_read_at": None}
@@ -27,24 +27,24 @@ def make_calendar_link(user: User) -> str:
 
 
 def revoke_calendar_link(user: User) -> bool:
-    """Take the person's calendar link away; return whether there was one."""
+    """Delete the user's calendar link; return whether there was one."""
     deleted, _ = CalendarLink.objects.filter(user=user).delete()
     return bool(deleted)
 
 
 def find_link(user: User) -> CalendarLink | None:
-    """Query the person's calendar link, which tells everything but its address."""
+    """Query the user's calendar link."""
     return CalendarLink.objects.filter(user=user).first()
 
 
 def find_calendar_user(secret: str) -> User | None:
-    """Query whose calendar the secret opens; None when nobody's, or a user's who is inactive."""
+    """Query the active user whose calendar link has this secret."""
     found = CalendarLink.objects.filter(digest=_digest(secret)).select_related("user").first()
     return found.user if found and found.user.is_active else None
 
 
 def note_reading(user: User) -> None:
-    """Note that the person's calendar is in use, once an hour."""
+    """Record that the user's calendar was read, at most once an hour."""
     noted_long_ago = Q(last_read_at=None) | Q(last_read_at__lt=ClockNow() - READ_NOTED_EVERY)
     links = CalendarLink.objects.filter(noted_long_ago, user=user)
     links.update(last_read_at=ClockTimestamp())

@@ -1,4 +1,4 @@
-"""What Armo's commands share: exit codes, one-line errors, and how items and times are named."""
+"""What the commands share: exit codes, one-line errors, and arguments for items and times."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,39 +20,39 @@ WRONG_USAGE = 2
 
 
 class OneLineParser(CommandParser):
-    """A parser that says what is wrong in one line; `--help` says the rest."""
+    """A parser that reports a usage error in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line."""
+        """Exit with the message, or raise it in a program."""
         if self.called_from_command_line:
             self.exit(WRONG_USAGE, f"{self.prog}: {message}\n")
         raise CommandError(message, returncode=WRONG_USAGE)
 
 
 class OneLineCommand(BaseCommand):
-    """A command whose refusal of a wrong command line is one line."""
+    """A command that reports a usage error in one line, and shows its docstring in `--help`."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Build the parser, with Django's own flags."""
+        """Build a `OneLineParser` with Django's own flags."""
         kwargs.setdefault("epilog", self.__doc__)
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        # Django makes the parser itself; only its way of refusing is changed.
+        # Django's method has no parameter for the class.
         parser.__class__ = OneLineParser
         return parser
 
 
 class ArmoCommand(OneLineCommand):
     """
-    A command that ends with 0 when done, 1 when refused or failed, 2 on wrong usage.
+    A command that exits with 0 on success, 1 on a refusal or failure, 2 on a usage error.
 
-    Whatever an operation refuses becomes one line on standard error.
+    The error of an operation becomes one line on standard error.
     """
 
-    # A refusal must be told even when some unrelated check of the project fails.
+    # Otherwise an unrelated failing check of the project would hide the command's own error.
     requires_system_checks: tuple[str, ...] = ()
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command; turn a refusal into its line and exit code."""
+        """Run the command; turn an error into its line and exit code."""
         for name, value in options.items():
             if isinstance(value, str) and not _is_text(value):
                 raise CommandError(f"{name} is not text in UTF-8.", returncode=WRONG_USAGE)
@@ -67,12 +67,12 @@ class ArmoCommand(OneLineCommand):
             raise CommandError(f"The database refuses: {reason}", returncode=REFUSED) from error
 
     def print_json(self, value: Any) -> None:
-        """Print a value for programs: one JSON document, times in UTC."""
+        """Print a value as one JSON document, with times in UTC."""
         self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be stored: bytes of the command line that are no UTF-8 cannot."""
+    """Return whether the text can be stored: surrogates, from bytes that are no UTF-8, cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -85,54 +85,54 @@ def _plain(value: object) -> str:
 
 
 def item(name: str) -> Schedulable:
-    """Return the item called so; see `references.find_item`."""
+    """Query the item by its name; see `references.find_item`."""
     return references.find_item(name)
 
 
 def moment(text: str) -> datetime:
     """
-    Return the aware time written as ISO 8601 with an offset.
+    Return the time of an ISO 8601 text with an offset, in UTC.
 
-    :raises CommandError: it is no such time, or has no offset; wrong usage.
+    :raises CommandError: it is not such a text.
     """
     try:
         at = parse_datetime(text)
-    except ValueError as error:
-        raise CommandError(f"{text}: {error}.", returncode=WRONG_USAGE) from error
-    if at is None:
-        raise CommandError(
-            _("%(text)s is not a time such as 2026-03-01T09:00:00+09:00.") % {"text": text},
-            returncode=WRONG_USAGE,
-        )
-    if at.tzinfo is None:
-        raise CommandError(
-            _("%(text)s has no offset; write 2026-03-01T09:00:00+09:00, or Z for UTC.")
-            % {"text": text},
-            returncode=WRONG_USAGE,
-        )
-    try:
+        if at is None:
+            raise wrong_usage(
+                _("%(text)s is not a time such as 2026-03-01T09:00:00+09:00.") % {"text": text}
+            )
+        if at.tzinfo is None:
+            raise wrong_usage(
+                _("%(text)s has no offset; write 2026-03-01T09:00:00+09:00, or Z for UTC.")
+                % {"text": text}
+            )
         return at.astimezone(UTC)
-    except OverflowError as error:
-        raise CommandError(f"{text}: {error}.", returncode=WRONG_USAGE) from error
+    except (ValueError, OverflowError) as error:
+        raise wrong_usage(f"{text}: {error}.") from error
+
+
+def wrong_usage(message: str) -> CommandError:
+    """Return the error of a command line that cannot be meant."""
+    return CommandError(message, returncode=WRONG_USAGE)
 
 
 def add_item(parser: CommandParser) -> None:
-    """Take an item."""
+    """Add the argument that names an item."""
     parser.add_argument("item", metavar="<item>", help="story:42, or content.story:42")
 
 
 def add_kind(parser: CommandParser, **options: Any) -> None:
-    """Take a kind of job."""
+    """Add `--kind`, a kind of job."""
     parser.add_argument("--kind", choices=list(TRANSITIONS), **options)
 
 
 def add_json(parser: CommandParser) -> None:
-    """Take `--json`."""
+    """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return rows as aligned lines under their column names."""
+    """Return rows as aligned lines below their column names."""
     if not rows:
         return []
     columns = list(rows[0])

@@ -12,14 +12,14 @@ from scheduling.queries.health import examine
 class Command(base.ArmoCommand):
     """Example: manage.py doctor --json."""
 
-    help = "Say whether everything is in place, a line a check. Exit code 1 when something is not."
+    help = "Check the system, one line for each check. Exit code 1 when a check fails."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take how to print."""
+        """Add `--json`."""
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Look at everything."""
+        """Run the checks and print their results."""
         checks = []
         for check in examine():
             checks.append(check)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from scheduling.management import base
 from scheduling.models import Job, JobQuerySet, State, clock, references
@@ -16,10 +16,10 @@ MAX_LIMIT = 1_000_000
 class Command(base.ArmoCommand):
     """Example: manage.py jobs --state waiting --limit 20."""
 
-    help = "List jobs: what still has to run first, in the order of time, then the newest."
+    help = "List jobs: open ones first, in the order of time, then finished ones, newest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the filters."""
+        """Add the filters."""
         parser.add_argument("--state", choices=State.values)
         base.add_kind(parser)
         parser.add_argument("--item", metavar="<item>", help="story:42, or content.story:42")
@@ -32,7 +32,7 @@ class Command(base.ArmoCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the jobs."""
         if not 1 <= options["limit"] <= MAX_LIMIT:
-            raise CommandError(f"--limit must be 1 to {MAX_LIMIT}.", returncode=base.WRONG_USAGE)
+            raise base.wrong_usage(f"--limit must be 1 to {MAX_LIMIT}.")
         jobs = self.find(options).select_related("scheduled_by")
         limit = options["limit"]
         found = list(jobs.open().order_by("next_attempt_at", "pk")[:limit])
@@ -48,12 +48,9 @@ class Command(base.ArmoCommand):
             self.stderr.write("No jobs.")
 
     def find(self, options: dict[str, Any]) -> JobQuerySet:
-        """Return the jobs that the filters ask for."""
-        jobs = Job.objects.all()
-        if options["state"]:
-            jobs = jobs.filter(state=options["state"])
-        if options["kind"]:
-            jobs = jobs.filter(kind=options["kind"])
+        """Return the jobs that match the filters."""
+        asked = {name: options[name] for name in ("state", "kind") if options[name]}
+        jobs = Job.objects.filter(**asked)
         if options["item"]:
             jobs = self.of_item(jobs, options["item"])
         if options["overdue"]:
@@ -70,7 +67,7 @@ class Command(base.ArmoCommand):
         return found
 
     def describe(self, job: Job) -> dict[str, Any]:
-        """Return what there is to say of a job."""
+        """Return a job as a row."""
         return {
             "id": job.pk,
             "state": job.state,
@@ -89,7 +86,7 @@ class Command(base.ArmoCommand):
 
 
 def text(value: object) -> str:
-    """Return a value as a column shows it."""
+    """Return a value as text for a column."""
     if value is None:
         return "-"
     if isinstance(value, float):

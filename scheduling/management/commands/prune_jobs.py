@@ -5,14 +5,14 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from scheduling.management import base
 from scheduling.operations import prune as pruning
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-# Nobody shall delete what they are just looking at.
+# Shorter ages would delete jobs that somebody may be looking at.
 SHORTEST = timedelta(hours=1)
 LONGEST = timedelta(days=36_500)
 
@@ -21,12 +21,12 @@ class Command(base.ArmoCommand):
     """Example: manage.py prune_jobs --older-than 90d --dry-run."""
 
     help = (
-        "Delete jobs that have been over for long, with their history, and django-q2's own. A "
+        "Delete jobs that finished long ago, with their history, and old tasks of django-q2. A "
         "failed job that can still be run again is kept. Publishing goes on meanwhile."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the age."""
+        """Add the age, and how to run."""
         parser.add_argument(
             "--older-than", required=True, metavar="<age>", help="such as 90d, 12h or 2w"
         )
@@ -34,7 +34,7 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete, or count."""
+        """Delete the jobs, or count them."""
         older_than = age(options["older_than"])
         found = pruning.count(older_than)
         counts = found._asdict()
@@ -47,7 +47,7 @@ class Command(base.ArmoCommand):
         self.stdout.write(f"{'Would be deleted' if options['dry_run'] else 'Deleted'}: {rows}.")
 
     def prune(self, older_than: timedelta, found: pruning.Pruned) -> dict[str, int]:
-        """Delete, with a bar on a terminal; return how many rows of each table."""
+        """Delete, with a progress bar on a terminal; return how many rows of each table."""
         counts: Counter[str] = Counter()
         # disable=None: only on a terminal.
         with tqdm(total=sum(found), unit="row", disable=None) as bar:
@@ -59,19 +59,15 @@ class Command(base.ArmoCommand):
 
 def age(text: str) -> timedelta:
     """
-    Return the time written as 90d, 12h or 2w.
+    Return the length of time of a text such as 90d, 12h or 2w.
 
-    :raises CommandError: it is no such time, or too short or too long; wrong usage.
+    :raises CommandError: it is not such a text, or too short or too long.
     """
     match = re.fullmatch(r"([0-9]{1,6})([hdw])", text)
     if match is None:
         typed = " ".join(text.split())[:60]
-        raise CommandError(
-            f"{typed} is no age such as 90d, 12h or 2w.", returncode=base.WRONG_USAGE
-        )
+        raise base.wrong_usage(f"{typed} is no age such as 90d, 12h or 2w.")
     older_than = timedelta(**{UNITS[match[2]]: int(match[1])})
     if not SHORTEST <= older_than <= LONGEST:
-        raise CommandError(
-            f"{text} is too short or too long: 1h to {LONGEST.days}d.", returncode=base.WRONG_USAGE
-        )
+        raise base.wrong_usage(f"{text} is too short or too long: 1h to {LONGEST.days}d.")
     return older_than

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from scheduling.management import base
 from scheduling.models import clock
@@ -17,12 +17,12 @@ class Command(base.ArmoCommand):
     """Example: manage.py publish_due --dry-run --at 2026-03-01T09:00:00+09:00."""
 
     help = (
-        "Do everything that is due, without a worker. Exit code 1 when something failed, or when "
+        "Run every due job, without a worker. Exit code 1 when something failed, or when "
         "publishing is paused."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take what to show instead of doing it."""
+        """Add the dry run and its time."""
         parser.add_argument(
             "--dry-run", action="store_true", help="show what would happen, and do nothing"
         )
@@ -32,17 +32,17 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it, or show it."""
+        """Run the due jobs, or preview them."""
         if options["dry_run"]:
-            failing = self.show(options)
+            failing = self.preview(options)
         elif options["at"] is not None:
-            raise CommandError("--at goes with --dry-run.", returncode=base.WRONG_USAGE)
+            raise base.wrong_usage("--at goes with --dry-run.")
         else:
-            failing = self.do(options)
+            failing = self.run_jobs(options)
         if failing:
             sys.exit(base.REFUSED)
 
-    def show(self, options: dict[str, Any]) -> int:
+    def preview(self, options: dict[str, Any]) -> int:
         """Print what would happen; return how many jobs would fail."""
         until = clock.database_now() if options["at"] is None else base.moment(options["at"])
         rows: list[dict[str, Any]] = [
@@ -60,7 +60,7 @@ class Command(base.ArmoCommand):
         if options["json"]:
             self.print_json(rows)
             return failing
-        # It says what would happen all the same, which is what the resume would do.
+        # While paused, this is what a resume would run.
         if paused := pausing.current():
             self.stdout.write(pausing.sentence(paused))
         for row in rows:
@@ -71,8 +71,8 @@ class Command(base.ArmoCommand):
         self.stdout.write(f"{len(rows) - failing} would be done, {failing} would fail.")
         return failing
 
-    def do(self, options: dict[str, Any]) -> int:
-        """Do what is due; return how many jobs failed."""
+    def run_jobs(self, options: dict[str, Any]) -> int:
+        """Run every due job; return how many failed."""
         outcome = job_runner.run_everything_due()
         if options["json"]:
             self.print_json(outcome._asdict())

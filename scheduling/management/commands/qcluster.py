@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from scheduling import conf
 from scheduling.management import base
@@ -12,14 +12,14 @@ from scheduling.worker import supervisor
 
 
 class Command(base.OneLineCommand):
-    """Run the worker until it is told to stop."""
+    """Run the worker until a signal stops it."""
 
-    help = "Publish what is due, at its moment. Ends on SIGTERM or SIGINT, running work finished."
+    help = "Run jobs when they are due. On SIGTERM or SIGINT, finish running tasks and stop."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the flags of django-q2's own command."""
+        """Add the flags of django-q2's own command."""
         parser.add_argument(
-            "--run-once", action="store_true", help="Start, do what is at hand, and stop."
+            "--run-once", action="store_true", help="Start, finish the tasks that begin, and stop."
         )
         parser.add_argument(
             "-n",
@@ -29,14 +29,11 @@ class Command(base.OneLineCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Start the lanes, wait for their end, leave with the exit code."""
+        """Run the supervisor of the lanes; exit with its code."""
         lanes = conf.lanes()
         one = options["cluster_name"] or os.environ.get("Q_CLUSTER_NAME")
         if one and one not in lanes:
-            raise CommandError(
-                f"There is no lane {one}. There are: {', '.join(lanes)}.",
-                returncode=base.WRONG_USAGE,
-            )
+            raise base.wrong_usage(f"There is no lane {one}. There are: {', '.join(lanes)}.")
         supervisor.prepare_connections()
         running = supervisor.Supervisor([one] if one else lanes)
         if code := running.run(once=options["run_once"]):

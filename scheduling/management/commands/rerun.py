@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from scheduling.management import base
 from scheduling.models import Job
@@ -26,12 +26,12 @@ class Command(base.ArmoCommand):
     """Example: manage.py rerun --all-failed --since 2026-03-01T09:00:00+09:00 --dry-run."""
 
     help = (
-        "Run failed jobs again: the same jobs, due at once. May be repeated: a job that runs again "
-        "already is left alone. Exit code 1 when one was refused."
+        "Run failed jobs again: the same jobs, due at once. Safe to repeat: a job that already "
+        "runs again is skipped. Exit code 1 when one was refused."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take which jobs, and why."""
+        """Add the selection of jobs, and the reason."""
         parser.add_argument("ids", nargs="*", metavar="<job id>", help="see manage.py jobs")
         parser.add_argument("--all-failed", action="store_true", help="all that have failed")
         parser.add_argument(
@@ -47,13 +47,12 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run them again, each in a transaction of its own."""
+        """Run the jobs again, each in its own transaction."""
         counts: Counter[str] = Counter()
         answers = []
+        reason, dry_run = options["reason"], options["dry_run"]
         for job_id in self.find(options):
-            answer = rerun_one(
-                job_id, by=None, reason=options["reason"], dry_run=options["dry_run"]
-            )
+            answer = rerun_one(job_id, by=None, reason=reason, dry_run=dry_run)
             counts[answer.outcome] += 1
             if options["json"]:
                 answers.append(answer._asdict())
@@ -66,7 +65,7 @@ class Command(base.ArmoCommand):
     def summarize(
         self, counts: Counter[str], answers: list[dict[str, Any]], options: dict[str, Any]
     ) -> None:
-        """Print how many became what."""
+        """Print how many had each outcome."""
         if options["json"]:
             summary = {outcome: counts[outcome] for outcome in OUTCOMES}
             self.print_json({"dry_run": options["dry_run"], "summary": summary, "jobs": answers})
@@ -79,16 +78,16 @@ class Command(base.ArmoCommand):
 
     def find(self, options: dict[str, Any]) -> Iterator[int]:
         """
-        Return the ids of the jobs that were asked for.
+        Return the ids of the selected jobs.
 
-        :raises CommandError: it is not clear which; wrong usage.
+        :raises CommandError: the arguments contradict each other.
         """
         if bool(options["ids"]) == options["all_failed"]:
-            raise wrong("Name the jobs by their ids, or say --all-failed.")
+            raise base.wrong_usage("Name the jobs by their ids, or say --all-failed.")
         if options["ids"]:
             for name in ("since", "kind"):
                 if options[name] is not None:
-                    raise wrong(f"--{name} goes with --all-failed.")
+                    raise base.wrong_usage(f"--{name} goes with --all-failed.")
             return iter(dict.fromkeys(map(number, options["ids"])))
         jobs = Job.objects.all()
         if options["since"] is not None:
@@ -99,20 +98,15 @@ class Command(base.ArmoCommand):
 
 
 def line(answer: Answer) -> str:
-    """Return an answer for people."""
+    """Return an answer as a line of text."""
     named = f"{answer.job}  {answer.kind} {answer.item}" if answer.item else str(answer.job)
     mark = f"{answer.outcome}: " if answer.outcome in (REFUSED, FAILED) else ""
     return f"{named}  {mark}{' '.join(answer.text.split())}"
 
 
 def number(text: str) -> int:
-    """Return the id of a job."""
+    """Return a job's id from an argument."""
     job_id = parse_id(text)
     if job_id is None:
-        raise wrong(f"{' '.join(text.split())[:60]} is no job id.")
+        raise base.wrong_usage(f"{' '.join(text.split())[:60]} is no job id.")
     return job_id
-
-
-def wrong(message: str) -> CommandError:
-    """Return the refusal of a command line."""
-    return CommandError(message, returncode=base.WRONG_USAGE)

@@ -12,15 +12,15 @@ class Command(base.ArmoCommand):
     """Example: manage.py resume --reason "The front page is right again"."""
 
     help = (
-        "Resume publishing: what was held is done at once, the oldest first. Exit code 1 when it "
+        "Resume publishing: jobs that were held run at once, the oldest first. Exit code 1 when it "
         "is not paused."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the reason."""
+        """Add the reason."""
         parser.add_argument("--reason", default="", help="kept in the history")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Resume, and say so."""
+        """Resume publishing."""
         pausing.resume(by=None, reason=options["reason"])
         self.stdout.write("Publishing is resumed.")

@@ -12,10 +12,10 @@ from scheduling.models import Kind
 class Command(base.ArmoCommand):
     """Example: manage.py schedule story:42 --at 2026-03-01T09:00:00+09:00 --reason "Embargo"."""
 
-    help = "Have an item published, or taken down, at a moment; move it when it is scheduled."
+    help = "Schedule the publish, or the end, of an item at a time; or move it to that time."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the item, the time, the kind and the reason."""
+        """Add the item, the time, the kind and the reason."""
         base.add_item(parser)
         parser.add_argument(
             "--at", required=True, metavar="<time>", help="ISO 8601 with an offset, or Z for UTC"

@@ -15,7 +15,7 @@ class Command(base.ArmoCommand):
     help = "Cancel what is scheduled for an item; a cancelled publish takes its end with it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the item, the kind and the reason."""
+        """Add the item, the kind and the reason."""
         base.add_item(parser)
         base.add_kind(parser, default=Kind.PUBLISH, help="default: publish")
         parser.add_argument("--reason", default="", help="kept in the job's history")
