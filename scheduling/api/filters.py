@@ -1,4 +1,4 @@
-"""Filters of the API's lists of items and jobs. "After" includes the time itself, "before" not."""
+"""Filters of the lists of items and jobs. "After" includes the time itself, "before" does not."""
 
 # mypy: disallow-subclassing-any=false
 
@@ -21,27 +21,27 @@ class ItemFilter(django_filters.CharFilter):
 
 
 class ItemFilters(django_filters.FilterSet):
-    """What items of every type can be filtered by."""
+    """The filters of items of every type."""
 
     status = django_filters.ChoiceFilter(
         choices=CallableChoiceIterator(status_choices), help_text="In this status."
     )
     published_after = MomentFilter(
-        field_name="published_at", lookup_expr="gte", help_text="Went live then, or later."
+        field_name="published_at", lookup_expr="gte", help_text="Went live at this time, or later."
     )
     published_before = MomentFilter(
-        field_name="published_at", lookup_expr="lt", help_text="Went live before."
+        field_name="published_at", lookup_expr="lt", help_text="Went live before this time."
     )
     publish_at_after = MomentFilter(
-        field_name="publish_at", lookup_expr="gte", help_text="Was asked for then, or later."
+        field_name="publish_at", lookup_expr="gte", help_text="Scheduled for this time, or later."
     )
     publish_at_before = MomentFilter(
-        field_name="publish_at", lookup_expr="lt", help_text="Was asked for before."
+        field_name="publish_at", lookup_expr="lt", help_text="Scheduled for before this time."
     )
 
 
 class JobFilters(django_filters.FilterSet):
-    """What jobs can be filtered by."""
+    """The filters of jobs."""
 
     state = django_filters.ChoiceFilter(choices=State.choices, help_text="In this state.")
     kind = django_filters.ChoiceFilter(
@@ -49,10 +49,10 @@ class JobFilters(django_filters.FilterSet):
     )
     item = ItemFilter(method="of_item", help_text="Of this item, as `story:42`.")
     run_at_after = MomentFilter(
-        field_name="run_at", lookup_expr="gte", help_text="For this time, or later."
+        field_name="run_at", lookup_expr="gte", help_text="Scheduled for this time, or later."
     )
     run_at_before = MomentFilter(
-        field_name="run_at", lookup_expr="lt", help_text="For a time before."
+        field_name="run_at", lookup_expr="lt", help_text="Scheduled for before this time."
     )
     overdue = YesNoFilter(
         method="by_overdue",
@@ -64,14 +64,14 @@ class JobFilters(django_filters.FilterSet):
         fields: tuple[str, ...] = ()
 
     def of_item(self, jobs: JobQuerySet, name: str, value: str) -> JobQuerySet:
-        """Keep the jobs of one item, which may have been deleted since."""
+        """Filter by item; see `of_item`."""
         try:
             return of_item(jobs, value)
         except MalformedItem as error:
             raise ValidationError({name: [str(error)]}) from error
 
     def by_overdue(self, jobs: JobQuerySet, name: str, value: Any) -> JobQuerySet:
-        """Keep what is overdue, or what is not."""
+        """Keep the overdue jobs, or the others."""
         overdue = jobs.overdue(now=clock.database_now())
         return overdue if value else jobs.exclude(pk__in=overdue.values("pk"))
 

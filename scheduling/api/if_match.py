@@ -1,4 +1,4 @@
-"""`If-Match`: the versions that a client knows, as what it expects of a locked row."""
+"""`If-Match` as the `expected` of an operation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from armo.common.api import versions
 
 @dataclass(frozen=True)
 class IfMatch:
-    """The entity tags of a request, to be compared with that of a row under its lock."""
+    """The entity tags of a request, which are compared with that of the locked row."""
 
     header: str
-    # Which rows have such a tag: an operation on a job locks its item too.
+    # The model of the rows to compare: an operation on a job locks its item too.
     of: type[Model]
     etag: Callable[[Any], str]
 
@@ -23,14 +23,14 @@ class IfMatch:
     def read(
         cls, request: Request, of: type[Model], etag: Callable[[Any], str]
     ) -> "IfMatch | None":
-        """Return what a request expects; None if it has no such header."""
+        """Return what a request expects; None if it has no `If-Match`."""
         header = request.headers.get("If-Match")
         return None if header is None else cls(header, of, etag)
 
     def matches(self, row: Any) -> bool:
-        """Return whether the client knows the version that a row has."""
+        """Return whether the header names the row's present version."""
         return not isinstance(row, self.of) or versions.is_named(self.header, self.etag(row))
 
     def facts(self, row: Any) -> dict[str, Any]:
-        """Return the version that a row has."""
+        """Return the row's present version."""
         return {"current_etag": self.etag(row), "current_version": getattr(row, "version", None)}

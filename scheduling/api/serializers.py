@@ -1,4 +1,4 @@
-"""What the API takes and gives of items and jobs. Input checks shape; operations check meaning."""
+"""Serializers of items and jobs. Input serializers check shape; operations check meaning."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from scheduling.models import Job, JobEvent, Kind, State, Status, kind_choices, 
 from scheduling.models.references import MalformedItem, item_pattern, names_of_types, parse_item
 
 MAX_REASON = 1000
-# Those that are registered when a request comes.
+# Read at each request: statuses and kinds are registered when apps are loaded.
 STATUSES: Any = CallableChoiceIterator(status_choices)
 KINDS: Any = CallableChoiceIterator(kind_choices)
 MAX_BULK = 10_000
@@ -31,15 +31,15 @@ EXAMPLE_END = "2099-03-01T12:00:00+09:00"
 
 @extend_schema_field({"type": "string", "enum": names_of_types()})
 class TypeField(TextField):
-    """A type of content by its name, which `find_model` looks up."""
+    """The name of a type of content; see `find_model`."""
 
 
 @extend_schema_field({"type": "string", "pattern": item_pattern()})
 class ItemField(TextField):
-    """An item by its name, which `parse_item` takes apart."""
+    """The name of an item; see `parse_item`."""
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the name."""
+        """Return the name, once it is well formed."""
         name = super().to_internal_value(data)
         try:
             parse_item(name)
@@ -57,7 +57,7 @@ class ReasonInput(StrictInput):
 
 
 class ScheduleInput(ReasonInput):
-    """When an item goes live, and when it ends."""
+    """When an item is to go live, and when it ends."""
 
     publish_at = MomentField(help_text="In the future, by the database's clock.")
     unpublish_at = MomentField(
@@ -68,7 +68,7 @@ class ScheduleInput(ReasonInput):
 
 
 class UnscheduleInput(ReasonInput):
-    """What is cancelled."""
+    """What to cancel."""
 
     kind = ChoiceField(
         choices=KINDS,
@@ -78,7 +78,7 @@ class UnscheduleInput(ReasonInput):
 
 
 class BulkScheduleInput(ReasonInput):
-    """Which items go live together, and when."""
+    """Which items are to go live together, and when."""
 
     ids = ListField(
         child=IdField(),
@@ -97,7 +97,7 @@ class BulkScheduleRow(serializers.Serializer[Any]):
 
 
 class BulkScheduleOutput(serializers.Serializer[Any]):
-    """What was scheduled."""
+    """The items that were scheduled, with their jobs."""
 
     publish_at = MomentField()
     scheduled = BulkScheduleRow(many=True)
@@ -105,13 +105,13 @@ class BulkScheduleOutput(serializers.Serializer[Any]):
 
 class ItemInput(ReasonInput):
     """
-    What may be asked of an item, beside what its type adds.
+    The schedule of an item; its type adds the content.
 
     `status: "scheduled"` with `publish_at` schedules; `status: "draft"` cancels; `publish_at` alone
-    moves what is scheduled. Everything else about the status is read-only.
+    moves a scheduled item. Every other change of the status has a route of its own.
     """
 
-    # Sent back by a client that has read them, perhaps; the answer says that they cannot be set.
+    # Clients may send these as they read them; the error says that they cannot be set.
     READ_ONLY: tuple[str, ...] = (
         "id",
         "version",
@@ -139,7 +139,7 @@ class ItemInput(ReasonInput):
     ENGINE = ("status", "publish_at", "unpublish_at", "reason")
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what cannot be meant together."""
+        """Refuse combinations that contradict each other."""
         status, at = values.get("status"), values.get("publish_at")
         wrong: dict[str, Any] = {}
         if status == Status.DRAFT:
@@ -159,29 +159,29 @@ class ItemInput(ReasonInput):
 
 
 class ItemOutput(serializers.Serializer[Any]):
-    """What every type of content answers with, beside what it adds."""
+    """The fields that items of every type have in a response."""
 
     id = serializers.IntegerField()
     status = serializers.ChoiceField(choices=STATUSES)
-    publish_at = MomentField(allow_null=True, help_text="The moment that was asked for.")
+    publish_at = MomentField(allow_null=True, help_text="The requested time of the publish.")
     unpublish_at = MomentField(allow_null=True, help_text="When it is taken down.")
-    published_at = MomentField(allow_null=True, help_text="When it really went live, last.")
+    published_at = MomentField(allow_null=True, help_text="When it last went live.")
     version = serializers.IntegerField(help_text="Grows with every change.")
 
 
 class EventOutput(serializers.Serializer[JobEvent]):
-    """One line of a job's history."""
+    """One event of a job's history."""
 
     what = serializers.ChoiceField(choices=JobEvent.What.choices)
     at = MomentField()
-    by = serializers.SerializerMethodField(help_text="Who; null is the publisher itself.")
+    by = serializers.SerializerMethodField(help_text="The user; null for the engine itself.")
     old_run_at = MomentField(allow_null=True)
     new_run_at = MomentField(allow_null=True)
     reason = serializers.CharField()
     error = serializers.SerializerMethodField(help_text="Of a failed attempt: the error's class.")
 
     def get_by(self, event: JobEvent) -> str | None:
-        """Return who."""
+        """Return the user's name."""
         return event.by.get_username() if event.by else None
 
     def get_error(self, event: JobEvent) -> str | None:
@@ -199,17 +199,17 @@ class JobOutput(serializers.Serializer[Job]):
     item = serializers.CharField(source="item_label", help_text="As `story:42`.")
     item_id = serializers.IntegerField(source="object_id")
     item_title = serializers.CharField(help_text="As it was when it was scheduled.")
-    run_at = MomentField(help_text="The moment that was asked for.")
+    run_at = MomentField(help_text="The requested time.")
     next_attempt_at = serializers.SerializerMethodField(
-        help_text="When a worker takes it up; null when it is over."
+        help_text="When a worker runs it next; null when it is finished."
     )
     finished_at = MomentField(allow_null=True)
     lateness_ms = serializers.FloatField(
-        allow_null=True, help_text="Milliseconds from `run_at` until it was done, if it was."
+        allow_null=True, help_text="Milliseconds from `run_at` until it succeeded, if it did."
     )
     attempts = serializers.IntegerField()
     reason = serializers.CharField()
-    scheduled_by = serializers.SerializerMethodField(help_text="Who asked for it.")
+    scheduled_by = serializers.SerializerMethodField(help_text="The user who scheduled it.")
     created_at = MomentField()
 
     def get_model(self, job: Job) -> str:
@@ -219,11 +219,11 @@ class JobOutput(serializers.Serializer[Job]):
 
     @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
     def get_next_attempt_at(self, job: Job) -> str | None:
-        """Return when a worker takes it up."""
+        """Return the time of the next attempt of an open job."""
         return MomentField().to_representation(job.next_attempt_at) if job.is_open else None
 
     def get_scheduled_by(self, job: Job) -> str | None:
-        """Return who asked for it."""
+        """Return the user's name."""
         return job.scheduled_by.get_username() if job.scheduled_by else None
 
 
@@ -234,7 +234,7 @@ class JobDetail(JobOutput):
 
 
 class JobInput(ReasonInput):
-    """Which item of any type, and what happens to it when."""
+    """Which item of any type is to change, how and when."""
 
     model = TypeField(max_length=200, help_text="A type of content: `story`, or `content.story`.")
     id = IdField()
@@ -243,13 +243,13 @@ class JobInput(ReasonInput):
 
 
 class MoveInput(ReasonInput):
-    """Another time."""
+    """The new time."""
 
     run_at = MomentField(help_text="In the future, by the database's clock.")
 
 
 class RerunFilterInput(StrictInput):
-    """Which failed jobs: those that every filter given keeps, all of them without one."""
+    """Which failed jobs: those that match every given filter; without one, all."""
 
     ids = ListField(child=IdField(), required=False, min_length=1, max_length=1000)
     state = ChoiceField(choices=[(State.FAILED.value, "failed")], required=False)
@@ -262,17 +262,17 @@ class RerunFilterInput(StrictInput):
 
 class RerunInput(RerunFilterInput, ReasonInput):
     """
-    Which failed jobs run again.
+    Which failed jobs are to run again.
 
-    May be repeated: a job that runs again already is left alone.
+    Safe to repeat: a job that already runs again is skipped.
     """
 
-    filter = RerunFilterInput(required=False, help_text="The filters may stand in here, too.")
+    filter = RerunFilterInput(required=False, help_text="The filters may also be sent in here.")
     dry_run = YesNoField(default=False, help_text="Say what would happen, and do nothing.")
 
 
 class RerunAnswer(serializers.Serializer[Any]):
-    """What became of one job."""
+    """The outcome of one job."""
 
     job = serializers.IntegerField()
     outcome = serializers.ChoiceField(choices=["rerun", "already", "refused", "failed"])
@@ -283,7 +283,7 @@ class RerunAnswer(serializers.Serializer[Any]):
 
 
 class RerunSummary(serializers.Serializer[Any]):
-    """How many became what."""
+    """How many jobs had each outcome."""
 
     rerun = serializers.IntegerField()
     already = serializers.IntegerField()
@@ -292,14 +292,14 @@ class RerunSummary(serializers.Serializer[Any]):
 
 
 class RerunOutput(serializers.Serializer[Any]):
-    """What became of the jobs that were asked for, at most a thousand at once."""
+    """The outcomes of the selected jobs, at most a thousand at once."""
 
     dry_run = serializers.BooleanField()
-    has_more = serializers.BooleanField(help_text="There are more: ask again.")
+    has_more = serializers.BooleanField(help_text="There are more: repeat the request.")
     summary = RerunSummary()
     jobs = RerunAnswer(many=True)
 
 
 def content_of(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what an input says of the content, without what it asks of the engine."""
+    """Return the fields of the content, without those of the schedule."""
     return {name: value for name, value in values.items() if name not in ItemInput.ENGINE}

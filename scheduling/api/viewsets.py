@@ -68,9 +68,9 @@ LATER = OpenApiExample("later", value={"publish_at": EXAMPLE_TIME}, request_only
 
 
 class ItemRights(BasePermission):
-    """Which right each route asks for; what one may see at all is the view's queryset."""
+    """The rights that each route needs; the view's queryset limits what is visible at all."""
 
-    # By the view's action: one of these.
+    # By the view's action: any one of these.
     NEEDED: ClassVar[dict[str, tuple[str, ...]]] = {
         "create": ("add",),
         "partial_update": ("change", "schedule"),
@@ -83,7 +83,7 @@ class ItemRights(BasePermission):
     }
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Return whether the person may do this to any item of the type."""
+        """Return whether the user may do this to any item of the type."""
         if not isinstance(view, SchedulableViewSet) or view.action in ("list", "retrieve"):
             return True
         rights = self.NEEDED.get(view.action or "", ())
@@ -94,8 +94,8 @@ class SchedulableViewSet(ApiViewSet):
     """
     The API of one type of content.
 
-    A type says what it takes and gives (`input_class`, `output_class`, `row_class` of lists), what
-    it can be filtered by, and, where saving its fields is not all there is to do, how to `write`.
+    A type sets its serializers (`input_class`, `output_class`, `row_class` of lists) and filters,
+    and overrides `write` if more is to be done than saving its fields.
     """
 
     model: type[Schedulable]
@@ -113,16 +113,16 @@ class SchedulableViewSet(ApiViewSet):
     # What a type may change
 
     def rows(self) -> QuerySet[Any]:
-        """Return all items, with what an answer shows of other tables."""
+        """Return all items, joined with the other tables that a response shows."""
         return self.model._default_manager.all()
 
     def parts(self, item: Schedulable) -> tuple[object, ...]:
-        """Return what an answer shows and the item's version does not cover."""
-        # Whose it is changes without it when that user is deleted.
+        """Return what a response shows but the item's version does not cover."""
+        # When the owner's account is deleted, the item has no owner but the same version.
         return (getattr(item, f"{self.model.OWNER}_id"),) if self.model.OWNER else ()
 
     def write(self, item: Schedulable, fields: dict[str, Any]) -> None:
-        """Save what was sent of the content."""
+        """Save the fields of the content."""
         for name, value in fields.items():
             setattr(item, name, value)
         item.save()
@@ -130,11 +130,11 @@ class SchedulableViewSet(ApiViewSet):
     # Reading
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Return what the person may see; anything else does not exist for him."""
+        """Return the items that the user may see; any other is a 404."""
         return visible_to(self.request.user, self.rows())
 
     def default_ordering(self) -> str:
-        """Return the newest first: by when they went live, where all of them have."""
+        """Return the newest first: by when they went live, if all of them have."""
         asked = self.request.query_params
         was_live = asked.get("status") == Status.PUBLISHED or asked.keys() & {
             "published_after",
@@ -143,19 +143,19 @@ class SchedulableViewSet(ApiViewSet):
         return "-published_at" if was_live or self._is_public() else "-id"
 
     def groups_of_rows(self, ordering: str) -> Sequence[Q]:
-        """Return the statuses, unless it is one already, or the order is that of all rows."""
+        """Return one condition for each status, unless one index already has that order."""
         is_one = self._is_public() or "status" in self.request.query_params
         if is_one or (ordering == "id" and sees_all(self.request.user, self.model)):
             return ()
         return [Q(status=status) for status in Status]
 
     def may_be_empty(self, ordering: str) -> bool:
-        """Return whether rows may lack the time: what is live has gone live."""
+        """Return whether rows may lack the time; live items always have `published_at`."""
         are_live = self._is_public() or self.request.query_params.get("status") == Status.PUBLISHED
         return not (ordering == "published_at" and are_live)
 
     def list(self, request: Request) -> Response:
-        """List what one may see, page by page; without a login, what is published."""
+        """List the items that the user may see; without a login, the published ones."""
         self._keep_fresh()
         found = self.filter_queryset(self.get_queryset())
         page = self.paginate_queryset(found)
@@ -164,7 +164,7 @@ class SchedulableViewSet(ApiViewSet):
         return self.unless_known(self.paginator.get_paginated_response(data))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Read an item; 304 to whoever has this version of it."""
+        """Read an item; 304 if the client has this version of it."""
         self._keep_fresh(int(pk))
         item = self.get_queryset().filter(pk=pk).first()
         if item is None:
@@ -180,7 +180,7 @@ class SchedulableViewSet(ApiViewSet):
     # Writing
 
     def create(self, request: Request) -> Response:
-        """Write an item, and schedule it when that is asked for."""
+        """Create an item, and schedule it if that is requested."""
         values = self.parsed(self.input_class)
         self._require_schedule_right(values, Status.DRAFT)
         with transaction.atomic():
@@ -196,7 +196,7 @@ class SchedulableViewSet(ApiViewSet):
         return versions.stamp(response, etag=self.etag(item))
 
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change what was sent of an item, and its schedule when that is asked for."""
+        """Change some fields of an item, and its schedule if that is requested."""
         values = self.parsed(self.input_class, partial=True)
         with transaction.atomic():
             item = self._locked()
@@ -212,7 +212,7 @@ class SchedulableViewSet(ApiViewSet):
         return versions.stamp(Response(self._described(item)), etag=self.etag(item))
 
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete an item; what was scheduled for it is cancelled."""
+        """Delete an item; its open jobs are cancelled."""
         with transaction.atomic():
             item = self._locked()
             if not may_delete(request.user, item):
@@ -223,26 +223,26 @@ class SchedulableViewSet(ApiViewSet):
     @extend_schema(request=ScheduleInput, responses={200: JobOutput}, examples=[LATER])
     @action(detail=True, methods=["post"])
     def schedule(self, request: Request, pk: str) -> Response:
-        """Have an item go live at a moment; move it when it is scheduled already."""
-        wish = self.parsed(ScheduleInput)
-        return self._operate(operations.schedule, run_at=wish.pop("publish_at"), **wish)
+        """Schedule an item for a time; if it is scheduled already, move it."""
+        data = self.parsed(ScheduleInput)
+        return self._operate(operations.schedule, run_at=data.pop("publish_at"), **data)
 
     @extend_schema(request=UnscheduleInput, responses={200: JobOutput})
     @action(detail=True, methods=["post"])
     def unschedule(self, request: Request, pk: str) -> Response:
-        """Cancel what is scheduled for an item."""
+        """Cancel the scheduled publish of an item, or its end."""
         return self._operate(operations.unschedule, **self.parsed(UnscheduleInput))
 
     @extend_schema(request=ReasonInput, responses={200: JobOutput})
     @action(detail=True, methods=["post"])
     def publish(self, request: Request, pk: str) -> Response:
-        """Publish an item at once, whatever is scheduled for it."""
+        """Publish an item now, whatever is scheduled for it."""
         return self._operate(operations.publish_now, **self.parsed(ReasonInput))
 
     @extend_schema(request=ReasonInput, responses={200: JobOutput})
     @action(detail=True, methods=["post"])
     def unpublish(self, request: Request, pk: str) -> Response:
-        """Take a live item down at once."""
+        """Take a live item down now."""
         return self._operate(operations.unpublish_now, **self.parsed(ReasonInput))
 
     @extend_schema(
@@ -258,17 +258,17 @@ class SchedulableViewSet(ApiViewSet):
         detail=False, methods=["post"], url_path="bulk/schedule", throttle_classes=[BulkThrottle]
     )
     def bulk_schedule(self, request: Request) -> Response:
-        """Have up to 10,000 items go live at one moment: all of them, or none."""
-        wish = self.parsed(BulkScheduleInput)
-        ids, at = dict.fromkeys(wish["ids"]), wish["publish_at"]
+        """Schedule up to 10,000 items for the same time: all of them, or none."""
+        data = self.parsed(BulkScheduleInput)
+        ids, at = dict.fromkeys(data["ids"]), data["publish_at"]
         with transaction.atomic():
             items = visible_to(request.user, self.model._default_manager.filter(pk__in=ids))
-            # Texts stay where they are: ten thousand bodies are for nobody to read here.
+            # Ten thousand bodies need not be read for this.
             found = {item.pk: item for item in items.defer(*self.model.long_fields())}
-            missing = {_nameless(self.model, pk): ItemNotFound() for pk in ids if pk not in found}
+            missing = {_with_id(self.model, pk): ItemNotFound() for pk in ids if pk not in found}
             try:
                 jobs = operations.schedule_many(
-                    items=found.values(), run_at=at, by=self.by, reason=wish["reason"]
+                    items=found.values(), run_at=at, by=self.by, reason=data["reason"]
                 )
             except operations.SomeRefused as refused:
                 raise operations.SomeRefused({**missing, **refused.refusals}) from refused
@@ -280,13 +280,13 @@ class SchedulableViewSet(ApiViewSet):
     # Steps
 
     def etag(self, item: Schedulable) -> str:
-        """Return the tag of an item's present version."""
+        """Return the entity tag of an item's present version."""
         return versions.tag(item.pk, item.version, *self.parts(item))
 
     def _keep_fresh(self, pk: int | None = None) -> None:
-        """Query how long others may keep the answer; comes before its rows are read."""
+        """Query how long the response may be cached; call it before its rows are read."""
         if self._is_public():
-            item = None if pk is None else _nameless(self.model, pk)
+            item = None if pk is None else _with_id(self.model, pk)
             self.max_age = Freshness.ask(self.model, item).max_age
 
     def _is_public(self) -> bool:
@@ -299,32 +299,30 @@ class SchedulableViewSet(ApiViewSet):
         return self.rows().get(pk=pk)
 
     def _modified_at(self, item: Any) -> datetime:
-        """Query when the item last changed: an operation changes it without saving it."""
+        """Query when the item last changed: operations change it without setting `updated_at`."""
         content_type = ContentType.objects.get_for_model(self.model)
-        events = JobEvent.objects.filter(
-            job__content_type=content_type, job__object_id=item.pk
-        ).aggregate(at=Max("at"))
-        times: list[datetime | None]
-        times = [getattr(item, "updated_at", None), item.published_at, events["at"]]
+        events = JobEvent.objects.filter(job__content_type=content_type, job__object_id=item.pk)
+        last = events.aggregate(at=Max("at"))["at"]
+        times: list[datetime | None] = [getattr(item, "updated_at", None), item.published_at, last]
         return max(at for at in times if at is not None)
 
     def _expected(self) -> IfMatch | None:
         return IfMatch.read(self.request, self.model, self.etag)
 
     def _asked(self) -> QuerySet[Any]:
-        """Return the query of the item that the route names."""
+        """Return the query of the route's item."""
         return self.get_queryset().filter(pk=self.kwargs["pk"])
 
     def _locked(self) -> Any:
         """
-        Return the item under its lock, which has a version that the client knows.
+        Lock the route's item, and return it.
 
-        :raises ChangedMeanwhile:
+        :raises ChangedMeanwhile: its version is not the one of `If-Match`.
         """
         return operations.lock_for_change(items=self._asked(), expected=self._expected())
 
     def _require_schedule_right(self, values: dict[str, Any], status: str) -> None:
-        """Ask for the right to change when it goes live; a draft may say that it is one."""
+        """Require the right to schedule if the input asks for more than a draft to stay one."""
         asks = {name for name in ItemInput.ENGINE if name in values} - {"reason"}
         if asks == {"status"} and values["status"] == status == Status.DRAFT:
             return
@@ -339,8 +337,8 @@ class SchedulableViewSet(ApiViewSet):
             raise _field_error(error, self.model) from error
 
     def _note(self, item: Schedulable, flag: int, message: Any) -> None:
-        """Write into the admin's history who did it: an editor who did so too is told."""
-        assert self.request.user.pk is not None  # nobody else writes
+        """Add an entry to the admin's history: the edit form warns of changes by others."""
+        assert self.request.user.pk is not None  # writing needs a login
         LogEntry.objects.log_actions(
             user_id=self.request.user.pk,
             queryset=[item],
@@ -350,7 +348,7 @@ class SchedulableViewSet(ApiViewSet):
         )
 
     def _follow(self, item: Schedulable, values: dict[str, Any]) -> None:
-        """Do what was asked about status and times of a locked item."""
+        """Run the operation that the requested status and times of a locked item ask for."""
         by, reason = self.by, values.get("reason", "")
         status = values.get("status")
         if status == Status.DRAFT:
@@ -388,35 +386,35 @@ class SchedulableViewSet(ApiViewSet):
             return
         operations.schedule(item=item, run_at=at, unpublish_at=end, by=by, reason=reason)
 
-    def _operate(self, operation: Callable[..., Job], **wish: Any) -> Response:
+    def _operate(self, operation: Callable[..., Job], **data: Any) -> Response:
         item = self._asked().first()
         if item is None:
             raise ItemNotFound
         with transaction.atomic():
-            job = operation(item=item, by=self.by, expected=self._expected(), **wish)
+            job = operation(item=item, by=self.by, expected=self._expected(), **data)
             return described(job)
 
 
 def described(job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a job as an answer, with its version."""
+    """Return a response with a job and its entity tag."""
     response = Response(JobOutput(job).data, status=status, headers=headers)
     return versions.stamp(response, etag=job_etag(job))
 
 
 def job_etag(job: Job) -> str:
-    """Query the tag of a job's present version: each change is an event, or an attempt."""
+    """Query the entity tag of a job's present version: each change is an event, or an attempt."""
     last = JobEvent.objects.filter(job=job).aggregate(pk=Max("pk"))["pk"]
     return versions.tag(job.pk, last, job.state, job.attempts, job.next_attempt_at)
 
 
-def _nameless(model: Any, pk: int) -> Schedulable:
-    """Stand in for an item that does not exist, or not for who asks."""
+def _with_id(model: Any, pk: int) -> Schedulable:
+    """Return an unsaved item with this id, for an item that was not read."""
     item: Schedulable = model(pk=pk)
     return item
 
 
 def _field_error(error: IntegrityError, model: type[Schedulable]) -> Exception:
-    """Return which field the database refuses, of what it refuses as not being the only one."""
+    """Return the validation error of a unique constraint's fields, or the error itself."""
     name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
     for constraint in model._meta.constraints:
         if constraint.name == name and isinstance(constraint, models.UniqueConstraint):
@@ -426,10 +424,10 @@ def _field_error(error: IntegrityError, model: type[Schedulable]) -> Exception:
 
 
 class JobRights(BasePermission):
-    """Who may see jobs sees all of the types that he sees; the rest is asked job by job."""
+    """The right to see jobs, for all types; the other rights, job by job."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Return whether the person may do this to any job."""
+        """Return whether the user may do this to any job."""
         user = request.user
         if not user.is_authenticated or not isinstance(view, JobViewSet):
             return False
@@ -441,7 +439,7 @@ class JobRights(BasePermission):
         return right is None or has_right_to_some_jobs(user, right)
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        """Return whether the person may do this to this job."""
+        """Return whether the user may do this to this job."""
         assert isinstance(view, JobViewSet)
         right = view.NEEDED.get(view.action or "")
         return right is None or has_right_to(request.user, right, obj)
@@ -464,16 +462,16 @@ class JobViewSet(ApiViewSet):
     is_versioned = True
 
     def get_queryset(self) -> QuerySet[Job]:
-        """Return the jobs of the types that the person sees."""
+        """Return the jobs of the types that the user may see."""
         return visible_jobs(self.request.user, Job.objects.select_related("scheduled_by"))
 
     def default_ordering(self) -> str:
-        """Return the newest first; of what is overdue, the oldest."""
+        """Return the newest first; of overdue jobs, the oldest first."""
         return "run_at" if self.request.query_params.get("overdue") == "true" else "-id"
 
     @extend_schema(responses={200: JobOutput(many=True)})
     def list(self, request: Request) -> Response:
-        """List jobs, page by page: the newest first, of what is overdue the oldest."""
+        """List jobs: the newest first, or of overdue jobs the oldest first."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         assert self.paginator is not None
         data = JobOutput(page or [], many=True).data  # type: ignore[arg-type]  # many of them
@@ -505,17 +503,15 @@ class JobViewSet(ApiViewSet):
         ],
     )
     def create(self, request: Request) -> Response:
-        """Have an item of any type published or taken down at a moment; or move that."""
-        wish = self.parsed(JobInput)
-        model = find_model(wish["model"])
+        """Schedule a change of an item of any type; if it is scheduled already, move it."""
+        data = self.parsed(JobInput)
+        model = find_model(data.pop("model"))
         if not has_right_to_jobs_of(request.user, "schedule", model):
             raise NotAllowed
-        item = visible_to(request.user, model._default_manager.filter(pk=wish["id"])).first()
+        item = visible_to(request.user, model._default_manager.filter(pk=data.pop("id"))).first()
         if item is None:
             raise ItemNotFound
-        job = operations.schedule(
-            item=item, run_at=wish["run_at"], kind=wish["kind"], by=self.by, reason=wish["reason"]
-        )
+        job = operations.schedule(item=item, by=self.by, **data)
         where = reverse("job-detail", args=[job.pk], request=request)
         return described(job, status=201, headers={"Location": where})
 
@@ -555,49 +551,46 @@ class JobViewSet(ApiViewSet):
         throttle_classes=[BulkThrottle],
     )
     def rerun_many(self, request: Request) -> Response:
-        """Run failed jobs again, each by itself; say what became of each."""
-        wish = self.parsed(RerunInput)
-        wish = {**wish.pop("filter", {}), **wish}
-        jobs = self._asked_for(wish)
-        if "ids" in wish:
-            seen = set(jobs.filter(pk__in=wish["ids"]).values_list("pk", flat=True))
-            ids = [pk for pk in dict.fromkeys(wish["ids"]) if pk in seen]
+        """Run failed jobs again, each in its own transaction; return the outcome of each."""
+        data = self.parsed(RerunInput)
+        data = {**data.pop("filter", {}), **data}
+        jobs = self._selected(data)
+        if "ids" in data:
+            seen = set(jobs.filter(pk__in=data["ids"]).values_list("pk", flat=True))
+            ids = [pk for pk in dict.fromkeys(data["ids"]) if pk in seen]
         else:
-            # One more than is done now, to know whether there are.
+            # One more than is run now, to know whether there are more.
             ids = list(islice(failed_ids(jobs), RERUN_AT_ONCE + 1))
-        how = {"by": self.by, "reason": wish["reason"], "dry_run": wish["dry_run"]}
+        how = {"by": self.by, "reason": data["reason"], "dry_run": data["dry_run"]}
         answers = [rerun_one(pk, **how) for pk in ids[:RERUN_AT_ONCE]]
-        data = {
-            "dry_run": wish["dry_run"],
+        output = {
+            "dry_run": data["dry_run"],
             "has_more": len(ids) > RERUN_AT_ONCE,
             "summary": summary(answers),
             "jobs": [answer._asdict() for answer in answers],
         }
-        return Response(RerunOutput(data).data)
+        return Response(RerunOutput(output).data)
 
-    def _asked_for(self, wish: dict[str, Any]) -> Any:
-        """Return the jobs that the filters keep, of those that the person may run again."""
+    def _selected(self, data: dict[str, Any]) -> Any:
+        """Return the jobs that match the filters, of those that the user may rerun."""
         jobs = visible_jobs(self.request.user, Job.objects.all())
         if not has_right(self.request.user, "rerun", Job):
+            by = self.request.user
             types = ContentType.objects.all()
-            mine = [
-                each.pk
-                for each in types
-                if has_right_to_jobs_of(self.request.user, "rerun", each.model_class())
-            ]
+            mine = [it.pk for it in types if has_right_to_jobs_of(by, "rerun", it.model_class())]
             jobs = jobs.filter(content_type__in=mine)
-        if "item" in wish:
-            jobs = of_item(jobs, wish["item"])
+        if "item" in data:
+            jobs = of_item(jobs, data["item"])
         lookups = {
             "kind": "kind",
             "run_at_after": "run_at__gte",
             "run_at_before": "run_at__lt",
             "since": "finished_at__gte",
         }
-        return jobs.filter(**{lookups[name]: wish[name] for name in lookups if name in wish})
+        return jobs.filter(**{lookups[name]: data[name] for name in lookups if name in data})
 
-    def _operate(self, operation: Callable[..., Job], **wish: Any) -> Response:
+    def _operate(self, operation: Callable[..., Job], **data: Any) -> Response:
         with transaction.atomic():
             job = self.get_object()
             expected = IfMatch.read(self.request, Job, job_etag)
-            return described(operation(job=job, by=self.by, expected=expected, **wish))
+            return described(operation(job=job, by=self.by, expected=expected, **data))
