@@ -24,6 +24,11 @@ def script(request: HttpRequest) -> str:
     return static("scheduling/admin.js")
 
 
+def theme_script(request: HttpRequest) -> str:
+    """Return the address of the script that makes the theme accessible."""
+    return static("armo/theme.js")
+
+
 def favicon(request: HttpRequest) -> str:
     """Return the address of the icon in a browser's tab."""
     return static("scheduling/icon.svg")

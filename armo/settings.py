@@ -251,7 +251,7 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {"navigation": "armo.menu.navigation"},
     "ACCOUNT": {"navigation": "armo.menu.account"},
     "STYLES": ["armo.menu.style"],
-    "SCRIPTS": ["armo.menu.script"],
+    "SCRIPTS": ["armo.menu.script", "armo.menu.theme_script"],
     # With enough contrast on white and on black (WCAG 2.2, 4.5 to 1).
     "COLORS": {
         "primary": {
@@ -281,6 +281,7 @@ UNFOLD: dict[str, Any] = {
 # Static files, few and small: the web process serves them itself.
 
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "armo" / "static"]
 WHITENOISE_USE_FINDERS = True
 
 # Mail

@@ -224,59 +224,6 @@
     show();
   }
 
-  // The boxes that look words up have no names of their own, and a button in a list, where only
-  // entries may be. They are drawn anew with each choice.
-
-  function mendBoxes() {
-    for (const select of document.querySelectorAll("select.select2-hidden-accessible[id]")) {
-      const label = document.querySelector(`label[for="${select.id}"]`);
-      const box = select.nextElementSibling;
-      if (!label || !box) continue;
-      const name = label.textContent.trim();
-      for (const part of box.querySelectorAll("[role='combobox'], input, textarea")) {
-        if (part.getAttribute("aria-label") !== name) part.setAttribute("aria-label", name);
-      }
-      for (const part of box.querySelectorAll("ul > span:not([role='listitem'])")) {
-        part.setAttribute("role", "listitem");
-      }
-    }
-  }
-
-  // What the theme has for a mouse alone: its menu, its filters, its light and dark.
-
-  function openToKeyboards() {
-    for (const part of document.querySelectorAll("[x-on\\:click]")) {
-      if (part.matches("button, input, select, textarea, a[href]")) continue;
-      if (!part.textContent.trim()) continue;
-      part.tabIndex = 0;
-      part.setAttribute("role", "button");
-      part.addEventListener("keydown", (event) => {
-        if (event.target !== part || !["Enter", " "].includes(event.key)) return;
-        event.preventDefault();
-        part.click();
-      });
-    }
-  }
-
-  // The theme says of nothing that it is the page's main part; who has not signed in sees that only.
-  function nameMainPart() {
-    const main = document.getElementById("main") || document.getElementById("page");
-    if (!main) return;
-    main.setAttribute("role", "main");
-    main.tabIndex = -1;
-  }
-
-  // What other scripts have put in: two parts that scroll of one name, pictures with a name but no role.
-  function mendOthers() {
-    for (const part of document.querySelectorAll("nav .simplebar-content-wrapper[role]")) {
-      part.removeAttribute("role");
-      part.removeAttribute("aria-label");
-    }
-    for (const icon of document.querySelectorAll("span.help-tooltip[aria-label]:not([role])")) {
-      icon.setAttribute("role", "img");
-    }
-  }
-
   // A form with errors or conflicts is not saved yet.
   function warnOfUnsaved() {
     const form = document.querySelector("form[id$='_form']");
@@ -287,16 +234,9 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    nameMainPart();
     warnOfUnsaved();
-    openToKeyboards();
     document.querySelectorAll("[data-armo-list]").forEach(watchList);
     document.querySelectorAll("[data-armo-panel]").forEach(watchPanel);
     document.querySelectorAll("[data-armo-preview]").forEach(showText);
-    const main = document.getElementById("content-main");
-    if (main) new MutationObserver(mendBoxes).observe(main, { childList: true, subtree: true });
-    mendBoxes();
   });
-  // After all others that wait for the same.
-  window.addEventListener("load", () => setTimeout(mendOthers));
 })();
