@@ -412,14 +412,14 @@ def _page(
     plans: Sequence[Plan],
     is_ready: bool,
 ) -> HttpResponse:
-    parts = {
-        "allowed": [plan for plan in plans if plan.refusal is None],
-        "refused": [plan for plan in plans if plan.refusal is not None],
-        "chosen": [] if is_ready else [Plan(row, _shown(row)) for row in rows[:SHOWN]],
-    }
-    counts = {name: len(part) for name, part in parts.items()}
-    if not is_ready:
-        counts["chosen"] = len(rows)
+    allowed = [plan for plan in plans if plan.refusal is None]
+    refused = [plan for plan in plans if plan.refusal is not None]
+    chosen = [] if is_ready else [Plan(row, _shown(row)) for row in rows[:SHOWN]]
+    parts = (
+        ("refused", refused, len(refused)),
+        ("allowed", allowed, len(allowed)),
+        ("chosen", chosen, len(rows)),
+    )
     not_previewed = max(len(rows) - bulk.previewed, 0) if is_ready else 0
     context = {
         **model_admin.admin_site.each_context(request),
@@ -429,20 +429,15 @@ def _page(
         "bulk": bulk,
         "form": form,
         "rows": json.dumps([row.pk for row in rows]),
-        "seen": _shown_of(parts["allowed"], rows[bulk.previewed :], form) if is_ready else "",
+        "seen": _shown_of(allowed, rows[bulk.previewed :], form) if is_ready else "",
         "count": len(rows),
         "is_ready": is_ready,
-        "can_do": counts["allowed"] + not_previewed,
+        "can_do": len(allowed) + not_previewed,
         "not_previewed": not_previewed,
         "parts": [
-            {
-                "name": name,
-                "plans": parts[name][:SHOWN],
-                "count": counts[name],
-                "more": max(counts[name] - SHOWN, 0),
-            }
-            for name in ("refused", "allowed", "chosen")
-            if parts[name]
+            {"name": name, "plans": part[:SHOWN], "count": count, "more": max(count - SHOWN, 0)}
+            for name, part, count in parts
+            if part
         ],
         "back": request.get_full_path(),
     }

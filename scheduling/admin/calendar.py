@@ -156,43 +156,24 @@ def month_of(day: date) -> Period:
     """Return the month of a day, in whole weeks."""
     first = day.replace(day=1)
     following = (first + timedelta(days=31)).replace(day=1)
-    return Period(
-        view="month",
-        day=day,
-        first=start_of_week(first),
-        last=start_of_week(following - ONE_DAY) + timedelta(days=6),
-        previous=(first - ONE_DAY).replace(day=1),
-        next=following,
-        title=date_format(first, "YEAR_MONTH_FORMAT"),
-    )
+    last = start_of_week(following - ONE_DAY) + 6 * ONE_DAY
+    previous = (first - ONE_DAY).replace(day=1)
+    title = date_format(first, "YEAR_MONTH_FORMAT")
+    return Period("month", day, start_of_week(first), last, previous, following, title)
 
 
 def week_of(day: date) -> Period:
     """Return the week of a day, from Monday."""
     first = start_of_week(day)
-    last = first + timedelta(days=6)
-    return Period(
-        view="week",
-        day=day,
-        first=first,
-        last=last,
-        previous=day - timedelta(days=7),
-        next=day + timedelta(days=7),
-        title=f"{date_format(first, 'DATE_FORMAT')} – {date_format(last, 'DATE_FORMAT')}",
-    )
+    last = first + 6 * ONE_DAY
+    title = f"{date_format(first, 'DATE_FORMAT')} – {date_format(last, 'DATE_FORMAT')}"
+    return Period("week", day, first, last, day - 7 * ONE_DAY, day + 7 * ONE_DAY, title)
 
 
 def day_of(day: date) -> Period:
     """Return one day."""
-    return Period(
-        view="day",
-        day=day,
-        first=day,
-        last=day,
-        previous=day - ONE_DAY,
-        next=day + ONE_DAY,
-        title=f"{date_format(day, 'DATE_FORMAT')} ({date_format(day, 'D')})",
-    )
+    title = f"{date_format(day, 'DATE_FORMAT')} ({date_format(day, 'D')})"
+    return Period("day", day, day, day, day - ONE_DAY, day + ONE_DAY, title)
 
 
 PERIODS = {"month": month_of, "week": week_of, "day": day_of}

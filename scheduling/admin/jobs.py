@@ -30,7 +30,8 @@ from scheduling.admin.display import Text, badge, change_url, shown_time, time_c
 from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
 from scheduling.admin.forms import PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
-from scheduling.admin.panel import history
+from scheduling.admin.panel import buttons, history
+from scheduling.admin.plain import ReadOnlyAdmin
 from scheduling.admin.seen import signed
 from scheduling.errors import DomainError
 from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
@@ -44,7 +45,7 @@ LONGEST_ERROR = 200
 
 
 @admin.register(Job)
-class JobAdmin(ModelAdmin):
+class JobAdmin(ReadOnlyAdmin, ModelAdmin):
     """Jobs, which are not edited: an open one can be cancelled, a failed one rerun."""
 
     change_form_template = "scheduling/job_change_form.html"
@@ -167,18 +168,6 @@ class JobAdmin(ModelAdmin):
         """Show who scheduled it."""
         return str(job.scheduled_by) if job.scheduled_by else gettext("the publisher")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: jobs come from operations."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """Refuse: the ledger says what was."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """Refuse: `prune_jobs` is for that."""
-        return False
-
     def has_rerun_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may rerun jobs of any type."""
         return has_right_to_some_jobs(request.user, "rerun")
@@ -270,15 +259,9 @@ class JobAdmin(ModelAdmin):
     ) -> HttpResponse:
         """Add the job's history, and its buttons."""
         context["events"] = history(obj.events.all())
-        context["buttons"] = [
-            {
-                "action": action,
-                "form": action.form(initial={"seen": signed(obj)}, auto_id=f"{action.name}_%s"),
-                "url": reverse(f"admin:scheduling_job_{action.name}", args=[obj.pk]),
-            }
-            for action in JOB_ACTIONS
-            if has_right_to(request.user, action.right, obj) and action.is_offered(obj)
-        ]
+        context["buttons"] = buttons(
+            obj, JOB_ACTIONS, signed(obj), lambda right: has_right_to(request.user, right, obj)
+        )
         return super().render_change_form(request, context, add, change, form_url, obj)
 
 

@@ -1,5 +1,6 @@
 """The publishing panel beside an item: its status and times, its buttons and its history."""
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from scheduling.access.permissions import has_right, knows_history
-from scheduling.admin.actions import ACTIONS
+from scheduling.admin.actions import ACTIONS, Action
 from scheduling.admin.display import badge, change_url, due_in, verbose_name
 from scheduling.admin.health_lines import health_lines
 from scheduling.admin.seen import Page, page_of, signed
@@ -70,36 +71,35 @@ def panel(request: HttpRequest, item: Schedulable, page: Page | None = None) -> 
     # Then a button that goes by the text is refused: the page has not shown the new one.
     seen = signed(item, page if is_text_old else fresh)
     now = clock.database_now()
+    is_well, lines = health_lines(publisher())
     wanted = [
         (verbose_name(type(item), name), getattr(item, name))
         for name in ("publish_at", "unpublish_at", "published_at")
     ]
-    is_coming = item.publish_at is not None and item.publish_at > now
+    at = item.publish_at
     return {
         "item": item,
         "badge": badge(item.status, item.get_status_display()),
         "due": due_in(item, now),
         "times": [
-            {"name": name, "clocks": clocks(at), "distance": distance(at, now)}
-            for name, at in wanted
-            if at is not None
+            {"name": name, "clocks": clocks(time), "distance": distance(time, now)}
+            for name, time in wanted
+            if time is not None
         ],
-        "same_minute": (
-            count_same_minute(item.publish_at, but=item)
-            if item.publish_at is not None and is_coming
-            else 0
-        ),
+        "same_minute": count_same_minute(at, but=item) if at is not None and at > now else 0,
         "problems": [] if item.is_published else item.publish_problems(),
-        "health": health(),
-        "buttons": buttons(request, item, seen),
+        "health": {"ok": is_well, "lines": lines},
+        "buttons": buttons(
+            item, ACTIONS, seen, lambda right: has_right(request.user, right, type(item))
+        ),
         "is_text_old": is_text_old,
         "url": change_url(type(item), item.pk),
-        **(_past_and_future(item) if knows_history(request.user, item) else {}),
+        **(_jobs_and_history(item) if knows_history(request.user, item) else {}),
         "may_see_jobs": has_right(request.user, "view", Job),
     }
 
 
-def _past_and_future(item: Schedulable) -> dict[str, Any]:
+def _jobs_and_history(item: Schedulable) -> dict[str, Any]:
     jobs = Job.objects.of(item)
     return {
         "open_jobs": jobs.open().select_related("scheduled_by").order_by("run_at", "pk"),
@@ -108,36 +108,33 @@ def _past_and_future(item: Schedulable) -> dict[str, Any]:
     }
 
 
-def health() -> dict[str, Any]:
-    """Query the health of the publisher."""
-    is_well, lines = health_lines(publisher())
-    return {"ok": is_well, "lines": lines}
-
-
-def buttons(request: HttpRequest, item: Schedulable, seen: str) -> list[dict[str, Any]]:
+def buttons(
+    row: Any, actions: Iterable[Action], seen: str, may: Callable[[str], bool]
+) -> list[dict[str, Any]]:
     """
-    Return the buttons that the person may press now, each with its form.
+    Return the buttons of an item or a job that the person may press now, each with its form.
 
-    :param seen: what the page shows of the item, for the buttons to send.
+    :param seen: what the page shows of the row, for the buttons to send.
+    :param may: whether the person has a right, by its name.
     """
     return [
         {
             "action": action,
             "form": action.form(
-                initial={**action.form.times_of(item), "seen": seen},
+                initial={**action.form.times_of(row), "seen": seen},
                 auto_id=f"{action.name}_%s",
                 use_required_attribute=True,
             ),
-            "url": reverse(action_url_name(item, action.name), args=[item.pk]),
+            "url": reverse(action_url_name(row, action.name), args=[row.pk]),
         }
-        for action in ACTIONS
-        if has_right(request.user, action.right, type(item)) and action.is_offered(item)
+        for action in actions
+        if may(action.right) and action.is_offered(row)
     ]
 
 
-def action_url_name(item: Schedulable, name: str) -> str:
+def action_url_name(row: Schedulable | Job, name: str) -> str:
     """Return the name of the URL that a button posts to."""
-    return f"admin:{item._meta.app_label}_{item._meta.model_name}_{name}"
+    return f"admin:{row._meta.app_label}_{row._meta.model_name}_{name}"
 
 
 def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
@@ -148,10 +145,9 @@ def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
 def when(at: datetime, *, but: Schedulable | None = None) -> dict[str, Any]:
     """Query what the page shows of a time while a person chooses it."""
     now = clock.database_now()
-    others = count_same_minute(at, but=but)
     return {
         "clocks": clocks(at)[1:],
         "distance": distance(at, now),
         "is_past": at <= now,
-        "same_minute": others,
+        "same_minute": count_same_minute(at, but=but),
     }

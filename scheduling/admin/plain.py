@@ -20,25 +20,29 @@ class PlainItemAdmin(admin.ModelAdmin):
         return (*super().get_readonly_fields(request, obj), *Schedulable.ENGINE_FIELDS)
 
 
-class PlainJobAdmin(admin.ModelAdmin):
-    """Jobs, which are read-only."""
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that only operations write, and `prune_jobs` deletes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+
+class PlainJobAdmin(ReadOnlyAdmin):
+    """Jobs, to read."""
 
     list_display = ("__str__", "item_title", "kind", "state", "run_at", "finished_at")
     list_filter = ("state", "kind")
     search_fields = ("item_title",)
     ordering = ("-run_at", "-pk")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: jobs come from operations alone."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: the ledger is not rewritten."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: `prune_jobs` deletes what is old."""
-        return False
 
 
 if not apps.is_installed("unfold"):
