@@ -88,7 +88,7 @@ class LinesField(SimpleArrayField):
     """A list of strings, one a line: a keyword may contain a comma."""
 
     def __init__(self, base_field: Any, **kwargs: Any) -> None:
-        kwargs |= {"delimiter": "\n", "help_text": _("One in a line.")}
+        kwargs |= {"delimiter": "\n", "help_text": _("One a line.")}
         super().__init__(base_field, **kwargs)
 
     def to_python(self, value: Any) -> Any:

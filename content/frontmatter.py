@@ -158,7 +158,7 @@ def _decode(data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise PostError(_("Line %(line)d is not UTF-8.") % {"line": line}) from error
     if "\0" in text:
-        raise PostError(_("It holds NUL bytes: it is no text, or it is UTF-16."))
+        raise PostError(_("It has NUL bytes: it is not a text, or it is UTF-16."))
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -212,7 +212,7 @@ def _read_toml(source: str) -> dict[str, Value]:
     # ValueError: a number of thousands of digits. RecursionError: thousands of brackets.
     except (ValueError, RecursionError) as error:
         raise PostError(
-            _("The front matter is no TOML: %(reason)s.") % {"reason": error}
+            _("The front matter is not TOML: %(reason)s.") % {"reason": error}
         ) from error
     budget = _Budget()
     return {_clean(name): _from_toml(value, budget, 1) for name, value in values.items()}
@@ -241,7 +241,7 @@ def _read_yaml(source: str, notes: list[str]) -> dict[str, Value]:
         node = yaml.compose(source, Loader=_YamlLoader)
     except yaml.MarkedYAMLError as error:
         raise PostError(
-            _("The front matter is no YAML: line %(line)d: %(reason)s.")
+            _("The front matter is not YAML: line %(line)d: %(reason)s.")
             % {
                 "line": error.problem_mark.line + 1 if error.problem_mark else 1,
                 "reason": ", ".join(filter(None, (error.context, error.problem))),
@@ -250,13 +250,13 @@ def _read_yaml(source: str, notes: list[str]) -> dict[str, Value]:
     except yaml.YAMLError as error:
         reason = str(error).partition("\n")[0]
         raise PostError(
-            _("The front matter is no YAML: %(reason)s.") % {"reason": reason}
+            _("The front matter is not YAML: %(reason)s.") % {"reason": reason}
         ) from error
     # Front matter of comments and empty lines is empty.
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise PostError(_("The front matter is no list of keys and values."))
+        raise PostError(_("The front matter is not a list of keys and values."))
     names = [str(key.value) for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
     for name in sorted({name for name in names if names.count(name) > 1}):
         notes.append(_("“%(key)s” is there twice; the last one counts.") % {"key": _clean(name)})
@@ -376,7 +376,7 @@ class _Keys:
         """
         text = _text(self.get(key))
         if text is None:
-            raise PostError(_("“%(key)s” is no text.") % {"key": key})
+            raise PostError(_("“%(key)s” is not a text.") % {"key": key})
         self.drop(key)
         return _line(text)
 
@@ -412,7 +412,7 @@ class _Keys:
         for key in keys:
             text = _text(self.get(key))
             if text is None:
-                raise PostError(_("“%(key)s” is no date.") % {"key": key})
+                raise PostError(_("“%(key)s” is not a date.") % {"key": key})
             # Hugo's zero: no date.
             if text and not text.startswith("0001-01-01"):
                 return key, text
@@ -439,7 +439,9 @@ class _Keys:
     def _names_in(self, key: str, split_on_spaces: bool = False) -> Iterator[str]:
         value = self.get(key)
         if isinstance(value, dict):
-            self.notes.append(_("“%(key)s” is no list: left among the other keys.") % {"key": key})
+            self.notes.append(
+                _("“%(key)s” is not a list: left among the other keys.") % {"key": key}
+            )
             return
         self.drop(key)
         yield from _names(value, split_on_spaces=split_on_spaces)
@@ -607,7 +609,7 @@ def _moment(text: str, *, zone: tzinfo, notes: list[str]) -> datetime | None:
     found = next(filter(None, candidates), None)
     if found is None:
         raise PostError(
-            _("“%(text)s” is no date such as 2025-09-23 10:30:00 +09:00.") % {"text": text[:80]}
+            _("“%(text)s” is not a date such as 2025-09-23 10:30:00 +09:00.") % {"text": text[:80]}
         )
     try:
         at = _build(found)
@@ -616,7 +618,7 @@ def _moment(text: str, *, zone: tzinfo, notes: list[str]) -> datetime | None:
         return _in_reach(at.astimezone(UTC))
     except (ValueError, OverflowError) as error:
         raise PostError(
-            _("“%(text)s” is no date: %(reason)s.") % {"text": text, "reason": error}
+            _("“%(text)s” is not a date: %(reason)s.") % {"text": text, "reason": error}
         ) from error
 
 
@@ -631,7 +633,7 @@ def _build(found: re.Match[str]) -> datetime:
     hour = int(parts["hour"] or 0)
     if half := parts["half"]:
         if not 1 <= hour <= 12:
-            raise ValueError(_("no hour of a half day"))
+            raise ValueError(_("not an hour of a 12-hour clock"))
         hour = hour % 12 + (12 if half.lower() == "pm" else 0)
     return datetime(
         int(parts["year"]),

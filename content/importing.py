@@ -125,7 +125,7 @@ def _read(path: Path) -> Post:
     try:
         # A named pipe would block for ever.
         if not path.is_file():
-            raise PostError(_("It is no file."))
+            raise PostError(_("It is not a file."))
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -274,11 +274,11 @@ class Importer(ABC):
                 notes.append(_("It was taken down: it stays down."))
             case Status.PUBLISHED:
                 if plan.start != old.start:
-                    notes.append(_("It is live: it stays so."))
+                    notes.append(_("It is live: left as it is."))
                 if plan.start is not None and plan.end != old.end:
                     notes += self._move_end(item, plan.end, old.end, reason=reason)
             case _ if item.publish_at != old.start or item.unpublish_at != old.end:
-                notes.append(_("Its schedule was changed here: it stays so."))
+                notes.append(_("Its schedule was changed here: left as it is."))
             case _:
                 self._go_live(item, plan, reason=reason)
         return notes
@@ -305,7 +305,7 @@ class Importer(ABC):
         self, item: TitledBody, end: datetime | None, old: datetime | None, *, reason: str
     ) -> list[str]:
         if item.unpublish_at != old:
-            return [_("Its end was changed here: it stays so.")]
+            return [_("Its end was changed here: left as it is.")]
         if end is not None and end <= clock.database_now():
             return [_("Its new end has passed: it stays live.")]
         self._set_end(item, end, reason=reason)
@@ -436,7 +436,7 @@ class StoryImporter(Importer):
             if digest == _digest(now_here[name]):
                 changed[name] = value
             else:
-                notes.append(_("“%(part)s” was changed here too: it stays so.") % {"part": name})
+                notes.append(_("“%(part)s” was changed here, too: left as it is.") % {"part": name})
         self._fill(story, changed, post)
         may_stay_blank = story.status in (Status.DRAFT, Status.UNPUBLISHED)
         if not may_stay_blank and (problems := story.publish_problems()):

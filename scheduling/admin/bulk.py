@@ -121,7 +121,7 @@ def _time(item: Schedulable, form: ReasonForm) -> datetime:
     try:
         return form.shifted(item.publish_at)
     except (OverflowError, ValueError) as error:
-        raise operations.InvalidTransition(gettext("That leaves the calendar.")) from error
+        raise operations.InvalidTransition(gettext("That date is out of range.")) from error
 
 
 def _preview_cancel(item: Schedulable, form: ReasonForm, now: datetime) -> str:

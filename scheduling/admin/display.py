@@ -96,7 +96,7 @@ def due_in(item: Schedulable, now: datetime) -> str:
         late = _("late by %(time)s") % {"time": duration(now - at)}
         return format_html('<span class="armo-due armo-late">{}</span>', late)
     if item.status == Status.FAILED and at is not None:
-        wanted = _("wanted %(when)s") % {"when": distance(at, now)}
+        wanted = _("was due %(when)s") % {"when": distance(at, now)}
         return format_html('<span class="armo-due armo-late">{}</span>', wanted)
     if item.is_published and end is not None:
         ends = _("ends %(when)s") % {"when": distance(end, now)}

@@ -168,7 +168,7 @@ class SeenForm(forms.ModelForm):
             )
             % {"count": both}
             if both
-            else _("You see their text now. Save again to keep what you see."),
+            else _("Their text is shown now. Save again to keep what you see."),
         )
         self.add_error(None, text)
 

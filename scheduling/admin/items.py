@@ -239,7 +239,7 @@ class SchedulableAdmin(ModelAdmin):
             )
             return answer
         if self.model._base_manager.filter(pk__in=parse_ids(object_id)).exists():
-            return not_saved(self, request, gettext("It is not yours any more"), status=403)
+            return not_saved(self, request, gettext("You may not see it any more"), status=403)
         return not_saved(self, request, gettext("It has been deleted meanwhile"), status=410)
 
     def changeform_view(
@@ -256,7 +256,7 @@ class SchedulableAdmin(ModelAdmin):
             item = self.get_object(request, object_id) if object_id and has_typed(request) else None
             if item is None:
                 raise
-            title = gettext("It is %(status)s by now, and not yours to change") % {
+            title = gettext("It is %(status)s now, and you may not change it") % {
                 "status": item.get_status_display()
             }
             return not_saved(self, request, title, status=403)

@@ -119,19 +119,19 @@ class TestParse:
         [
             ("title: A".encode("utf-16"), "It is UTF-16. Save it as UTF-8."),
             (b"---\ntitle: caf\xe9\n---\n", "Line 2 is not UTF-8."),
-            (b"t\0i\0t\0l\0e\0", "It holds NUL bytes: it is no text, or it is UTF-16."),
+            (b"t\0i\0t\0l\0e\0", "It has NUL bytes: it is not a text, or it is UTF-16."),
             (b"---\ntitle: A\n", "The front matter that starts in line 1 never ends."),
             (b"\n\n+++\ntitle = 1\n---\n", "The front matter that starts in line 3 never ends."),
-            (b"---\n- a\n- b\n---\n", "The front matter is no list of keys and values."),
-            (b"---\njust a line\n---\n", "The front matter is no list of keys and values."),
-            (b"---\ntitle: [A]\n---\n", "“title” is no text."),
-            (b"---\ndate: [2025]\n---\n", "“date” is no date."),
+            (b"---\n- a\n- b\n---\n", "The front matter is not a list of keys and values."),
+            (b"---\njust a line\n---\n", "The front matter is not a list of keys and values."),
+            (b"---\ntitle: [A]\n---\n", "“title” is not a text."),
+            (b"---\ndate: [2025]\n---\n", "“date” is not a date."),
             (b"---\ntitle: " + b"A" * 201 + b"\n---\n", "has 201 characters; 200 are allowed."),
             (b"---\na: " + b"b" * 64_000 + b"\n---\n", "is longer than 64000 characters."),
             (b"a" * (MAX_BYTES + 1), "It is larger than 5000000 bytes."),
-            (b"---\ndate: 2025-02-30\n---\n", "“2025-02-30” is no date: day is out of range"),
-            (b"---\ndate: last week\n---\n", "“last week” is no date such as 2025-09-23 10:30"),
-            (b"+++\ndate = 2025-02-30\n+++\n", "is no TOML: Invalid date or datetime (at line 2"),
+            (b"---\ndate: 2025-02-30\n---\n", "“2025-02-30” is not a date: day is out of range"),
+            (b"---\ndate: last week\n---\n", "“last week” is not a date such as 2025-09-23 10:30"),
+            (b"+++\ndate = 2025-02-30\n+++\n", "is not TOML: Invalid date or datetime (at line 2"),
             (
                 b"---\ndate: 2025-09-23\nexpiryDate: 2025-09-01\n---\n",
                 "It ends at 2025-08-31T15:00:00+00:00, before it starts",
@@ -145,11 +145,11 @@ class TestParse:
         assert reason in str(refused.value)
 
     def test_names_the_line_of_the_file_where_yaml_goes_wrong(self) -> None:
-        with pytest.raises(PostError, match=r"no YAML: line 4: .*mapping values are not allowed"):
+        with pytest.raises(PostError, match=r"not YAML: line 4: .*mapping values are not allowed"):
             read("\n---\ntitle: Autumn\nsummary: leaves: red\n---\n")
 
     def test_names_the_line_of_the_file_where_toml_goes_wrong(self) -> None:
-        with pytest.raises(PostError, match=r"no TOML: Invalid value \(at line 3, column 9\)"):
+        with pytest.raises(PostError, match=r"not TOML: Invalid value \(at line 3, column 9\)"):
             read("+++\ndraft = false\ntitle = “Autumn”\n+++\n")
 
     def test_names_a_key_that_is_there_twice(self) -> None:
@@ -179,7 +179,7 @@ class TestParse:
 
     @pytest.mark.parametrize("keys", ["a = " + "[" * 9_000, "a = " + "9" * 5_000])
     def test_survives_toml_that_explodes(self, keys: str) -> None:
-        with pytest.raises(PostError, match="The front matter is no TOML"):
+        with pytest.raises(PostError, match="The front matter is not TOML"):
             read_toml(keys)
 
     @pytest.mark.slow
@@ -259,7 +259,7 @@ class TestDates:
         ],
     )  # fmt: skip
     def test_refuses_a_date_that_is_none_or_could_be_two(self, written: str) -> None:
-        with pytest.raises(PostError, match="is no date"):
+        with pytest.raises(PostError, match="is not a date"):
             read(f"---\ntitle: Autumn\ndate: {written}\n---\nLeaves.")
 
     def test_moves_a_time_that_the_clock_skips_and_says_so(self) -> None:
@@ -381,7 +381,7 @@ class TestNames:
 
         assert post.tags == ()
         assert post.extra == {"tags": {"red": 1}}
-        assert post.notes == ("“tags” is no list: left among the other keys.",)
+        assert post.notes == ("“tags” is not a list: left among the other keys.",)
 
 
 class TestAuthors:

@@ -115,7 +115,9 @@ class TestSites:
             "2024-05-01-봄-소풍.markdown": ("created", "published"),
             "2999-01-01-next-millennium.md": ("created", "scheduled"),
         }
-        assert results["2024-02-30-no-such-day.md"].notes[0].startswith("“2024-02-30” is no date")
+        assert (
+            results["2024-02-30-no-such-day.md"].notes[0].startswith("“2024-02-30” is not a date")
+        )
         menu = Story.objects.get(slug="spring-menu")
         assert menu.title == "“Spring” on the menu"
         assert menu.published_at == datetime(2024, 3, 5, tzinfo=UTC)
@@ -271,7 +273,7 @@ class TestStoryImporter:
             ("c.md", Outcome.FAILED),
             ("d.md", Outcome.CREATED),
         ]
-        assert results[1].notes == ("It is no file.",)
+        assert results[1].notes == ("It is not a file.",)
 
     def test_goes_on_after_a_file_the_database_refuses(
         self, write: Write, monkeypatch: pytest.MonkeyPatch
@@ -349,7 +351,7 @@ class TestChangedFile:
         again = import_one(write(date="2024-01-01", body="Edited there."))
 
         assert Story.objects.get().body == "Edited here."
-        assert result.notes == ("“body” was changed here too: it stays so.",)
+        assert result.notes == ("“body” was changed here, too: left as it is.",)
         assert again.outcome == Outcome.UNCHANGED
 
     def test_leaves_a_story_alone_that_was_written_here(self, write: Write) -> None:
@@ -433,7 +435,7 @@ class TestChangedFile:
         results = [import_one(write(draft=True)), import_one(write(date=JUNE))]
 
         assert Story.objects.get().status == Status.PUBLISHED
-        assert [result.notes for result in results] == [("It is live: it stays so.",)] * 2
+        assert [result.notes for result in results] == [("It is live: left as it is.",)] * 2
 
     def test_moves_and_takes_away_the_end_of_what_is_live(self, write: Write) -> None:
         import_one(write(date="2024-01-01", expiryDate=JULY))
@@ -461,7 +463,7 @@ class TestChangedFile:
         result = import_one(write(date="2024-01-01", expiryDate=JULY))
 
         assert open_jobs(story) == {Kind.UNPUBLISH: AUGUST}
-        assert result.notes == ("Its end was changed here: it stays so.",)
+        assert result.notes == ("Its end was changed here: left as it is.",)
 
     def test_keeps_a_schedule_that_an_editor_moved(self, write: Write) -> None:
         import_one(write(date=JUNE))
@@ -471,7 +473,7 @@ class TestChangedFile:
         result = import_one(write(date=JULY))
 
         assert open_jobs(story) == {Kind.PUBLISH: AUGUST}
-        assert result.notes == ("Its schedule was changed here: it stays so.",)
+        assert result.notes == ("Its schedule was changed here: left as it is.",)
 
     def test_leaves_a_draft_what_an_editor_cancelled(self, write: Write) -> None:
         import_one(write(date=JUNE))
@@ -553,7 +555,7 @@ class TestCommand:
 
         assert printed.splitlines()[:2] == [
             f"{good}: created, draft: It has no date: kept as a draft.",
-            f"{bad}: failed: “soon” is no date such as 2025-09-23 10:30:00 +09:00.",
+            f"{bad}: failed: “soon” is not a date such as 2025-09-23 10:30:00 +09:00.",
         ]
         assert error is not None
         assert (str(error), error.returncode) == ("1 file was not imported.", 1)

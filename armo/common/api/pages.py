@@ -69,9 +69,9 @@ class Cursor(NamedTuple):
             if not is_whole or (at is not None and at.utcoffset() != timedelta(0)):
                 raise ValueError
         except (ValueError, TypeError, Base64Error, RecursionError) as error:
-            raise _wrong("cursor", _("This is no cursor of this list.")) from error
+            raise _wrong("cursor", _("This is not a cursor of this list.")) from error
         if made_for != ordering:
-            raise _wrong("cursor", _("This cursor is of another order."))
+            raise _wrong("cursor", _("This cursor is for another ordering."))
         return cls(ordering, bool(is_backward), at, pk)
 
 

@@ -38,5 +38,5 @@ class BoundedJSONParser(JSONParser):
 def _what_is_wrong(error: object) -> str:
     if isinstance(error, json.JSONDecodeError):
         place = {"line": error.lineno, "column": error.colno}
-        return _("It is no longer JSON from line %(line)d, column %(column)d on.") % place
+        return _("It is not valid JSON from line %(line)d, column %(column)d on.") % place
     return str(CODES["parse_error"][1])

@@ -156,7 +156,10 @@ class TestTwoEditorsAtOnce:
         Story.objects.update(author=None)
         reassigned = self.save(author, story, mine, body="밤새 쓴 글")
 
-        for response, why in ((scheduled, "It is scheduled by now"), (reassigned, "not yours")):
+        for response, why in (
+            (scheduled, "It is scheduled now"),
+            (reassigned, "You may not see it any more"),
+        ):
             page = response.content.decode()
             assert response.status_code == 403
             assert why in page
