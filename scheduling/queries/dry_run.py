@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from django.contrib.contenttypes.models import ContentType
@@ -28,16 +29,12 @@ def forecast(until: datetime) -> Iterator[Forecast]:
     :param until: aware.
     """
     jobs = Job.objects.open().filter(next_attempt_at__lte=until)
-    batch: list[Job] = []
-    for job in jobs.order_by("next_attempt_at", "pk").iterator(chunk_size=BATCH):
-        batch.append(job)
-        if len(batch) == BATCH:
-            yield from _look_at(batch)
-            batch = []
-    yield from _look_at(batch)
+    rows = jobs.order_by("next_attempt_at", "pk").iterator(chunk_size=BATCH)
+    while batch := list(islice(rows, BATCH)):
+        yield from _forecast_batch(batch)
 
 
-def _look_at(batch: Sequence[Job]) -> Iterator[Forecast]:
+def _forecast_batch(batch: Sequence[Job]) -> Iterator[Forecast]:
     items = _items_of(batch)
     for job in batch:
         item = items.get((job.content_type_id, job.object_id))

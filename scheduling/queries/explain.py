@@ -12,6 +12,10 @@ from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
 from scheduling.queries import workers
 
+What = JobEvent.What
+# Events that end an attempt.
+ATTEMPTS = (What.ATTEMPT_FAILED, What.FAILED, What.SUCCEEDED)
+
 
 class Finding(NamedTuple):
     """One fact; `ok` is False when it keeps the item from the requested change."""
@@ -65,19 +69,11 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
     late = job.is_overdue(now=now)
     yield Finding("job", text + (", overdue." if late else "."), job.state != "failed" and not late)
     for event in job.events.order_by("pk"):
-        yield Finding("attempts" if _is_attempt(event) else "history", _event(event))
+        yield Finding("attempts" if event.what in ATTEMPTS else "history", _event(event))
     if job.is_open:
         if job.attempts:
             yield Finding("attempts", f"{job.attempts} begun; next at {_utc(job.next_attempt_at)}.")
         yield _message(job, now, paused)
-
-
-def _is_attempt(event: JobEvent) -> bool:
-    return event.what in (
-        JobEvent.What.ATTEMPT_FAILED,
-        JobEvent.What.FAILED,
-        JobEvent.What.SUCCEEDED,
-    )
 
 
 def _event(event: JobEvent) -> str:
@@ -97,7 +93,7 @@ def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
         text = f"Job {job.pk} has none; the next sweep, within {conf.SWEEP_EVERY} s, puts one in."
         return Finding("message", text, ok=False)
     if message.lock > now and message.lock > job.next_attempt_at:
-        text = f"{message.pk} is in a worker's hands; handed out again at {_utc(message.lock)}."
+        text = f"{message.pk} is claimed by a worker; released at {_utc(message.lock)}."
     elif message.lock > now:
         text = f"{message.pk} wakes a worker of lane {message.key} at {_utc(message.lock)}."
     elif paused:
