@@ -40,6 +40,7 @@ from scheduling.admin.local_time import LocalText, LocalTimeField, LocalTimeInpu
 from scheduling.errors import DomainError
 from scheduling.models import (
     OPEN_STATES,
+    TRANSITIONS,
     Job,
     JobEvent,
     State,
@@ -342,6 +343,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         "title": gettext("Calendar"),
         "period": period,
         "days": days,
+        "kinds": [(it.name, it.legend or it.label) for it in TRANSITIONS.values()],
         "states": [(state, state.label) for state in State if state != State.CANCELLED],
         "weekdays": [date_format(day, "D") for day in period.days[:7]],
         "form": form,

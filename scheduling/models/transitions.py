@@ -56,6 +56,12 @@ class EndNotAfterStart(DomainError):
         return {"errors": [error]}
 
 
+class InvalidParams(DomainError):
+    """The parameters are not those of this kind of job."""
+
+    code = "validation_error"
+
+
 class UnknownKind(DomainError):
     """There is no such kind of job."""
 
@@ -121,6 +127,11 @@ class Transition:
                 gettext("Nothing of this kind can be scheduled for what is %(status)s.")
                 % {"status": status_label(row.status)}
             )
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Raise `InvalidParams` for parameters that it cannot use; a mirrored time needs none."""
+        if params and self.time_field is not None:
+            raise InvalidParams
 
     def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
         """Return what scheduling it writes to the item."""

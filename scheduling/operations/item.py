@@ -80,8 +80,10 @@ def schedule(
     :raises InvalidTransition: it is live already; or, for an end, neither live nor scheduled.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises UnknownKind:
+    :raises InvalidParams:
     """
     transition = transition_of(kind)
+    transition.check_params(params or {})
     locked = store.lock(item, expected)
     check_schedule(
         row=locked.row, run_at=run_at, now=locked.now, unpublish_at=unpublish_at, kind=kind

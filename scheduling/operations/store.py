@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.utils.translation import gettext_noop
 
 from scheduling.models import (
@@ -25,7 +25,6 @@ from scheduling.models import (
     JobEvent,
     Schedulable,
     State,
-    Status,
     Transition,
     lane_of,
     mirrored,
@@ -113,12 +112,13 @@ def write_item(row: Schedulable, **fields: Any) -> None:
     quote = connection.ops.quote_name
     # If the type has parent tables, the status is in that of the topmost parent.
     meta = row._meta.get_field("status").model._meta
-    changes = "".join(f", {quote(name)} = %s" for name in fields)
+    written = {name: cast(Field, meta.get_field(name)) for name in fields}
+    changes = "".join(f", {quote(str(field.column))} = %s" for field in written.values())
     statement = (
         f"UPDATE {quote(meta.db_table)} SET version = version + 1{changes}"  # noqa: S608 (names)
         f" WHERE {quote(str(meta.pk.column))} = %s"
     )
-    values = [value.value if isinstance(value, Status) else value for value in fields.values()]
+    values = [written[name].get_db_prep_save(it, connection) for name, it in fields.items()]
     with prepared_cursor() as cursor:
         cursor.execute(statement, [*values, row.pk])
     for name, value in fields.items():

@@ -13,12 +13,12 @@ burst the ORM took longer to write out and read back the rows than PostgreSQL to
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from math import inf
 from time import monotonic, sleep
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -254,7 +254,12 @@ def _prepare(scope: Scope) -> Prepared:
         params |= {f"{n}_set_{place}": value for place, value in enumerate(set_to)}
         items.append(
             SQL["change_items"].format(
-                n=n, free=_named(free, f"{n}"), table=table, key=key, change=change
+                n=n,
+                free=_named(free, f"{n}"),
+                params="" if scope.transition.time_field else ", due.params",
+                table=table,
+                key=key,
+                change=change,
             )
         )
         done.append(SQL["changed_jobs"].format(n=n))
@@ -265,7 +270,9 @@ def _prepare(scope: Scope) -> Prepared:
 
 
 def _claim(scope: Scope) -> str:
-    return SQL["claim"].format(alone="" if scope.transition.time_field else SQL["only_earliest"])
+    if scope.transition.time_field:
+        return SQL["claim"].format(params="", alone="")
+    return SQL["claim"].format(params=", params", alone=SQL["only_earliest"])
 
 
 def _set_clause(transition: Transition, model: type[Schedulable], n: int) -> tuple[str, list[Any]]:
@@ -291,18 +298,19 @@ def _set_clause(transition: Transition, model: type[Schedulable], n: int) -> tup
 MOMENT = RawSQL("(SELECT at FROM moment)", [])
 
 
-class _ParamsOfJob(dict[str, Any]):
+class _ParamsOfJob(Mapping[str, RawSQL]):
     """The parameters of the job that changes a row, each as an SQL expression of its text."""
 
     def __init__(self, n: int, key: str) -> None:
-        super().__init__()
         self.n, self.key = n, key
 
-    def __missing__(self, name: str) -> RawSQL:
-        text = (
-            "(SELECT job.params ->> %s FROM scheduling_job AS job"  # noqa: S608 (names)
-            f" JOIN free_{self.n} AS free ON free.job = job.id WHERE free.id = {self.key})"
-        )
+    def __iter__(self) -> NoReturn:
+        raise TypeError("A batch does not know which parameters each of its jobs has.")
+
+    __len__ = __iter__
+
+    def __getitem__(self, name: str) -> RawSQL:
+        text = f"(SELECT params ->> %s FROM free_{self.n} AS free WHERE free.id = {self.key})"  # noqa: S608
         return RawSQL(text, [name])  # noqa: S611 (names of the model's own)
 
 

@@ -4,7 +4,7 @@
 -- are not selected again, and jobs that are locked belong to others. A job whose attempt has begun
 -- is left to its own run, which has to find out how that ended. While publishing is paused only
 -- the ends of named items are claimed: they belong to a change in the same transaction.
-SELECT id, content_type_id, object_id, run_at, next_attempt_at, message_id
+SELECT id, content_type_id, object_id, run_at, next_attempt_at, message_id{params}
 FROM scheduling_job
 WHERE state IN ('waiting', 'retrying')
   AND kind = %(kind)s
@@ -62,7 +62,7 @@ FROM due CROSS JOIN moment
 -- Of the batch, for one type of content. The items are locked in a subquery, one after another, in
 -- the order of their ids.
 free_{n} AS MATERIALIZED (
-    SELECT due.id AS job, item.id
+    SELECT due.id AS job, item.id{params}
     FROM due CROSS JOIN moment CROSS JOIN LATERAL (
         {free} FOR UPDATE OF {table} SKIP LOCKED
     ) AS item (id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduling.models import Schedulable, Status, Transition
+from scheduling.models.transitions import InvalidParams
 
 
 class Archive(Transition):
@@ -24,6 +25,10 @@ class Archive(Transition):
         from django.db.models import Q
 
         return ~Q(title="forever")
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        if not isinstance(params.get("last_word", ""), str):
+            raise InvalidParams
 
     def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
         return {**super().changes(at=at, params=params), "body": params["last_word"]}

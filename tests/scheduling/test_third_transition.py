@@ -19,6 +19,7 @@ from scheduling import operations, tasks
 from scheduling.ical.tokens import make_calendar_link
 from scheduling.models import TRANSITIONS, Job, JobEvent, Schedulable, State, Status
 from scheduling.models.clock import database_now
+from scheduling.models.transitions import InvalidParams
 from scheduling.operations import pause as pausing
 from scheduling.operations import prune, rerun_many, store
 from scheduling.queries.cache_lifetime import seconds_until_next_change
@@ -120,6 +121,18 @@ class TestScheduling:
             operations.schedule(
                 item=StoryFactory(published=True), run_at=FAR_OFF, kind="fly", by=None
             )
+
+    def test_is_refused_with_parameters_that_it_cannot_use(self) -> None:
+        story = StoryFactory(published=True)
+
+        with pytest.raises(InvalidParams):
+            schedule(story, last_word=3)  # type: ignore[arg-type]  # that is the fault
+
+        assert not Job.objects.exists()
+
+    def test_of_a_publish_takes_no_parameters(self) -> None:
+        with pytest.raises(InvalidParams):
+            operations.schedule(item=StoryFactory(), run_at=FAR_OFF, by=None, params={"a": 1})
 
 
 class TestMoving:
