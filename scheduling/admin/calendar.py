@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from armo.accounts import zones
+from armo.accounts.local_time import LocalText, LocalTimeField, LocalTimeInput, choices
 from scheduling import operations
 from scheduling.access.permissions import (
     User,
@@ -36,7 +37,6 @@ from scheduling.access.permissions import (
 )
 from scheduling.admin.display import shown_clock, shown_day, shown_moment, start_of
 from scheduling.admin.filters import start_of_week
-from scheduling.admin.local_time import LocalText, LocalTimeField, LocalTimeInput, choices
 from scheduling.errors import DomainError
 from scheduling.models import (
     OPEN_STATES,

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from scheduling.admin.local_time import LocalTimeField
+from armo.accounts.local_time import LocalTimeField
 from scheduling.admin.seen import described, expect, read, signed
 from scheduling.models import Job, Schedulable, Status
 from scheduling.operations import Seen

@@ -26,6 +26,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
+from armo.accounts.local_time import LocalTimeField, LocalTimeInput, choices
 from armo.common.theme import ModelAdmin
 from scheduling import conf, operations
 from scheduling.access.permissions import (
@@ -42,7 +43,6 @@ from scheduling.admin.actions import ACTIONS, Action, carry_out, posted
 from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column
 from scheduling.admin.edit_conflicts import SeenForm
 from scheduling.admin.filters import DueFilter, StatusFilter
-from scheduling.admin.local_time import LocalTimeField, LocalTimeInput, choices
 from scheduling.admin.panel import action_url_name, panel, when
 from scheduling.admin.pause_banner import everywhere
 from scheduling.admin.seen import Page, last_change_by, page_of
