@@ -41,5 +41,4 @@ class ProblemsError(DomainError):
         return " ".join([self.default_message(), *self.problems])
 
     def facts(self) -> dict[str, Any]:
-        """Return the list of problems."""
         return {"problems": self.problems}

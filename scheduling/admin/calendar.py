@@ -113,7 +113,6 @@ class FilterForm(forms.Form):
         return {name: value for name, value in self.cleaned_data.items() if value}
 
     def narrow(self, jobs: QuerySet[Job], user: User) -> QuerySet[Job]:
-        """Keep the jobs that match the chosen filters."""
         chosen = self.chosen()
         models = schedulable_models()
         if name := chosen.get("type"):
@@ -149,7 +148,6 @@ class Period:
 
     @property
     def days(self) -> list[date]:
-        """Return all its days."""
         return [self.first + n * ONE_DAY for n in range((self.last - self.first).days + 1)]
 
 
@@ -249,7 +247,6 @@ class Writer:
         self.zone = timezone.get_current_timezone()
 
     def entry(self, row: Row) -> Entry:
-        """Return the entry of a job."""
         type_ = self.types.get(row.content_type_id, self.gone)
         local = row.run_at.astimezone(self.zone)
         # Without a page of the item, the entry links to the job's.

@@ -172,7 +172,6 @@ class Bar(NamedTuple):
 
     @property
     def top(self) -> int:
-        """Return the upper end of the bar."""
         return PLOT_HEIGHT - self.height
 
     @property
@@ -182,7 +181,6 @@ class Bar(NamedTuple):
 
     @property
     def says(self) -> str:
-        """Return the figures in one line."""
         return ", ".join(self.cells)
 
 
@@ -204,7 +202,6 @@ class Plot(NamedTuple):
 
     @property
     def box(self) -> str:
-        """Return the `viewBox` of the SVG."""
         return f"0 0 {len(self.bars) * BAR_WIDTH} {PLOT_HEIGHT}"
 
 

@@ -86,7 +86,6 @@ class SeenForm(forms.ModelForm):
 
     @cached_property
     def changed_data(self) -> list[str]:
-        """Return the fields that the person has changed."""
         return [name for name in super().changed_data if not self._is_untouched(name)]
 
     def _is_untouched(self, name: str) -> bool:

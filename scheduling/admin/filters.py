@@ -40,7 +40,6 @@ class DueFilter(DropdownFilter):
     parameter_name = "due"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the choices."""
         return [
             ("today", _("today")),
             ("week", _("this week")),
@@ -49,7 +48,6 @@ class DueFilter(DropdownFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the items that match."""
         keep = DUE_FILTERS.get(str(self.value()))
         return keep(queryset) if keep else queryset
 
@@ -82,11 +80,9 @@ class ChoiceFilter(DropdownFilter):
     choices_of: Callable[[], list[tuple[str, Any]]]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return every choice."""
         return type(self).choices_of()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the rows that have the value."""
         value = self.value()
         if value not in dict(type(self).choices_of()):
             return queryset
@@ -120,11 +116,9 @@ class OverdueFilter(DropdownFilter):
     title, parameter_name = _("overdue"), "overdue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the only choice."""
         return [("1", _("overdue"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the overdue jobs."""
         if self.value() != "1":
             return queryset
         assert isinstance(queryset, JobQuerySet)
@@ -169,7 +163,6 @@ class OwnerFilter(DropdownFilter):
     MOST = 500
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the reader first, then everybody who owns an item."""
         people = get_user_model()._default_manager.filter(
             IsOneOf("pk", owners(model_admin.model, most=self.MOST))
         )
@@ -179,7 +172,6 @@ class OwnerFilter(DropdownFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the items of that person."""
         value = self.value()
         owner = queryset.model.OWNER
         if value == "me":

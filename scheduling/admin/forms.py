@@ -59,7 +59,6 @@ class ButtonForm(ReasonForm):
         return {}
 
     def arguments(self) -> dict[str, Any]:
-        """Return the operation's arguments, except `expected`."""
         return {name: value for name, value in super().arguments().items() if name != "seen"}
 
     def expected(self, row: Schedulable | Job, names: Sequence[str]) -> Seen | None:
@@ -103,7 +102,6 @@ class StartForm(ButtonForm):
 
     @staticmethod
     def times_of(item: Any) -> dict[str, datetime | None]:
-        """Return the planned times, not those that have passed."""
         return {
             "run_at": item.publish_at if item.status == Status.SCHEDULED else None,
             "unpublish_at": None if item.status == Status.UNPUBLISHED else item.unpublish_at,
@@ -118,7 +116,6 @@ class EndForm(ButtonForm):
 
     @staticmethod
     def times_of(item: Any) -> dict[str, datetime | None]:
-        """Return the planned end."""
         return {"run_at": item.unpublish_at}
 
 
@@ -150,7 +147,6 @@ class IntervalForm(ReasonForm):
     field_order = ("number", "unit", "reason")
 
     def clean_number(self) -> int:
-        """Refuse zero."""
         number: int = self.cleaned_data["number"]
         if number == 0:
             raise ValidationError(gettext("That changes nothing."))

@@ -63,7 +63,6 @@ class ItemList(ChangeList):
     """A list that does not read long texts."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        """Return the rows, without the fields that no column shows."""
         rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
 
@@ -114,12 +113,10 @@ class SchedulableAdmin(ModelAdmin):
 
     @admin.display(description=_("status"), ordering="status")
     def status_badge(self, item: Schedulable) -> str:
-        """Show the status."""
         return badge(item.status, item.get_status_display())
 
     @admin.display(description=_("goes live at"), ordering="publish_at")
     def goes_live(self, item: Schedulable) -> str:
-        """Show when the item goes live, and in how long."""
         at = "-" if item.publish_at is None else shown_time(item.publish_at)
         now = item.asked_at  # type: ignore[attr-defined]  # by get_queryset
         return format_html("{}{}", at, due_in(item, now))
@@ -127,13 +124,11 @@ class SchedulableAdmin(ModelAdmin):
     # Permissions: Django asks for an item, and without one for the type as a whole.
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return what the person may see, with the database's clock."""
         items: QuerySet[Any] = super().get_queryset(request)
         with_clock: QuerySet[Any] = visible_to(request.user, items).annotate(asked_at=ClockNow())
         return with_clock
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return whether the person may change the item's content."""
         if obj is None:
             return super().has_change_permission(request)
         return may_change(request.user, obj)
@@ -144,21 +139,17 @@ class SchedulableAdmin(ModelAdmin):
         return may and (obj is None or may_delete(request.user, obj))
 
     def has_schedule_permission(self, request: HttpRequest) -> bool:
-        """Return whether the person may schedule items of this type."""
         return has_right(request.user, "schedule", self.model)
 
     def has_publish_permission(self, request: HttpRequest) -> bool:
-        """Return whether the person may publish and take down items of this type."""
         return has_right(request.user, "publish", self.model)
 
     def has_rerun_permission(self, request: HttpRequest) -> bool:
-        """Return whether the person may run failed jobs of this type again."""
         return has_right_to_jobs_of(request.user, "rerun", self.model)
 
     # The owner of an item
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out the owner for people who see only their own items."""
         return self._without_owner(request, super().get_exclude(request, obj) or ())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -177,7 +168,6 @@ class SchedulableAdmin(ModelAdmin):
 
     @admin.display(description=_("author"))
     def owner_name(self, item: Schedulable) -> str:
-        """Show the owner's name, without a link."""
         return str(getattr(item, str(item.OWNER)) or "-")
 
     def _without_owner(self, request: HttpRequest, names: Any, *, keep: bool = False) -> list[Any]:
@@ -207,7 +197,6 @@ class SchedulableAdmin(ModelAdmin):
     # The list
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that does not read long texts."""
         return ItemList
 
     schedule_selected = bulk.list_action(bulk.SCHEDULE)
@@ -273,7 +262,6 @@ class SchedulableAdmin(ModelAdmin):
             return redirect(request.get_full_path())
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Delete an item if it is as the page has shown it."""
         for version in parse_ids(request.POST.get("seen", "")):
             items = self.model._base_manager.filter(pk=obj.pk)
             operations.lock_for_change(items=items, expected=operations.Seen(version=version))
@@ -313,7 +301,6 @@ class SchedulableAdmin(ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        """Add the panel to the page of an existing item."""
         if obj is not None:
             # A form with errors has changed `obj`: it has the values that were typed.
             item = self.get_queryset(request).get(pk=obj.pk) if request.method == "POST" else obj
@@ -392,7 +379,6 @@ class SchedulableAdmin(ModelAdmin):
         return ask_again(self, request, form, action, item, back=change_url(self.model, pk))
 
     def _panel(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the panel alone, for a page that refreshes it."""
         item = self._find(request, pk)
         context = {
             "publishing": panel(request, item, _read_page(request)),
@@ -403,13 +389,11 @@ class SchedulableAdmin(ModelAdmin):
         return TemplateResponse(request, "scheduling/publishing.html", context)
 
     def _share_url(self, item: Any) -> str:
-        """Return the URL that makes a link to a preview, or nothing if there is no preview."""
         if self.preview_name is None or item.is_published:
             return ""
         return reverse(self._url("share"), args=[item.pk])
 
     def _share(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Make a link to a preview, and show it in a message."""
         item = self._find(request, pk)
         if not self._share_url(item):
             raise Http404

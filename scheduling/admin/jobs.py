@@ -84,7 +84,6 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the jobs that the person may see, with the database's clock and the last error."""
         jobs: QuerySet[Any] = super().get_queryset(request)
         failures = JobEvent.objects.filter(
             job=OuterRef("pk"), what__in=(JobEvent.What.ATTEMPT_FAILED, JobEvent.What.FAILED)
@@ -108,17 +107,14 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
 
     @admin.display(description=_("job"))
     def what(self, job: Job) -> str:
-        """Show what the job does to which item."""
         return f"{job.get_kind_display()} {job.item_label}"
 
     @admin.display(description=_("state"), ordering="state")
     def state_badge(self, job: Job) -> str:
-        """Show the state."""
         return badge(job.state, job.get_state_display())
 
     @admin.display(description=_("item"))
     def item_link(self, job: Job) -> str:
-        """Show the item's title, as a link when its type has an admin."""
         title = job.item_title or job.item_label
         model = _model_of(job)
         if model is None or not self.admin_site.is_registered(model):
@@ -139,13 +135,11 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
 
     @admin.display(description=_("last error"))
     def last_error(self, job: Job) -> str:
-        """Show the reason of the last attempt that failed."""
         reason: str = job.error or ""  # type: ignore[attr-defined]  # by get_queryset
         return Truncator(gettext(reason)).chars(LONGEST_ERROR) if reason else "-"
 
     @admin.display(description=_("queue row"))
     def message(self, job: Job) -> str:
-        """Show the state of the job's queue row."""
         if not job.is_open:
             return "-"
         row = OrmQ.objects.filter(pk=job.message_id).first()
@@ -165,15 +159,12 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
 
     @admin.display(description=_("scheduled by"))
     def by(self, job: Job) -> str:
-        """Show who scheduled it."""
         return str(job.scheduled_by) if job.scheduled_by else gettext("the publisher")
 
     def has_rerun_permission(self, request: HttpRequest) -> bool:
-        """Return whether the person may rerun jobs of any type."""
         return has_right_to_some_jobs(request.user, "rerun")
 
     def has_schedule_permission(self, request: HttpRequest) -> bool:
-        """Return whether the person may cancel jobs of any type."""
         return has_right_to_some_jobs(request.user, "schedule")
 
     rerun_selected = bulk.list_action(bulk.RERUN_JOBS)
@@ -213,7 +204,6 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         done: Text,
         form_class: type[ReasonForm],
     ) -> HttpResponse:
-        """Pause publishing for the whole site, or resume it."""
         if not has_right(request.user, "pause", Job):
             raise PermissionDenied
         form = form_class(request.POST)
@@ -230,7 +220,6 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Add the form that pauses publishing, and the pauses so far."""
         pauses = PauseEvent.objects.select_related("by").order_by("-pk")[:PAUSES_SHOWN]
         form_class = ReasonForm if pausing.current() else PauseForm
         more = {"pause_form": form_class(auto_id="pause_%s"), "pauses": pauses}
@@ -257,7 +246,6 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        """Add the job's history, and its buttons."""
         context["events"] = history(obj.events.all())
         context["buttons"] = buttons(
             obj, JOB_ACTIONS, signed(obj), lambda right: has_right_to(request.user, right, obj)

@@ -16,7 +16,6 @@ class PlainItemAdmin(admin.ModelAdmin):
     list_filter = ("status",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Add status and times to the read-only fields of the type."""
         return (*super().get_readonly_fields(request, obj), *Schedulable.ENGINE_FIELDS)
 
 
@@ -24,15 +23,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     """Rows that only operations write, and `prune_jobs` deletes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
         return False
 
 

@@ -64,14 +64,12 @@ class JobFilters(django_filters.FilterSet):
         fields: tuple[str, ...] = ()
 
     def of_item(self, jobs: JobQuerySet, name: str, value: str) -> JobQuerySet:
-        """Filter by item; see `of_item`."""
         try:
             return of_item(jobs, value)
         except MalformedItem as error:
             raise ValidationError({name: [str(error)]}) from error
 
     def by_overdue(self, jobs: JobQuerySet, name: str, value: Any) -> JobQuerySet:
-        """Keep the overdue jobs, or the others."""
         overdue = jobs.overdue(now=clock.database_now())
         return overdue if value else jobs.exclude(pk__in=overdue.values("pk"))
 

@@ -28,9 +28,7 @@ class IfMatch:
         return None if header is None else cls(header, of, etag)
 
     def matches(self, row: Any) -> bool:
-        """Return whether the header names the row's present version."""
         return not isinstance(row, self.of) or versions.is_named(self.header, self.etag(row))
 
     def facts(self, row: Any) -> dict[str, Any]:
-        """Return the row's present version."""
         return {"current_etag": self.etag(row), "current_version": getattr(row, "version", None)}

@@ -39,7 +39,6 @@ class ItemField(TextField):
     """The name of an item; see `parse_item`."""
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the name, once it is well formed."""
         name = super().to_internal_value(data)
         try:
             parse_item(name)
@@ -139,7 +138,6 @@ class ItemInput(ReasonInput):
     ENGINE = ("status", "publish_at", "unpublish_at", "reason")
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Refuse combinations that contradict each other."""
         status, at = values.get("status"), values.get("publish_at")
         wrong: dict[str, Any] = {}
         if status == Status.DRAFT:

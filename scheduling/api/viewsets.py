@@ -83,7 +83,6 @@ class ItemRights(BasePermission):
     }
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Return whether the user may do this to any item of the type."""
         if not isinstance(view, SchedulableViewSet) or view.action in ("list", "retrieve"):
             return True
         rights = self.NEEDED.get(view.action or "", ())
@@ -310,7 +309,6 @@ class SchedulableViewSet(ApiViewSet):
         return IfMatch.read(self.request, self.model, self.etag)
 
     def _asked(self) -> QuerySet[Any]:
-        """Return the query of the route's item."""
         return self.get_queryset().filter(pk=self.kwargs["pk"])
 
     def _locked(self) -> Any:
@@ -439,7 +437,6 @@ class JobRights(BasePermission):
         return right is None or has_right_to_some_jobs(user, right)
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        """Return whether the user may do this to this job."""
         assert isinstance(view, JobViewSet)
         right = view.NEEDED.get(view.action or "")
         return right is None or has_right_to(request.user, right, obj)
@@ -462,7 +459,6 @@ class JobViewSet(ApiViewSet):
     is_versioned = True
 
     def get_queryset(self) -> QuerySet[Job]:
-        """Return the jobs of the types that the user may see."""
         return visible_jobs(self.request.user, Job.objects.select_related("scheduled_by"))
 
     def default_ordering(self) -> str:

@@ -40,7 +40,6 @@ class CalendarView(ApiView):
 
     @property
     def user(self) -> User:
-        """Return the signed-in user."""
         user = self.request.user
         assert user.is_authenticated
         return user

@@ -23,7 +23,6 @@ class OneLineParser(CommandParser):
     """A parser that reports a usage error in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with the message, or raise it in a program."""
         if self.called_from_command_line:
             self.exit(WRONG_USAGE, f"{self.prog}: {message}\n")
         raise CommandError(message, returncode=WRONG_USAGE)
@@ -33,7 +32,6 @@ class OneLineCommand(BaseCommand):
     """A command that reports a usage error in one line, and shows its docstring in `--help`."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Build a `OneLineParser` with Django's own flags."""
         kwargs.setdefault("epilog", self.__doc__)
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         # Django's method has no parameter for the class.
@@ -52,7 +50,6 @@ class ArmoCommand(OneLineCommand):
     requires_system_checks: tuple[str, ...] = ()
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command; turn an error into its line and exit code."""
         for name, value in options.items():
             if isinstance(value, str) and not _is_text(value):
                 raise CommandError(f"{name} is not text in UTF-8.", returncode=WRONG_USAGE)

@@ -40,7 +40,6 @@ class IsOneOf(Func):
         self.numbers = list(numbers)
 
     def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
-        """Return the condition in SQL."""
         field, params = compiler.compile(self.source_expressions[0])
         # As text: psycopg takes ten times as long to adapt a list.
         return f"{field} = ANY(%s::bigint[])", [*params, f"{{{','.join(map(str, self.numbers))}}}"]

@@ -82,7 +82,6 @@ class SchedulableQuerySet(models.QuerySet[Any]):
     """Queries of items."""
 
     def published(self) -> Self:
-        """Keep the published items."""
         return self.filter(status=Status.PUBLISHED)
 
     def publishable(self) -> Self:

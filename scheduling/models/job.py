@@ -84,7 +84,6 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(state__in=OPEN_STATES)
 
     def finished(self) -> Self:
-        """Keep the jobs that have succeeded, failed or been cancelled."""
         return self.exclude(state__in=OPEN_STATES)
 
     def due(self) -> Self:
@@ -122,7 +121,6 @@ class JobQuerySet(models.QuerySet["Job"]):
         return failed.filter(finished_at__gt=ClockNow() - NOTIFIED_WITHIN)
 
     def of(self, item: Schedulable) -> Self:
-        """Keep the jobs of one item."""
         return self.filter(content_type=ContentType.objects.get_for_model(item), object_id=item.pk)
 
 

@@ -51,7 +51,6 @@ class EndNotAfterStart(DomainError):
     code = "validation_error"
 
     def facts(self) -> dict[str, Any]:
-        """Return the name of the request's field."""
         error = {"field": "unpublish_at", "code": "ends_too_early", "detail": str(self)}
         return {"errors": [error]}
 
@@ -235,48 +234,38 @@ class Publish(Transition):
     ended_by = "unpublish"
 
     def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
-        """Raise why the item cannot be published then."""
         require_transition(row.status, Status.SCHEDULED)
         self.require_ready(row)
         require_end_after(run_at, end)
 
     def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
-        """Return the status `scheduled`, and both times."""
         return {"status": Status.SCHEDULED, "publish_at": run_at, "unpublish_at": end}
 
     def unplanned(self, row: Schedulable) -> dict[str, Any]:
-        """Return the status that it had before it was scheduled, and no times."""
         if not self.is_cancellable(row):
             return {}
         before = Status.DRAFT if row.published_at is None else Status.UNPUBLISHED
         return {"status": before, "publish_at": None, "unpublish_at": None}
 
     def is_cancellable(self, row: Schedulable) -> bool:
-        """Return whether it is scheduled, or has failed, when it has no open job."""
         return row.status in (Status.SCHEDULED, Status.FAILED)
 
     def asking(self) -> Q:
-        """Return the condition of scheduled items."""
         return Q(status=Status.SCHEDULED)
 
     def asked_at(self, row: Schedulable) -> datetime | None:
-        """Return when a scheduled item goes live."""
         return row.publish_at if row.status == Status.SCHEDULED else None
 
     def ready(self, model: type[Schedulable]) -> Q:
-        """Return the type's condition."""
         return model.publishable_condition()
 
     def problems(self, row: Schedulable) -> list[str]:
-        """Return the problems that the type finds."""
         return row.publish_problems()
 
     def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the status `published`, and since when."""
         return {"status": Status.PUBLISHED, "published_at": at}
 
     def why_not_again(self, row: Schedulable, past: "Failed") -> str:
-        """Return what has happened to the item since its publish failed."""
         was_live_since = row.published_at is not None and row.published_at >= past.failed_at
         if past.has_open or row.status == Status.SCHEDULED:
             return gettext("It has been scheduled anew since.")
@@ -292,7 +281,6 @@ class Publish(Transition):
         return ""
 
     def reopened(self) -> dict[str, Any]:
-        """Return the status `scheduled`; its time stays."""
         return {"status": Status.SCHEDULED}
 
 
@@ -309,7 +297,6 @@ class Unpublish(Transition):
     leads_to = Status.UNPUBLISHED
 
     def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
-        """Raise why the item cannot be given that end."""
         if row.status not in self.scheduled_from:
             raise InvalidTransition(
                 gettext("Only what is live or scheduled can be given an end; it is %(status)s.")
@@ -319,23 +306,18 @@ class Unpublish(Transition):
             raise EndNotAfterStart
 
     def planned(self, run_at: datetime, end: datetime | None) -> dict[str, Any]:
-        """Return the end."""
         return {"unpublish_at": run_at}
 
     def unplanned(self, row: Schedulable) -> dict[str, Any]:
-        """Return no end."""
         return {"unpublish_at": None}
 
     def asking(self) -> Q:
-        """Return the condition of live and scheduled items with an end."""
         return Q(status__in=self.scheduled_from, unpublish_at__isnull=False)
 
     def asked_at(self, row: Schedulable) -> datetime | None:
-        """Return the end of a live or scheduled item."""
         return row.unpublish_at if row.status in self.scheduled_from else None
 
     def why_not_again(self, row: Schedulable, past: "Failed") -> str:
-        """Return what has happened to the item since taking it down failed."""
         if row.status != Status.PUBLISHED:
             return gettext("It has been taken down since.")
         if past.has_open or row.unpublish_at not in (None, past.run_at):

@@ -21,7 +21,6 @@ class ChangedMeanwhile(DomainError):
         self._facts = dict(facts or {})
 
     def facts(self) -> dict[str, Any]:
-        """Return what a program needs to know of the row, as it is now."""
         return self._facts
 
 
@@ -50,7 +49,6 @@ class Seen:
         return seen
 
     def matches(self, row: Row) -> bool:
-        """Return whether each of the fields is still the same."""
         fields = self.of_job if isinstance(row, Job) else self.of_item
         return all(getattr(row, name) == value for name, value in fields.items())
 

@@ -37,7 +37,6 @@ class SomeRefused(ProblemsError):
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return each refusal, with the id of its item."""
         return {
             "refusals": [
                 {"id": item.pk, "code": refusal.code, "detail": str(refusal), **refusal.facts()}

@@ -120,7 +120,6 @@ class _Batch:
         self.jobs_answer = send(store.open_jobs_of_many(self.model, self.items))
 
     def read_items(self) -> None:
-        """Read the rows of the items."""
         with self.items_answer as rows:
             for pk, *values in rows.fetchall():
                 self.rows[pk] = row = ItemRow(*values)
@@ -147,7 +146,6 @@ class _Batch:
         return refusals
 
     def read_jobs(self) -> None:
-        """Read the open jobs."""
         with self.jobs_answer as rows:
             for job in store.read_open_jobs(rows, self.model):
                 if job.kind == self.publish.name:
@@ -157,12 +155,10 @@ class _Batch:
         self.without = [item for pk, item in self.items.items() if pk not in self.publishes]
 
     def missing(self) -> Iterator[store.Planned]:
-        """Return the jobs to create."""
         return (store.Planned(item, self.publish, self.run_at) for item in self.without)
 
     @property
     def job_ids(self) -> list[int]:
-        """Return the ids of the jobs that publish the items."""
         return [*(job.pk for job in self.publishes.values()), *(job.pk for job in self.new)]
 
     def write(self, *, at: datetime, by: Actor, reason: str) -> None:
@@ -177,7 +173,6 @@ class _Batch:
             store.store_jobs(self.new, at=at, by=by, reason=reason)
 
     def take_over(self) -> None:
-        """Update the objects of the caller."""
         for pk, row in self.rows.items():
             self.items[pk].take_over(
                 status=Status.SCHEDULED,

@@ -170,7 +170,6 @@ class NewJob(NamedTuple):
 
     @property
     def slot(self) -> int:
-        """See `Job.slot`."""
         return 0 if self.planned.transition.time_field else self.pk
 
 

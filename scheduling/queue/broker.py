@@ -79,7 +79,6 @@ class Statements:
 
     @cached_property
     def claim(self) -> str:
-        """Return the statement that claims due rows."""
         return SQL["claim"].format(is_paused=self.is_paused)
 
     @cached_property
@@ -143,7 +142,6 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         return rows
 
     def enqueue(self, task: str) -> int:
-        """Insert a queue row that is due at once, by the database's clock."""
         [message_id] = insert_messages([Message(self.list_key or Conf.CLUSTER_NAME, task)])
         return message_id
 

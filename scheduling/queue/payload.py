@@ -30,7 +30,6 @@ class CapturingBroker:
         self.payload = ""
 
     def enqueue(self, payload: str) -> str:
-        """Keep the payload."""
         self.payload = payload
         return "captured"
 
@@ -65,11 +64,9 @@ class _Signer(TimestampSigner):
         self._at = super().timestamp()
 
     def timestamp(self) -> str:
-        """Return the time of the first signature."""
         return self._at
 
     def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
-        """Return the signature of a value."""
         keyed = self._keyed.copy()
         keyed.update(force_bytes(value))
         return b64_encode(keyed.digest()).decode()

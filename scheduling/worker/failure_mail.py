@@ -51,7 +51,6 @@ class Failure(NamedTuple):
 
     @property
     def detail(self) -> Mapping[str, Any]:
-        """Return the event's detail."""
         return (self.event.detail if self.event else None) or {}
 
 
@@ -156,7 +155,6 @@ class _Server:
             raise
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         backend, self.backend = self.backend, None
         if backend is not None:
             with suppress(Exception):

@@ -239,7 +239,6 @@ class Lane:
     failed_starts: int = 0
 
     def start(self) -> None:
-        """Fork the lane's sentinel."""
         # Children must not share the parent's connections.
         connections.close_all()
         ours, theirs = stock.multiprocessing.Pipe()
@@ -255,7 +254,6 @@ class Lane:
         self.pipe, self.started_at, self.start_at, self.is_up = ours, monotonic(), None, False
 
     def is_running(self) -> bool:
-        """Return whether its sentinel is alive."""
         return self.sentinel is not None and self.sentinel.is_alive()
 
     def read_started(self) -> None:

@@ -15,11 +15,9 @@ class Command(base.ArmoCommand):
     help = "Check the system, one line for each check. Exit code 1 when a check fails."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add `--json`."""
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the checks and print their results."""
         checks = []
         for check in examine():
             checks.append(check)

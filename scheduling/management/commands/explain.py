@@ -14,12 +14,10 @@ class Command(base.ArmoCommand):
     help = "Say why an item is, or is not, live: item, job, attempts, message, worker, in order."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the item, and `--json`."""
         base.add_item(parser)
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the findings."""
         findings = list(explain(base.item(options["item"])))
         if options["json"]:
             self.print_json([finding._asdict() for finding in findings])

@@ -19,7 +19,6 @@ class Command(base.ArmoCommand):
     help = "List jobs: open ones first, in the order of time, then finished ones, newest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the filters."""
         parser.add_argument("--state", choices=State.values)
         base.add_kind(parser)
         parser.add_argument("--item", metavar="<item>", help="story:42, or content.story:42")
@@ -30,7 +29,6 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the jobs."""
         if not 1 <= options["limit"] <= MAX_LIMIT:
             raise base.wrong_usage(f"--limit must be 1 to {MAX_LIMIT}.")
         jobs = self.find(options).select_related("scheduled_by")
@@ -48,7 +46,6 @@ class Command(base.ArmoCommand):
             self.stderr.write("No jobs.")
 
     def find(self, options: dict[str, Any]) -> JobQuerySet:
-        """Return the jobs that match the filters."""
         asked = {name: options[name] for name in ("state", "kind") if options[name]}
         jobs = Job.objects.filter(**asked)
         if options["item"]:
@@ -67,7 +64,6 @@ class Command(base.ArmoCommand):
         return found
 
     def describe(self, job: Job) -> dict[str, Any]:
-        """Return a job as a row."""
         return {
             "id": job.pk,
             "state": job.state,

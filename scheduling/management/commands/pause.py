@@ -17,13 +17,11 @@ class Command(base.ArmoCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the reason."""
         parser.add_argument(
             "--reason", required=True, help="kept in the history; monitors show it, so no secrets"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Pause, and print who did so when and why."""
         if not options["reason"].strip():
             raise base.wrong_usage("Say why.")
         pause = pausing.pause(by=None, reason=options["reason"])

@@ -26,7 +26,6 @@ class Command(base.ArmoCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the age, and how to run."""
         parser.add_argument(
             "--older-than", required=True, metavar="<age>", help="such as 90d, 12h or 2w"
         )
@@ -34,7 +33,6 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete the jobs, or count them."""
         older_than = age(options["older_than"])
         found = pruning.count(older_than)
         counts = found._asdict()

@@ -22,7 +22,6 @@ class Command(base.ArmoCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the dry run and its time."""
         parser.add_argument(
             "--dry-run", action="store_true", help="show what would happen, and do nothing"
         )
@@ -32,7 +31,6 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the due jobs, or preview them."""
         if options["dry_run"]:
             failing = self.preview(options)
         elif options["at"] is not None:

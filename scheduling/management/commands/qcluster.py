@@ -17,7 +17,6 @@ class Command(base.OneLineCommand):
     help = "Run jobs when they are due. On SIGTERM or SIGINT, finish running tasks and stop."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the flags of django-q2's own command."""
         parser.add_argument(
             "--run-once", action="store_true", help="Start, finish the tasks that begin, and stop."
         )
@@ -29,7 +28,6 @@ class Command(base.OneLineCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the supervisor of the lanes; exit with its code."""
         lanes = conf.lanes()
         one = options["cluster_name"] or os.environ.get("Q_CLUSTER_NAME")
         if one and one not in lanes:

@@ -31,7 +31,6 @@ class Command(base.ArmoCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the selection of jobs, and the reason."""
         parser.add_argument("ids", nargs="*", metavar="<job id>", help="see manage.py jobs")
         parser.add_argument("--all-failed", action="store_true", help="all that have failed")
         parser.add_argument(
@@ -47,7 +46,6 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the jobs again, each in its own transaction."""
         counts: Counter[str] = Counter()
         answers = []
         reason, dry_run = options["reason"], options["dry_run"]
@@ -65,7 +63,6 @@ class Command(base.ArmoCommand):
     def summarize(
         self, counts: Counter[str], answers: list[dict[str, Any]], options: dict[str, Any]
     ) -> None:
-        """Print how many had each outcome."""
         if options["json"]:
             summary = {outcome: counts[outcome] for outcome in OUTCOMES}
             self.print_json({"dry_run": options["dry_run"], "summary": summary, "jobs": answers})

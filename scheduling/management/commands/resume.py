@@ -17,10 +17,8 @@ class Command(base.ArmoCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the reason."""
         parser.add_argument("--reason", default="", help="kept in the history")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Resume publishing."""
         pausing.resume(by=None, reason=options["reason"])
         self.stdout.write("Publishing is resumed.")

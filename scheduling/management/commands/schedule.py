@@ -15,7 +15,6 @@ class Command(base.ArmoCommand):
     help = "Schedule the publish, or the end, of an item at a time; or move it to that time."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the item, the time, the kind and the reason."""
         base.add_item(parser)
         parser.add_argument(
             "--at", required=True, metavar="<time>", help="ISO 8601 with an offset, or Z for UTC"
@@ -24,7 +23,6 @@ class Command(base.ArmoCommand):
         parser.add_argument("--reason", default="", help="kept in the job's history")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Schedule the item and print the id of the job."""
         job = operations.schedule(
             item=base.item(options["item"]),
             run_at=base.moment(options["at"]),

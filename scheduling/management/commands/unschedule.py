@@ -15,13 +15,11 @@ class Command(base.ArmoCommand):
     help = "Cancel what is scheduled for an item; a cancelled publish takes its end with it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the item, the kind and the reason."""
         base.add_item(parser)
         base.add_kind(parser, default=Kind.PUBLISH, help="default: publish")
         parser.add_argument("--reason", default="", help="kept in the job's history")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Cancel the job and print its id."""
         job = operations.unschedule(
             item=base.item(options["item"]), by=None, kind=options["kind"], reason=options["reason"]
         )
