@@ -383,11 +383,16 @@ def _do(
         refused |= _each(bulk, promised, form, request.user)
     done = len(rows) - len(refused)
     said = ngettext("%(count)d done.", "%(count)d done.", done) % {"count": done}
+    report(request, bulk.label, said if done else "", reasons(refused))
+
+
+def reasons(refused: Mapping[Any, DomainError]) -> dict[str, list[str]]:
+    """Return titles of refused rows by the reason; query who has changed them, if that is it."""
     titles: dict[str, list[str]] = defaultdict(list)
     for place, (row, refusal) in enumerate(refused.items()):
         why = _why(refusal, row) if place < NAMED else str(refusal)
         titles[why].append((row.item_title or str(row)) if isinstance(row, Job) else str(row))
-    report(request, bulk.label, said if done else "", titles)
+    return titles
 
 
 def _why(refusal: DomainError, row: Any) -> str:

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
@@ -39,7 +41,7 @@ from scheduling.access.permissions import (
 )
 from scheduling.access.preview_links import make_preview_token
 from scheduling.admin import bulk
-from scheduling.admin.actions import ACTIONS, Action, carry_out, posted
+from scheduling.admin.actions import ACTIONS, Action, carry_out, posted, report
 from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column
 from scheduling.admin.edit_conflicts import SeenForm
 from scheduling.admin.filters import DueFilter, StatusFilter
@@ -48,7 +50,7 @@ from scheduling.admin.pause_banner import everywhere
 from scheduling.admin.seen import Page, last_change_by, page_of
 from scheduling.admin.unsaved import has_typed, not_saved
 from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
-from scheduling.models.references import parse_ids
+from scheduling.models.references import parse_id, parse_ids
 
 # Items asked about in one request; a page of a list has fewer.
 MOST_WATCHED = 200
@@ -78,6 +80,7 @@ class SchedulableAdmin(ModelAdmin):
     form = SeenForm
     change_form_template = "scheduling/item_change_form.html"
     delete_confirmation_template = "scheduling/item_delete.html"
+    delete_selected_confirmation_template = "scheduling/items_delete.html"
     list_before_template = "scheduling/item_list_head.html"
     list_display: Any = (
         "__str__",
@@ -199,6 +202,13 @@ class SchedulableAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ItemList
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the actions, with `delete_selected` of this class instead of Django's own."""
+        actions: dict[str, Any] = super().get_actions(request)
+        if "delete_selected" in actions:
+            actions["delete_selected"] = self.get_action("delete_selected")
+        return actions
+
     schedule_selected = bulk.list_action(bulk.SCHEDULE)
     shift_selected = bulk.list_action(bulk.SHIFT)
     cancel_selected = bulk.list_action(bulk.CANCEL)
@@ -262,10 +272,31 @@ class SchedulableAdmin(ModelAdmin):
             return redirect(request.get_full_path())
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        for version in parse_ids(request.POST.get("seen", "")):
+        if seen := request.POST.get("seen"):
             items = self.model._base_manager.filter(pk=obj.pk)
-            operations.lock_for_change(items=items, expected=operations.Seen(version=version))
+            expected = operations.Seen(version=parse_id(seen))  # None, which no item has
+            operations.lock_for_change(items=items, expected=expected)
         super().delete_model(request, obj)
+
+    @admin.action(permissions=["delete"], description=delete_selected.short_description)  # type: ignore[attr-defined]
+    @method_decorator(transaction.atomic)
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Ask whether to delete the items; then delete those that are as the page has shown."""
+        if "post" in request.POST:
+            chosen = parse_ids(*request.POST.getlist(ACTION_CHECKBOX_NAME))
+            # Not the list's own filters: an item that they leave out by now has to be named.
+            queryset = self.get_queryset(request).filter(pk__in=chosen)
+            seen = set(request.POST.getlist("seen"))
+            items = self.model._base_manager.filter(pk__in=queryset.values("pk")).order_by("pk")
+            changed = {
+                item: operations.ChangedMeanwhile(item)
+                for item in items.select_for_update(of=("self",))
+                if f"{item.pk}:{item.version}" not in seen
+            }
+            report(request, gettext("Delete"), "", bulk.reasons(changed))
+            queryset = queryset.exclude(pk__in=[item.pk for item in changed])
+        answer: HttpResponse | None = delete_selected(self, request, queryset)
+        return answer
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the jobs that are cancelled with the items, but no rows of many-to-many tables."""

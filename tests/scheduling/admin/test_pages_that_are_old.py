@@ -7,7 +7,7 @@ from html import unescape
 from typing import Any, NamedTuple
 
 import pytest
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -22,6 +22,7 @@ from tests.admin_pages import (
     agree,
     fields_in,
     fields_of,
+    list_of,
     looked_at,
     messages_in,
     page_of,
@@ -384,6 +385,69 @@ class TestDeletingAnItem:
 
         assert response.status_code == 302
         assert not Story.objects.exists()
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize("seen", ["abc", "-1", "1,2", "9" * 20])
+    def test_is_refused_where_it_sends_what_no_page_has_shown(
+        self, boss: Client, seen: str
+    ) -> None:
+        story = StoryFactory()
+
+        self.delete(boss, story, seen)
+
+        assert Story.objects.get() == story
+
+
+@pytest.mark.django_db
+class TestDeletingTheSelectedItems:
+    def ask(self, client: Client, *items: Schedulable, query: str = "") -> dict[str, Any]:
+        """Return what the page that asks whether to delete them sends."""
+        chosen = {"action": "delete_selected", "_selected_action": [item.pk for item in items]}
+        html = client.post(list_of(Story) + query, chosen).content.decode()
+        sent = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', html)
+        names = dict.fromkeys(name for name, _ in sent)
+        return {name: [value for each, value in sent if each == name] for name in names}
+
+    def test_deletes_what_its_page_has_shown(self, boss: Client) -> None:
+        page = self.ask(boss, StoryFactory(), StoryFactory())
+
+        response = boss.post(list_of(Story), page)
+
+        assert messages_in(response) == ["Successfully deleted 2 stories."]
+        assert not Story.objects.exists()
+        assert LogEntry.objects.filter(action_flag=DELETION).count() == 2
+
+    def test_leaves_and_names_what_a_colleague_has_changed(self, boss: Client, bora: Any) -> None:
+        story, other = StoryFactory(title="Fair"), StoryFactory()
+        page = self.ask(boss, story, other)
+        operations.publish_now(item=story, by=bora)
+
+        response = boss.post(list_of(Story), page)
+
+        assert messages_in(response) == [
+            "Delete: “Fair”: It was changed meanwhile, by bora.",
+            "Successfully deleted 1 story.",
+        ]
+        assert Story.objects.get() == story
+        assert LogEntry.objects.filter(action_flag=DELETION).count() == 1
+
+    def test_names_what_its_list_does_not_show_any_more(self, boss: Client, bora: Any) -> None:
+        story = StoryFactory(title="Fair")
+        page = self.ask(boss, story, query="?status=draft")
+        operations.publish_now(item=story, by=bora)
+
+        response = boss.post(list_of(Story) + "?status=draft", page)
+
+        assert messages_in(response) == ["Delete: “Fair”: It was changed meanwhile, by bora."]
+        assert Story.objects.get() == story
+
+    def test_deletes_nothing_that_no_page_has_shown(self, boss: Client) -> None:
+        page = self.ask(boss, StoryFactory())
+        del page["seen"]
+
+        boss.post(list_of(Story), page)
+
+        assert Story.objects.exists()
 
 
 class TestTheCalendar:
