@@ -118,7 +118,10 @@ def _scans() -> dict[str, Sequence[str]]:
             TimedBroker.statements.claim,
             {"key": "publish", "bulk": 1, "retry": 210, "owner": 1, "is_paused": False},
         ),
-        "the jobs' claim": (batch_runner._claim(scope), batch_runner._wanted(scope)),
+        "the jobs' claim": (
+            batch_runner.claim_of(scope),
+            batch_runner._wanted(batch_runner._prepare(scope)),
+        ),
         "the look for due ends": (batch_runner.SQL["any_due"], {"kinds": [str(Kind.UNPUBLISH)]}),
         "the look round": (
             TimedBroker.statements.look,

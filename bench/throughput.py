@@ -119,7 +119,7 @@ def _parts_of_the_statement(number: int) -> dict[str, float]:
     for _ in range(-(-number // batch_runner.BATCH)):
         began = time.perf_counter()
         statement = f"EXPLAIN (ANALYZE, FORMAT json) {prepared.statement}"
-        [[[report]]] = execute(statement, {**prepared.params, **batch_runner._wanted(scope)})
+        [[[report]]] = execute(statement, {**prepared.params, **batch_runner._wanted(prepared)})
         took = time.perf_counter() - began
         inside = dict.fromkeys(PARTS.values(), 0.0)
         for step in report["Plan"]["Plans"]:

@@ -46,7 +46,7 @@ class Action:
 
 
 def _may_become(status: Status) -> Callable[[Schedulable], bool]:
-    return lambda item: status in ALLOWED[item.status] and not item.publish_problems()
+    return lambda item: status in ALLOWED.get(item.status, ()) and not item.publish_problems()
 
 
 def _is(*statuses: Status) -> Callable[[Schedulable], bool]:

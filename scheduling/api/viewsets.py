@@ -55,7 +55,7 @@ from scheduling.api.serializers import (
     UnscheduleInput,
     content_of,
 )
-from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, status_label
+from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, status_choices, status_label
 from scheduling.models.references import ID_PATTERN, ItemNotFound, find_model
 from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
 from scheduling.queries.cache_lifetime import Freshness
@@ -146,7 +146,7 @@ class SchedulableViewSet(ApiViewSet):
         is_one = self._is_public() or "status" in self.request.query_params
         if is_one or (ordering == "id" and sees_all(self.request.user, self.model)):
             return ()
-        return [Q(status=status) for status in Status]
+        return [Q(status=status) for status, _label in status_choices()]
 
     def may_be_empty(self, ordering: str) -> bool:
         """Return whether rows may lack the time; live items always have `published_at`."""

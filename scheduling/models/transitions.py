@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.errors import DomainError, ProblemsError
 from scheduling.models.item import ALLOWED, Schedulable, Status, status_label
+from scheduling.models.task_names import RUN_BY_RUN_JOB, RUN_JOB, task_of
 
 Text = str | Promise
 
@@ -204,19 +205,21 @@ class Transition:
 
         :param run_at: of the job: a time, or an expression.
         """
-        statuses = self.runs_from if self.on_failure is None else [self.on_failure]
         time = Q() if self.time_field is None else Q(**{self.time_field: run_at})
-        return Q(status__in=list(statuses)) & time
+        return Q(status__in=list(self._after_failure())) & time
+
+    def _after_failure(self) -> Collection[str]:
+        return self.runs_from if self.on_failure is None else [self.on_failure]
 
     def why_not_again(self, row: Schedulable, past: "Failed") -> str:
         """Return why a failed job of the item cannot be run again; empty if it can."""
-        if row.status in self.runs_from:
+        if row.status in self._after_failure():
             return ""
         return gettext("It is %(status)s by now.") % {"status": status_label(row.status)}
 
     def reopened(self) -> dict[str, Any]:
         """Return what running a failed job again writes to the item."""
-        return {}
+        return {} if self.on_failure is None else {"status": next(iter(self.runs_from))}
 
 
 class Publish(Transition):
@@ -343,6 +346,8 @@ def register(transition: Registered) -> Registered:
     known = TRANSITIONS.get(name)
     if known is not None and type(known) is not transition:
         raise ImproperlyConfigured(f"Two kinds of job are called {name}.")
+    if name not in RUN_BY_RUN_JOB and task_of(name) == RUN_JOB:
+        raise ImproperlyConfigured(f"{name} cannot name a kind of job: its task runs publishes.")
     if not name.isidentifier() or len(name) > 32:
         raise ImproperlyConfigured(f"{name} cannot name a kind of job: see Transition.name.")
     TRANSITIONS[name] = transition()
@@ -396,7 +401,7 @@ def kind_choices() -> list[tuple[str, Text]]:
 
 def require_transition(status: str, wanted: str) -> None:
     """Raise `InvalidTransition` unless the status may follow; a scheduled item may be moved."""
-    if wanted not in ALLOWED[status] and not status == wanted == Status.SCHEDULED:
+    if wanted not in ALLOWED.get(status, ()) and not status == wanted == Status.SCHEDULED:
         raise invalid_transition(status, wanted)
 
 

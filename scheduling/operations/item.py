@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 
-from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock
+from scheduling.models import TRANSITIONS, Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import (
     Failed,
@@ -213,6 +213,10 @@ def cancel(*, job: Job, by: Actor, reason: str = "", expected: Expected | None =
     :raises InvalidTransition: the job has already run or been cancelled.
     """
     locked = _lock_open(job, expected)
+    if job.kind not in TRANSITIONS:
+        # Its application is not installed any more.
+        store.cancel_job(job=job, at=locked.now, by=by, reason=reason)
+        return job
     return _cancel(locked, job.transition, [job], by=by, reason=reason)
 
 

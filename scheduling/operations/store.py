@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Field, QuerySet
+from django.db.models import F, Field, QuerySet
 from django.utils.translation import gettext_noop
 
 from scheduling.models import (
@@ -108,10 +108,17 @@ def lock_open_jobs(item: Schedulable) -> tuple[list[Job], datetime]:
 
 
 def write_item(row: Schedulable, **fields: Any) -> None:
-    """Write status and times of a locked row, and nothing else."""
+    """Write some fields of a locked row, as a rule its status and times, and nothing else."""
     quote = connection.ops.quote_name
     # If the type has parent tables, the status is in that of the topmost parent.
     meta = row._meta.get_field("status").model._meta
+    if any(hasattr(it, "resolve_expression") for it in fields.values()) or _are_elsewhere(
+        row, meta, fields
+    ):
+        rows = type(row)._base_manager.filter(pk=row.pk)
+        rows.update(version=F("version") + 1, **fields)
+        row.refresh_from_db(fields=[*fields, "version"])
+        return
     written = {name: cast(Field, meta.get_field(name)) for name in fields}
     changes = "".join(f", {quote(str(field.column))} = %s" for field in written.values())
     statement = (
@@ -124,6 +131,14 @@ def write_item(row: Schedulable, **fields: Any) -> None:
     for name, value in fields.items():
         setattr(row, name, value)
     row.version += 1
+
+
+def _are_elsewhere(row: Schedulable, meta: Any, names: Iterable[str]) -> bool:
+    """Return whether one of the fields is in another table of the type than its status."""
+    if row._meta.model is meta.model:
+        return False
+    own = {field.name for field in meta.concrete_fields}
+    return not own.issuperset(names)
 
 
 def new_event(*, job: Job, what: JobEvent.What, at: datetime, by: Actor, **fields: Any) -> JobEvent:

@@ -21,13 +21,14 @@ LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 
 -- name: only_earliest
--- Of the claim, for a kind that mirrors no time. An item may have several open jobs of it: the
--- earliest of its open jobs comes first, whatever its kind.
+-- Of the claim, where kinds are registered that mirror no time. An item may have several open jobs
+-- of them: the earliest of its open jobs comes first, whatever its kind.
 AND NOT EXISTS (
     SELECT FROM scheduling_job AS before
     WHERE before.content_type_id = scheduling_job.content_type_id
       AND before.object_id = scheduling_job.object_id
       AND before.state IN ('waiting', 'retrying')
+      {kinds}
       AND (before.run_at, before.id) < (scheduling_job.run_at, scheduling_job.id))
 
 -- name: run_batch

@@ -8,6 +8,7 @@ ended with its worker or its connection is probably not the job's fault: the fir
 repeated at once.
 """
 
+import json
 import logging
 import random
 import traceback
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
@@ -34,6 +35,7 @@ from scheduling.models import (
     longest_attempt,
     mirrored,
     status_label,
+    unmirrored,
 )
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.references import ItemNotFound
@@ -204,7 +206,7 @@ def move_to_own_lane(job_id: int) -> bool:
 def charge_attempt(job_id: int, why: str) -> None:
     """Count an attempt for a job whose queue row was claimed again and again without an end."""
     job = _lock_due(job_id)
-    if job is not None:
+    if job is not None and job.kind in TRANSITIONS:
         job.attempts += 1
         _retry_or_fail(job, NeverEnded(why), at=clock.database_now())
 
@@ -249,12 +251,13 @@ def _begin(job_id: int) -> _Begun:
     if job is None:
         return nothing
     if pausing.current():
-        _hold(job)
+        # With its time unchanged: no broker claims it before the resume.
+        _enqueue(job, job.next_attempt_at)
         return nothing
     now = clock.database_now()
     if job.kind not in TRANSITIONS:
         logger.warning("%s is of a kind that this worker does not know: left to others.", job)
-        messages.enqueue(job_id=job_id, at=now + UNKNOWN_KIND_PAUSE, lane=job.lane, func=job.task)
+        _enqueue(job, now + UNKNOWN_KIND_PAUSE)
         return nothing
     item = job.find_item()
     if item is not None and not _can_lock(item):
@@ -285,11 +288,17 @@ def _begin(job_id: int) -> _Begun:
 
 
 def _is_behind_another(job: Job, item: Schedulable) -> bool:
-    """Query whether a job of a kind that mirrors no time must wait for an earlier one."""
-    if job.transition.time_field is not None:
+    """
+    Query whether an open job of the item comes before this one.
+
+    Those whose kinds mirror a time come one after the other by themselves; one of an unknown kind
+    holds back nothing.
+    """
+    kinds = [it.name for it in unmirrored()] if job.transition.time_field else list(TRANSITIONS)
+    if not kinds:
         return False
     before = Q(run_at__lt=job.run_at) | Q(run_at=job.run_at, pk__lt=job.pk)
-    return Job.objects.of(item).open().filter(before).exists()
+    return Job.objects.of(item).open().filter(before, kind__in=kinds).exists()
 
 
 def _may_still_run(begun_at: datetime, now: datetime) -> timedelta:
@@ -341,11 +350,26 @@ def _change(job_id: int, version: int | None) -> None:
     else:
         transition.require_ready(item)
         at = clock.database_now()
-        store.write_item(item, **transition.changes(at=at, params=job.params or {}))
+        store.write_item(item, **transition.changes(at=at, params=_texts(job.params)))
         store.close_job(job=job, state=State.SUCCEEDED, what=What.SUCCEEDED, at=at, by=None)
         outcome = transition.leads_to or job.kind
         log_changes(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
         _wake_passed(job, item, at)
+
+
+class _Texts(dict[str, str]):
+    """Parameters as a batch has them: each is text, and None where the job does not have it."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def _texts(params: Mapping[str, Any] | None) -> _Texts:
+    given = {name: value for name, value in (params or {}).items() if value is not None}
+    return _Texts(
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in given.items()
+    )
 
 
 def _skip(job: Job, item: Schedulable) -> None:
@@ -484,16 +508,14 @@ def _wait(job: Job, pause: timedelta) -> None:
     store.wake(job=job, at=clock.database_now() + pause)
 
 
-def _hold(job: Job) -> None:
+def _enqueue(job: Job, at: datetime) -> None:
     """
-    Enqueue the job again with its time unchanged: no broker claims it before the resume.
+    Enqueue the job again, in place of its queue row.
 
     Nothing else of the job changes: neither its order among others nor an attempt that was cut off.
     """
     messages.delete_rows([job.message_id])
-    job.message_id = messages.enqueue(
-        job_id=job.pk, at=job.next_attempt_at, lane=job.lane, func=job.task
-    )
+    job.message_id = messages.enqueue(job_id=job.pk, at=at, lane=job.lane, func=job.task)
     job.save(update_fields=["message_id"])
 
 

@@ -1,7 +1,7 @@
 """The third kind of job."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
 
 from scheduling.models import Schedulable, Status, Transition
 from scheduling.models.transitions import InvalidParams
@@ -15,7 +15,7 @@ class Archive(Transition):
     summary = "Archive: %(title)s"
     legend = "is archived"
     scheduled_from = (Status.SCHEDULED, Status.PUBLISHED, Status.UNPUBLISHED)
-    runs_from = (Status.PUBLISHED, Status.UNPUBLISHED)
+    runs_from: ClassVar[Collection[str]] = (Status.PUBLISHED, Status.UNPUBLISHED)
     leads_to = Status.UNPUBLISHED
 
     def problems(self, row: Schedulable) -> list[str]:

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.db import IntegrityError
+from django.db.models import F, Value
+from django.db.models.functions import Concat
 from django.test import Client
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
@@ -17,7 +21,18 @@ from rest_framework.test import APIClient
 from content.models import Notice, Story
 from scheduling import operations, tasks
 from scheduling.ical.tokens import make_calendar_link
-from scheduling.models import TRANSITIONS, Job, JobEvent, Schedulable, State, Status
+from scheduling.models import (
+    TRANSITIONS,
+    Job,
+    JobEvent,
+    Schedulable,
+    State,
+    Status,
+    register,
+    register_status,
+    rerunnable,
+)
+from scheduling.models import item as item_models
 from scheduling.models.clock import database_now
 from scheduling.models.transitions import InvalidParams
 from scheduling.operations import pause as pausing
@@ -283,25 +298,268 @@ class TestARunOfItsOwn:
         job = due()
         Job.objects.filter(pk=job.pk).update(params={})
 
-        with pytest.raises(KeyError):
+        with pytest.raises(IntegrityError):
             job_runner.run_alone(job.pk)
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.RETRYING, 1)
         assert row_of(job)["func"] == "scheduling.tasks.run_archive"
 
-    def test_leaves_a_kind_that_it_does_not_know_to_others(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+
+class TestAnUnknownKind:
+    """Of an application that is not installed any more, or not yet on this worker."""
+
+    @pytest.fixture
+    def job(self, monkeypatch: pytest.MonkeyPatch) -> Job:
         job = due()
         monkeypatch.delitem(TRANSITIONS, "archive")
+        return job
 
-        job_runner.run_alone(job.pk)
+    def test_keeps_one_queue_row(self, job: Job) -> None:
+        for _ in range(3):
+            job_runner.run_alone(job.pk)
+            sweep()
+
+        [row] = OrmQ.objects.all()
+        job.refresh_from_db()
+        assert (row.pk, job.state, job.attempts) == (job.message_id, State.WAITING, 0)
+
+    def test_holds_nothing_of_its_item_back(
+        self, job: Job, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(TRANSITIONS, "archive", Archive())
+        item = job.find_item()
+        later = due(item)
+        Job.objects.filter(pk=job.pk).update(kind="gone")
+
+        job_runner.run_alone(later.pk)
+
+        later.refresh_from_db()
+        assert later.state == State.SUCCEEDED
+
+    def test_can_be_cancelled(self, job: Job) -> None:
+        assert operations.cancel(job=job, by=None).state == State.CANCELLED
+
+    def test_is_charged_no_attempt(self, job: Job) -> None:
+        tasks.give_up(job.pk, "again and again")
 
         job.refresh_from_db()
         assert (job.state, job.attempts) == (State.WAITING, 0)
-        later = OrmQ.objects.latest("lock")
-        assert later.lock > database_now() + timedelta(seconds=50)
+
+
+class Breaking(Archive):
+    """A kind whose own code cannot be put into a batch."""
+
+    def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+        raise RuntimeError("변경할 수 없음")
+
+
+class TestAKindWhoseCodeFails:
+    @pytest.fixture(autouse=True)
+    def _breaking(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(TRANSITIONS, "archive", Breaking())
+
+    def test_keeps_no_other_job_from_its_batch(self) -> None:
+        due()
+        story = StoryFactory()
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+        make_due(Job.objects.of(story).get())
+        Story.objects.filter(pk=story.pk).update(publish_at=LONG_AGO)
+
+        assert batch_runner.run_due_jobs() == 1
+        assert sweep().drained == 0
+
+    def test_has_its_error_in_its_own_job(self) -> None:
+        job = due()
+
+        with pytest.raises(RuntimeError):
+            tasks.run_job(job.pk)
+
+        job.refresh_from_db()
+        assert job.state == State.RETRYING
+        assert "변경할 수 없음" in job.events.get(what="attempt_failed").reason
+
+
+class Rewrite(Archive):
+    """A kind whose changes are of many sorts."""
+
+    name = "rewrite"
+    to: dict[str, Any]
+
+    def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value(params) for name, value in self.to.items()}
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        pass
+
+    def is_for(self, model: type[Any]) -> bool:
+        return model is Story
+
+
+class TestAChange:
+    """Is the same alone and in a batch."""
+
+    @pytest.mark.parametrize(
+        ("params", "to", "expected"),
+        [
+            ({"w": 5}, {"body": lambda p: p["w"]}, {"body": "5"}),
+            ({"w": ["a", "b"]}, {"body": lambda p: p["w"]}, {"body": '["a", "b"]'}),
+            ({"w": True}, {"body": lambda p: p["w"]}, {"body": "true"}),
+            ({}, {"body": lambda p: p.get("w", "없음")}, {"body": "없음"}),
+            ({"w": "있음"}, {"body": lambda p: p.get("w", "없음")}, {"body": "있음"}),
+            ({"w": None}, {"body": lambda p: p.get("w", "없음")}, {"body": "없음"}),
+            ({}, {"body": lambda _: Concat(F("body"), Value("!"))}, {"body": "본문 “따옴표”!"}),
+            ({"at": "2100-01-01T00:00:00Z"}, {"updated_at": lambda p: p["at"]}, {}),
+            ({"w": "모음"}, {"extra": lambda p: p["w"]}, {"extra": "모음"}),
+            ({}, {"extra": lambda _: {"a": [1]}}, {"extra": {"a": [1]}}),
+            ({}, {"author": lambda _: None}, {"author_id": None}),
+        ],
+    )
+    def test_is_the_same_in_both(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        params: dict[str, Any],
+        to: dict[str, Any],
+        expected: dict[str, Any],
+    ) -> None:
+        kind = Rewrite()
+        kind.to = to
+        monkeypatch.setitem(TRANSITIONS, "rewrite", kind)
+        stories = [StoryFactory(published=True), StoryFactory(published=True)]
+        alone, together = [
+            operations.schedule(item=it, kind="rewrite", run_at=FAR_OFF, by=None, params=params)
+            for it in stories
+        ]
+        make_due(alone)
+        job_runner.run_alone(alone.pk)
+        make_due(together)
+
+        assert batch_runner.run_due_jobs() == 1
+
+        one, other = Story.objects.order_by("pk")
+        for name in (
+            "body",
+            "extra",
+            "author_id",
+            "version",
+            "updated_at" if "at" in params else "body",
+        ):
+            assert getattr(one, name) == getattr(other, name), name
+        assert {name: getattr(one, name) for name in expected} == expected
+
+
+class TestTheOrderOfAnItemsJobs:
+    def test_is_that_of_their_times_whatever_their_kinds(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kind = Rewrite()
+        kind.to = {"body": lambda _: "먼저"}
+        monkeypatch.setitem(TRANSITIONS, "rewrite", kind)
+        story = StoryFactory(published=True)
+        operations.schedule(item=story, kind="unpublish", run_at=FAR_OFF, by=None)
+        end = Job.objects.of(story).get()
+        first = schedule(story, kind="rewrite")
+        make_due(first, end)
+        end.refresh_from_db()
+        Story.objects.filter(pk=story.pk).update(unpublish_at=end.run_at)
+
+        assert batch_runner.run_due_jobs() == 2
+
+        first.refresh_from_db()
+        end.refresh_from_db()
+        assert (first.state, end.state) == (State.SUCCEEDED, State.SUCCEEDED)
+        assert first.finished_at is not None
+        assert end.finished_at is not None
+        assert first.finished_at < end.finished_at
+
+    def test_holds_alone_too(self) -> None:
+        story = StoryFactory(published=True)
+        operations.schedule(item=story, kind="unpublish", run_at=FAR_OFF, by=None)
+        end = Job.objects.of(story).get()
+        first = schedule(story)
+        make_due(first, end)
+
+        job_runner.run_alone(end.pk)
+
+        end.refresh_from_db()
+        assert (end.state, end.attempts) == (State.WAITING, 0)
+
+
+class TestARegisteredStatus:
+    @pytest.fixture(autouse=True)
+    def _shelved(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Set, so that they are put back: registering changes both tables in place.
+        monkeypatch.setitem(item_models.STATUSES, "shelved", "")
+        for status in ("shelved", "published"):
+            before = item_models.ALLOWED.get(status, frozenset())
+            monkeypatch.setitem(item_models.ALLOWED, status, before)
+
+        register_status("shelved", "shelved", after=["published"], before=["published"])
+
+    @pytest.mark.parametrize("query", ["", "?ordering=publish_at", "?ordering=-published_at"])
+    def test_is_in_every_list_of_the_api(self, query: str) -> None:
+        StoryFactory(published=True)
+        Story.objects.update(status="shelved")
+        client = APIClient()
+        client.force_authenticate(User.objects.create_superuser("boss"))
+
+        [found] = client.get(f"/api/v1/stories/{query}").json()["results"]
+
+        assert found["status"] == "shelved"
+
+
+class TestAStatusThatIsGone:
+    def test_is_refused_in_words(self) -> None:
+        story = StoryFactory(published=True)
+        Story.objects.update(status="shelved")
+        client = APIClient()
+        client.force_authenticate(User.objects.create_superuser("boss"))
+
+        answer = client.post(
+            f"/api/v1/stories/{story.pk}/schedule/", {"publish_at": str(FAR_OFF)}, format="json"
+        )
+
+        assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
+
+
+class TestAName:
+    def test_whose_task_runs_publishes_is_refused(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match="runs publishes"):
+            register(type("Odd", (Archive,), {"name": "job"}))
+
+    def test_that_is_taken_is_refused(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match="Two kinds"):
+            register(type("Odd", (Archive,), {"name": "publish"}))
+
+
+class Marking(Archive):
+    """A kind that leaves a mark on an item whose job has failed."""
+
+    name = "marking"
+    on_failure = Status.FAILED
+    runs_from = (Status.PUBLISHED,)
+
+
+class TestAKindThatMarksFailures:
+    def test_is_run_again_from_its_mark(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(TRANSITIONS, "marking", Marking())
+        story = StoryFactory(published=True)
+        job = operations.schedule(item=story, kind="marking", run_at=FAR_OFF, by=None)
+        make_due(job)
+        for _ in range(job_runner.max_attempts()):
+            Job.objects.filter(pk=job.pk).update(next_attempt_at=LONG_AGO)
+            with pytest.raises(IntegrityError):
+                job_runner.run_alone(job.pk)
+        story.refresh_from_db()
+        assert story.status == Status.FAILED
+        assert Job.objects.filter(rerunnable()).get() == job
+        Job.objects.filter(pk=job.pk).update(params={"last_word": "이제"})
+
+        operations.rerun(job=job, by=None)
+
+        assert batch_runner.run_due_jobs() == 1
+        story.refresh_from_db()
+        assert (story.status, story.body) == (Status.UNPUBLISHED, "이제")
 
 
 class TestTheReconciler:
