@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from armo.accounts.local_time import LocalTimeField
 from scheduling.admin.seen import described, expect, read, signed
-from scheduling.models import Job, Schedulable, Status
+from scheduling.models import Job, Pause, Schedulable, Status
 from scheduling.operations import Seen
 
 
@@ -61,7 +61,7 @@ class ButtonForm(ReasonForm):
     def arguments(self) -> dict[str, Any]:
         return {name: value for name, value in super().arguments().items() if name != "seen"}
 
-    def expected(self, row: Schedulable | Job, names: Sequence[str]) -> Seen | None:
+    def expected(self, row: Schedulable | Job | Pause, names: Sequence[str]) -> Seen | None:
         """
         Return what the operation is to find, as the page has shown it; None if no page was sent.
 

@@ -28,15 +28,16 @@ from scheduling.admin import bulk
 from scheduling.admin.actions import JOB_ACTIONS, Action, carry_out, posted
 from scheduling.admin.display import Text, badge, change_url, shown_time, time_column
 from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
-from scheduling.admin.forms import PauseForm, ReasonForm
+from scheduling.admin.forms import ButtonForm, PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
 from scheduling.admin.panel import buttons, history
 from scheduling.admin.plain import ReadOnlyAdmin
-from scheduling.admin.seen import signed
+from scheduling.admin.seen import OF_PAUSE, described, signed
 from scheduling.errors import DomainError
-from scheduling.models import ClockNow, Job, JobEvent, PauseEvent
+from scheduling.models import ClockNow, Job, JobEvent, Pause, PauseEvent
 from scheduling.models.references import parse_item
 from scheduling.models.times import distance, duration
+from scheduling.operations import ChangedMeanwhile
 from scheduling.operations import pause as pausing
 
 PAUSES_SHOWN = 10
@@ -192,7 +193,7 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
             )
             for name, operation, done, form_class in (
                 ("pause", pausing.pause, _("Publishing is paused."), PauseForm),
-                ("resume", pausing.resume, _("Publishing goes on."), ReasonForm),
+                ("resume", pausing.resume, _("Publishing goes on."), ButtonForm),
             )
         ]
         return urls + super().get_urls()
@@ -208,9 +209,14 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
             raise PermissionDenied
         form = form_class(request.POST)
         if form.is_valid():
+            arguments = form.arguments()
+            if isinstance(form, ButtonForm):
+                arguments["expected"] = form.expected(Pause(), OF_PAUSE)
             try:
-                operation(by=request.user, **form.arguments())
+                operation(by=request.user, **arguments)
                 messages.success(request, str(done))
+            except ChangedMeanwhile as changed:
+                messages.error(request, described(changed.row, {}))
             except DomainError as refusal:
                 messages.error(request, str(refusal))
         else:
@@ -221,8 +227,13 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         pauses = PauseEvent.objects.select_related("by").order_by("-pk")[:PAUSES_SHOWN]
-        form_class = ReasonForm if pausing.current() else PauseForm
-        more = {"pause_form": form_class(auto_id="pause_%s"), "pauses": pauses}
+        held = pausing.current()
+        form = (
+            ButtonForm(initial={"seen": signed(held)}, auto_id="pause_%s")
+            if held
+            else PauseForm(auto_id="pause_%s")
+        )
+        more = {"held": held, "pause_form": form, "pauses": pauses}
         return super().changelist_view(request, {**more, **(extra_context or {})})
 
     def _act(self, request: HttpRequest, pk: int, action: Action) -> HttpResponse:

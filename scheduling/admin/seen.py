@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from scheduling.admin.display import change_url, shown_moment
 from scheduling.admin.edit_conflicts import digest, log_entries, name_of_author
-from scheduling.models import Job, JobEvent, Schedulable
+from scheduling.models import Job, JobEvent, Pause, Schedulable
 from scheduling.operations import Seen
 
 # What an operation compares. A button that sets a time goes by the times: a change of the text
@@ -19,6 +19,7 @@ from scheduling.operations import Seen
 TIMES = ("status", "publish_at", "unpublish_at")
 TEXT = ("version",)
 OF_JOB = ("state", "run_at", "finished_at")
+OF_PAUSE = ("paused_at",)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -78,13 +79,17 @@ def signed(row: Any, page: Page | None = None) -> str:
     """
     if isinstance(row, Job):
         return json.dumps(packed(row, OF_JOB))
+    if isinstance(row, Pause):
+        return json.dumps(packed(row, OF_PAUSE))
     page = page or page_of(row)
     return json.dumps([page.version, *packed(row, TIMES), page.text])
 
 
 def read(seen: str, row: Any) -> dict[str, Any]:
     """Return the fields that `signed` has packed; None for each if it has not packed this."""
-    names = OF_JOB if isinstance(row, Job) else (*TEXT, *TIMES, "text")
+    names: Sequence[str] = (*TEXT, *TIMES, "text")
+    if isinstance(row, Job | Pause):
+        names = OF_JOB if isinstance(row, Job) else OF_PAUSE
     try:
         values = json.loads(seen)
     except (ValueError, RecursionError):
@@ -118,6 +123,12 @@ def _by(event: JobEvent | None) -> str:
 
 def described(row: Any, seen: Mapping[str, Any]) -> str:
     """Query what changed, and by whom, in a row that is not as a page has shown it."""
+    if isinstance(row, Pause):
+        text = gettext(
+            "Publishing was resumed meanwhile, and paused again by %(who)s. Look at the reason, and"
+            " press again."
+        )
+        return text % {"who": row.by or "–"}
     who = _by(_last_event(row))
     if isinstance(row, Job):
         if seen["run_at"] and seen["run_at"] != row.run_at:

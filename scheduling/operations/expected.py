@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from scheduling.errors import DomainError
-from scheduling.models import Job, Schedulable
+from scheduling.models import Job, Pause, Schedulable
 from scheduling.operations.rules import ItemRow
 
-Row = Schedulable | ItemRow | Job
+Row = Schedulable | ItemRow | Job | Pause
 
 
 class ChangedMeanwhile(DomainError):

@@ -16,6 +16,7 @@ from scheduling import conf
 from scheduling.errors import DomainError
 from scheduling.models import Pause, PauseEvent
 from scheduling.models.times import utc
+from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import Actor
 from scheduling.queue.messages import CHANNEL
 
@@ -69,15 +70,18 @@ def pause(*, by: Actor, reason: str = "") -> Pause:
 
 
 @transaction.atomic
-def resume(*, by: Actor, reason: str = "") -> None:
+def resume(*, by: Actor, reason: str = "", expected: Expected | None = None) -> None:
     """
     Run jobs again: those that were held at once, the oldest first.
 
+    :param expected: the pause that the person saw; None if it may be any.
     :raises NotPaused:
+    :raises ChangedMeanwhile: it is another pause.
     """
     held = Pause.objects.select_for_update().first()
     if held is None:
         raise NotPaused
+    require_unchanged(expected, held)
     held.delete()
     event = PauseEvent(what=What.RESUMED, by_id=by.pk if by else None, reason=reason)
     event.save(force_insert=True)

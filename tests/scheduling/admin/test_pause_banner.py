@@ -9,8 +9,8 @@ from django.urls import reverse
 from content.models import Story
 from scheduling.models import Job
 from scheduling.operations import pause as pausing
-from tests.admin_pages import list_of, messages_in, page_of
-from tests.factories import StoryFactory
+from tests.admin_pages import fields_in, list_of, messages_in, page_of
+from tests.factories import StoryFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +59,33 @@ class TestPausing:
         response = self.post(operator, "pause", reason="점검")
 
         assert messages_in(response)[-1] == "Publishing is paused already."
+
+    @pytest.mark.parametrize("seen", [None, "[0]", "[true]", "x", "{}", "[]", "[1e400]"])
+    def test_is_not_ended_from_a_page_that_has_shown_another(
+        self, operator: Client, seen: str | None
+    ) -> None:
+        self.post(operator, "pause", reason="점검")
+        page = operator.get(list_of(Job)).content.decode()
+        pausing.resume(by=None)
+        pausing.pause(by=UserFactory(username="bora"), reason="사고")
+
+        response = self.post(operator, "resume", seen=seen or fields_in(page)["seen"])
+
+        pause = pausing.current()
+        assert pause is not None
+        assert pause.reason == "사고"
+        assert messages_in(response)[-1] == (
+            "Publishing was resumed meanwhile, and paused again by bora. Look at the reason, and"
+            " press again."
+        )
+
+    def test_ends_from_the_page_that_has_shown_it(self, operator: Client) -> None:
+        self.post(operator, "pause", reason="점검")
+        page = operator.get(list_of(Job)).content.decode()
+
+        self.post(operator, "resume", seen=fields_in(page)["seen"])
+
+        assert pausing.current() is None
 
     def test_is_closed_to_editors(self, editor: Client) -> None:
         response = self.post(editor, "pause")

@@ -146,6 +146,16 @@ class TestResuming:
         assert Counter(type(it) for it in refusals) == {type(None): 1, pausing.NotPaused: 1}
         assert PauseEvent.objects.count() == 2
 
+    def test_is_refused_when_another_pause_was_seen(self, paused: Pause) -> None:
+        pausing.resume(by=None)
+        newer = pausing.pause(by=None, reason="사고")
+
+        with pytest.raises(operations.ChangedMeanwhile):
+            pausing.resume(by=None, expected=operations.Seen(paused_at=paused.paused_at))
+
+        pausing.resume(by=None, expected=operations.Seen(paused_at=newer.paused_at))
+        assert pausing.current() is None
+
     def test_may_be_followed_by_another_pause(self, paused: Pause) -> None:
         pausing.resume(by=None)
 
