@@ -94,7 +94,6 @@ def list_action(bulk: Bulk) -> Callable[..., HttpResponse | None]:
 
 
 def _shown(row: Any) -> str:
-    """Show how a row is now."""
     if isinstance(row, Job):
         state = badge(row.state, row.get_state_display())
         return format_html("{} {} {}", row.get_kind_display(), state, shown_time(row.run_at))
@@ -256,7 +255,6 @@ def _schedule(items: Mapping[Schedulable, Seen], form: ReasonForm, user: Any) ->
 
 
 def _schedule_together(left: list[Schedulable], **options: Any) -> Refusals:
-    """Schedule items in one go, without those that are refused."""
     refused: Refusals = {}
     while left:
         try:
@@ -296,7 +294,8 @@ def ask(
     )
     is_first = ROWS not in request.POST
     form = bulk.form() if is_first else bulk.form(request.POST)
-    is_ready = not _asks(bulk) if is_first else form.is_valid()
+    has_required = any(field.required for field in bulk.form.base_fields.values())
+    is_ready = not has_required if is_first else form.is_valid()
     plans: list[Plan] = []
     if is_ready:
         if is_first:
@@ -307,11 +306,6 @@ def ask(
             return HttpResponseRedirect(request.get_full_path())
         plans = _preview(bulk, chosen[: bulk.previewed], form, request.user)
     return _page(model_admin, request, bulk, chosen, form, plans, is_ready)
-
-
-def _asks(bulk: Bulk) -> bool:
-    """Return whether its preview needs something that has to be filled in."""
-    return any(field.required for field in bulk.form.base_fields.values())
 
 
 def _confirmed_ids(request: HttpRequest) -> list[int] | None:
@@ -327,7 +321,6 @@ def _confirmed_ids(request: HttpRequest) -> list[int] | None:
 
 
 def _names(row: Any) -> tuple[str, ...]:
-    """Return the fields that say how a row is."""
     return OF_JOB if isinstance(row, Job) else TEXT
 
 

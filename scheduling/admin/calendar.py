@@ -59,9 +59,6 @@ FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9000, 1, 1)
 ONE_DAY = timedelta(days=1)
 
 
-# Rights
-
-
 def may_open(user: User) -> bool:
     """Return whether there may be anything in the calendar that the person may see."""
     types: list[type[Model]] = [Job, *schedulable_models()]
@@ -72,9 +69,6 @@ def jobs_to_show(user: User) -> QuerySet[Job]:
     """Query the jobs that the person may see, without the cancelled ones."""
     jobs: QuerySet[Job] = visible_jobs(user, Job.objects.all())
     return jobs.exclude(state=State.CANCELLED)
-
-
-# Filters
 
 
 class FilterForm(forms.Form):
@@ -131,9 +125,6 @@ class FilterForm(forms.Form):
         return jobs
 
 
-# Periods
-
-
 @dataclass(frozen=True)
 class Period:
     """The days that a page shows, and where its arrows lead."""
@@ -184,9 +175,6 @@ def _read_day(text: str, today: date) -> date:
     except ValueError:
         return today
     return day if FIRST_DAY <= day <= LAST_DAY else today
-
-
-# Entries
 
 
 class Entry(NamedTuple):
@@ -280,9 +268,6 @@ def _type(user: User, model: type[Model] | None) -> _Type:
         tail=f"/{tail}",
         is_movable=has_right_to_jobs_of(user, "schedule", model),
     )
-
-
-# The page
 
 
 class Day(NamedTuple):
@@ -399,9 +384,6 @@ def _first_of_each_day(jobs: QuerySet[Job]) -> tuple[Sequence[Row], dict[date, i
 
 def _more(count: int) -> str:
     return gettext("%(count)d more") % {"count": count} if count > 0 else ""
-
-
-# Moving
 
 
 class MoveForm(forms.Form):

@@ -78,7 +78,6 @@ def _of_writer(request: HttpRequest) -> dict[str, Any]:
 
 
 def _new_items(request: HttpRequest) -> list[dict[str, str]]:
-    """Return the buttons that add an item."""
     buttons = []
     for model in schedulable_models():
         of_model = admin.site._registry.get(model)
@@ -88,9 +87,6 @@ def _new_items(request: HttpRequest) -> list[dict[str, str]]:
             url = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")
             buttons.append({"label": label, "url": url})
     return buttons
-
-
-# Numbers and rows
 
 
 class Tile(NamedTuple):
@@ -155,11 +151,7 @@ def _item(row: Planned | Failure) -> dict[str, Any]:
 
 
 def _url(model: type[Any], pk: object) -> str:
-    """Return the URL of an item's page, or nothing if its type has none."""
     return change_url(model, pk) if admin.site.is_registered(model) else ""
-
-
-# Plots
 
 
 class Bar(NamedTuple):

@@ -214,6 +214,5 @@ def name_of_author(entry: LogEntry | None) -> str:
 
 
 def _who_since(item: Model, at: datetime) -> str:
-    """Query who has changed an item since a moment."""
     entries = log_entries(item).filter(action_time__gt=at)[:20]
     return ", ".join(dict.fromkeys(map(name_of_author, entries))) or name_of_author(None)

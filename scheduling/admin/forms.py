@@ -89,7 +89,6 @@ class ButtonForm(ReasonForm):
 
 
 def _to_the_second(at: datetime | None) -> datetime | None:
-    """Return a time in whole seconds, as a form shows it."""
     return at and at.replace(microsecond=0)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -117,7 +117,7 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
     @admin.display(description=_("item"))
     def item_link(self, job: Job) -> str:
         title = job.item_title or job.item_label
-        model = _model_of(job)
+        model = ContentType.objects.get_for_id(job.content_type_id).model_class()
         if model is None or not self.admin_site.is_registered(model):
             return title
         return format_html('<a href="{}">{}</a>', change_url(model, job.object_id), title)
@@ -176,13 +176,8 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         view = self.admin_site.admin_view(posted(self._act, partial(change_url, Job)))
         to_list = partial(reverse, "admin:scheduling_job_changelist")
         urls = [
-            path(
-                f"<int:pk>/{action.name}/",
-                view,
-                {"action": action},
-                name=f"scheduling_job_{action.name}",
-            )
-            for action in JOB_ACTIONS
+            path(f"<int:pk>/{it.name}/", view, {"action": it}, name=f"scheduling_job_{it.name}")
+            for it in JOB_ACTIONS
         ]
         urls += [
             path(
@@ -262,7 +257,3 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
             obj, JOB_ACTIONS, signed(obj), lambda right: has_right_to(request.user, right, obj)
         )
         return super().render_change_form(request, context, add, change, form_url, obj)
-
-
-def _model_of(job: Job) -> type[Model] | None:
-    return ContentType.objects.get_for_id(job.content_type_id).model_class()

@@ -42,7 +42,6 @@ def not_saved(
 
 
 def _typed(model: Any, request: HttpRequest, *, names_joined: bool) -> Iterator[tuple[str, str]]:
-    """Yield the posted values with the names of their fields, for a person to copy."""
     for field in model._meta.get_fields():
         values = request.POST.getlist(field.name)
         if not values or (field.is_relation and not (names_joined and field.many_to_many)):

@@ -65,6 +65,17 @@ RERUN_AT_ONCE = 1000
 EVENTS_SHOWN = 1000
 
 LATER = OpenApiExample("later", value={"publish_at": EXAMPLE_TIME}, request_only=True)
+THREE = OpenApiExample(
+    "three", value={"ids": [1, 2, 3], "publish_at": EXAMPLE_TIME}, request_only=True
+)
+TAKE_DOWN = OpenApiExample(
+    "take down",
+    value={"model": "notice", "id": 7, "kind": "unpublish", "run_at": EXAMPLE_TIME},
+    request_only=True,
+)
+SEE_FIRST = OpenApiExample(
+    "see first", value={"kind": "publish", "dry_run": True}, request_only=True
+)
 
 
 class ItemRights(BasePermission):
@@ -169,12 +180,10 @@ class SchedulableViewSet(ApiViewSet):
         if item is None:
             raise ItemNotFound
         modified_at = self._modified_at(item)
-        known = versions.not_modified(request, self.etag(item), modified_at)
-        if known:
+        etag = self.etag(item)
+        if known := versions.not_modified(request, etag, modified_at):
             return known
-        return versions.stamp(
-            Response(self._described(item)), etag=self.etag(item), modified_at=modified_at
-        )
+        return versions.stamp(Response(self._described(item)), etag=etag, modified_at=modified_at)
 
     # Writing
 
@@ -244,15 +253,7 @@ class SchedulableViewSet(ApiViewSet):
         """Take a live item down now."""
         return self._operate(operations.unpublish_now, **self.parsed(ReasonInput))
 
-    @extend_schema(
-        request=BulkScheduleInput,
-        responses={200: BulkScheduleOutput},
-        examples=[
-            OpenApiExample(
-                "three", value={"ids": [1, 2, 3], "publish_at": EXAMPLE_TIME}, request_only=True
-            )
-        ],
-    )
+    @extend_schema(request=BulkScheduleInput, responses={200: BulkScheduleOutput}, examples=[THREE])
     @action(
         detail=False, methods=["post"], url_path="bulk/schedule", throttle_classes=[BulkThrottle]
     )
@@ -376,11 +377,8 @@ class SchedulableViewSet(ApiViewSet):
         if at is None:
             raise ValidationError({"publish_at": [_("It is needed for status “scheduled”.")]})
         end = values.get("unpublish_at", operations.UNCHANGED)
-        if (
-            is_scheduled
-            and at == item.publish_at
-            and end in (operations.UNCHANGED, item.unpublish_at)
-        ):
+        same_end = end in (operations.UNCHANGED, item.unpublish_at)
+        if is_scheduled and at == item.publish_at and same_end:
             return
         operations.schedule(item=item, run_at=at, unpublish_at=end, by=by, reason=reason)
 
@@ -481,23 +479,12 @@ class JobViewSet(ApiViewSet):
         newest = job.events.select_related("by").order_by("-pk")[:EVENTS_SHOWN]
         events = list(reversed(newest))
         modified_at = events[-1].at if events else job.created_at
-        known = versions.not_modified(request, etag, modified_at)
-        if known:
+        if known := versions.not_modified(request, etag, modified_at):
             return known
         data = {**JobOutput(job).data, "events": [EventOutput(it).data for it in events]}
         return versions.stamp(Response(data), etag=etag, modified_at=modified_at)
 
-    @extend_schema(
-        request=JobInput,
-        responses={201: JobOutput},
-        examples=[
-            OpenApiExample(
-                "take down",
-                value={"model": "notice", "id": 7, "kind": "unpublish", "run_at": EXAMPLE_TIME},
-                request_only=True,
-            )
-        ],
-    )
+    @extend_schema(request=JobInput, responses={201: JobOutput}, examples=[TAKE_DOWN])
     def create(self, request: Request) -> Response:
         """Schedule a change of an item of any type; if it is scheduled already, move it."""
         data = self.parsed(JobInput)
@@ -533,11 +520,7 @@ class JobViewSet(ApiViewSet):
         operation_id="jobs_rerun_many",
         request=RerunInput,
         responses={200: RerunOutput},
-        examples=[
-            OpenApiExample(
-                "see first", value={"kind": "publish", "dry_run": True}, request_only=True
-            )
-        ],
+        examples=[SEE_FIRST],
     )
     @action(
         detail=False,

@@ -140,7 +140,9 @@ def _event(job: Job, title: str, past: History) -> Event:
     event.add("dtstart", _second(job.run_at))
     event.add("dtend", _second(job.run_at) + SHOWN_LENGTH)
     event.add("sequence", past.moved)
-    event.add("summary", _summary(job, one_line(title)))
+    summary = str(TRANSITIONS.get(job.kind, Transition).summary)
+    facts = {"title": one_line(title), "kind": capfirst(job.get_kind_display())}
+    event.add("summary", summary % facts)
     event.add("description", _description(job))
     with suppress(NoReverseMatch):  # the type has no admin, or is gone
         event.add("url", _admin_url(job))
@@ -151,11 +153,6 @@ def _event(job: Job, title: str, past: History) -> Event:
 
 def _second(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(microsecond=0)
-
-
-def _summary(job: Job, title: str) -> str:
-    summary = TRANSITIONS.get(job.kind, Transition).summary
-    return str(summary) % {"title": title, "kind": capfirst(job.get_kind_display())}
 
 
 def _description(job: Job) -> str:

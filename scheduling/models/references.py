@@ -111,7 +111,6 @@ def parse_ids(*texts: str) -> list[int]:
 
 
 def _one_line(name: str) -> str:
-    """Return the text shortened, and on one line."""
     return Truncator(" ".join(name.split())).chars(60)
 
 

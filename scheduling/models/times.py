@@ -59,5 +59,4 @@ def measured(milliseconds: float) -> str:
 
 
 def _number(number: float, decimals: int = 0) -> str:
-    """Return a number with the separators of the language."""
     return number_format(number, decimals, use_l10n=True, force_grouping=True)

@@ -122,7 +122,6 @@ def _sentence(text: str, pause: Pause) -> str:
 
 
 def _announce(line: str, event: PauseEvent, by: Actor) -> None:
-    """Log the line after the commit."""
     who = by.get_username() if by else "a command"
     reason = " ".join(event.reason.split()) or "no reason given"
     facts = {"what": str(event.what), "at": event.at, "by": who, "reason": event.reason}

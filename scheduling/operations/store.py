@@ -396,9 +396,6 @@ class Locked:
         return [job for job in self.open_jobs if job.kind == kind]
 
 
-# Steps
-
-
 def lock(item: Schedulable, expected: Expected | None = None) -> Locked:
     """
     Lock an item and its open jobs, and read them anew: the caller's object may be outdated.
@@ -475,9 +472,8 @@ def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason
         cancel_job(job=planned, at=at, by=by, reason=instead)
         locked.open_jobs.remove(planned)
     job = record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
-    log_changes(
-        BY_HAND, [Change(locked.row.label, locked.row.status, at=at, run_at=at, job_id=job.pk)]
-    )
+    row = locked.row
+    log_changes(BY_HAND, [Change(row.label, row.status, at=at, run_at=at, job_id=job.pk)])
     return job
 
 

@@ -138,7 +138,7 @@ def dashboard_stats(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Dashbo
     published = done.filter(finished_at__gte=days[0])
     # A publish by hand is recorded as a job that is finished when it is created.
     timed = done.filter(finished_at__gte=hours[0]).exclude(finished_at=F("created_at"))
-    latest = _latest_failed(jobs)
+    latest = jobs.filter(state=State.FAILED).order_by("-finished_at", "-pk")[:MOST_COUNTED]
     with pipeline():
         answers = [
             send(query)
@@ -180,9 +180,6 @@ def _rows(answer: CursorWrapper) -> list[Any]:
     return rows
 
 
-# Spans of time
-
-
 class _SpanOf(Func):
     """
     The number of the span that a time lies in: 1 from the first border on, 0 before it.
@@ -200,7 +197,6 @@ class _SpanOf(Func):
 def _per(
     jobs: JobQuerySet, name: str, borders: Sequence[datetime], **measures: Aggregate
 ) -> QuerySet[Job, Any]:
-    """Return the query of measures for each span that a time of the jobs lies in."""
     spans = jobs.order_by().annotate(span=_SpanOf(name, borders)).values("span")
     return spans.annotate(**measures).values_list("span", *measures)
 
@@ -213,9 +209,6 @@ def _days_until(now: datetime, zone: tzinfo) -> list[datetime]:
     """Return the midnights at which the last days began, today included."""
     today = now.astimezone(zone).date()
     return [_midnight(today - ago * A_DAY, zone) for ago in range(DAYS - 1, -1, -1)]
-
-
-# What is planned
 
 
 class _Ends(NamedTuple):
@@ -251,14 +244,6 @@ def _coming(publishes: JobQuerySet) -> QuerySet[Job, Any]:
     return publishes.open().order_by("run_at", "pk").values_list(*columns)[:ROWS]
 
 
-# What has failed
-
-
-def _latest_failed(jobs: JobQuerySet) -> JobQuerySet:
-    """Return the query of the newest failed jobs."""
-    return jobs.filter(state=State.FAILED).order_by("-finished_at", "-pk")[:MOST_COUNTED]
-
-
 def _failures(latest: JobQuerySet) -> QuerySet[Job, Any]:
     lines = JobEvent.objects.filter(job=OuterRef("pk"), what=JobEvent.What.FAILED).order_by("-pk")
     rows = Job.objects.filter(rerunnable(), pk__in=latest.values("pk")).annotate(
@@ -267,9 +252,6 @@ def _failures(latest: JobQuerySet) -> QuerySet[Job, Any]:
     )
     columns = ("pk", "content_type_id", "object_id", "item_title", "kind", "finished_at")
     return rows.order_by("-finished_at", "-pk").values_list(*columns, "why", "error")[:ROWS]
-
-
-# How late
 
 
 class _Percentile(Aggregate):
@@ -292,14 +274,10 @@ _MEASURES: dict[str, Aggregate] = {
 
 
 def _read_lateness(rows: list[Any]) -> dict[int, Lateness]:
-    """Return the lateness of each span, by its number."""
     return {
         place: Lateness(number, *(late / timedelta(milliseconds=1) for late in measured))
         for place, number, *measured in rows
     }
-
-
-# Own drafts
 
 
 class Drafts(NamedTuple):
@@ -311,15 +289,10 @@ class Drafts(NamedTuple):
 
 def own_drafts(user: AbstractBaseUser) -> list[Drafts]:
     """Query a person's newest drafts, one query for each type that has owners."""
-    return [
-        Drafts(model, list(_drafts_of(model, model.OWNER, user)))
-        for model in schedulable_models()
-        if model.OWNER is not None and has_right(user, "view", model)
-    ]
-
-
-def _drafts_of(
-    model: type[Schedulable], owner: str, user: AbstractBaseUser
-) -> QuerySet[Schedulable]:
-    drafts = model._base_manager.filter(status=Status.DRAFT, **{owner: user.pk})
-    return drafts.defer(*model.long_fields()).order_by("-pk")[:DRAFTS]
+    found = []
+    for model in schedulable_models():
+        if model.OWNER is not None and has_right(user, "view", model):
+            drafts = model._base_manager.filter(status=Status.DRAFT, **{model.OWNER: user.pk})
+            newest = drafts.defer(*model.long_fields()).order_by("-pk")[:DRAFTS]
+            found.append(Drafts(model, list(newest)))
+    return found

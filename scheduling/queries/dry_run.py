@@ -47,7 +47,6 @@ def _forecast_batch(batch: Sequence[Job]) -> Iterator[Forecast]:
 
 
 def _items_of(batch: Sequence[Job]) -> dict[tuple[int, int], Schedulable]:
-    """Query the items of jobs, one query a type."""
     wanted: dict[int, set[int]] = defaultdict(set)
     for job in batch:
         wanted[job.content_type_id].add(job.object_id)

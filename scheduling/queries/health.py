@@ -1,6 +1,6 @@
 """Check that the system is complete and publishes, for `doctor` and monitors."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -68,16 +68,7 @@ def _examine() -> Iterator[Check]:
     yield migrated
     if not migrated.ok:
         return
-    steps: tuple[Callable[[], Iterator[Check]], ...] = (
-        _workers,
-        _pause,
-        _overdue,
-        _clocks,
-        _pairs,
-        _messages,
-        _failures,
-    )
-    for step in steps:
+    for step in (_workers, _pause, _overdue, _clocks, _pairs, _messages, _failures):
         yield from step()
 
 

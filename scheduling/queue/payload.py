@@ -47,7 +47,6 @@ def build_payload(func: str, *args: float | str, lane: str, name: str, **options
 
 @cache
 def _example(func: str, lane: str, **options: Any) -> dict[str, Any]:
-    """Return a task built by django-q2 itself."""
     captured = CapturingBroker(lane)
     # `ack_failure`: the row of a failed task is deleted, since the job itself is retried.
     async_task(func, q_options={"broker": captured, "ack_failure": True, **options})

@@ -207,7 +207,6 @@ def _wanted(
     ids: Sequence[int] | None = None,
     items: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Return the parameters of the claim."""
     return {
         "kind": prepared.scope.transition.name,
         "kinds": [it.name for it in unmirrored()],
@@ -235,7 +234,6 @@ def _content_type_id(model: type[Schedulable]) -> int:
 
 
 def _prepare(scope: Scope) -> Prepared:
-    """Build the statement from the conditions and changes of each type."""
     items, done = [], []
     params: dict[str, Any] = {}
     names: dict[int, str] = {}

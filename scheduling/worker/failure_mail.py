@@ -100,7 +100,6 @@ def _send_once(server: "_Server", to: Sequence[str], failures: Sequence[Failure]
 
 @contextmanager
 def _mail_lock() -> Iterator[None]:
-    """Hold the advisory lock for one mail."""
     if not conf.QUEUE_LISTEN:
         # Behind a pooler in transaction mode a session has no owner, so the lock belongs to the
         # transaction. It stays open while the mail is sent, but locks no row until then.
@@ -178,7 +177,6 @@ def _mails() -> Sequence[tuple[Sequence[str], Sequence[Failure]]]:
 
 
 def _people(job: Job) -> Sequence[str]:
-    """Return the distinct addresses to write to."""
     by = job.scheduled_by
     own = [by.email] if by is not None and by.is_active else []
     people: dict[str, str] = {}
@@ -237,7 +235,6 @@ def _message(to: Sequence[str], failures: Sequence[Failure]) -> EmailMessage:
 
 
 def _facts(failure: Failure) -> dict[str, object]:
-    """Return the template's context of a failed job."""
     job, event = failure
     reason = event.reason if event else ""
     return {

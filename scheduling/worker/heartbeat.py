@@ -72,19 +72,13 @@ def beat() -> None:
 def _write(board: SharedHeartbeats) -> None:
     owners, lanes, ages = map(list, zip(*board.beaten(), strict=True))
     host = socket.gethostname()[:255]
-    params: dict[str, Any] = {
-        "owners": owners,
-        "lanes": lanes,
-        "ages": ages,
-        "host": host,
-        "pid": board.pid,
-    }
+    params: dict[str, Any] = {"owners": owners, "lanes": lanes, "ages": ages, "pid": board.pid}
     try:
         # Django's check of the connection would double the statements of an idle worker; a beat
         # that is lost is followed by the next in seconds.
         connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own flag
         with connection.cursor() as cursor:
-            cursor.execute(SQL["write"], {**params, "here": datetime.now(UTC)})
+            cursor.execute(SQL["write"], {**params, "host": host, "here": datetime.now(UTC)})
     except (DatabaseError, InterfaceError) as error:
         logger.debug("The heartbeat could not be written: %s", error)
 

@@ -163,7 +163,6 @@ def run_alone(job_id: int) -> None:
 
 
 def _run_attempt(job_id: int, begun: "_Begun") -> None:
-    """Run the attempt that has begun, if one has."""
     if begun.answer is _Answer.BUSY:
         _wake_again(job_id)
     if begun.answer in (_Answer.BUSY, _Answer.NOTHING):
@@ -268,8 +267,9 @@ def _begin(job_id: int) -> _Begun:
         return nothing
     if job.attempt_begun_at is not None:
         # An attempt was begun, and its worker died before it ended.
-        if not conf.QUEUE_LISTEN and (left := _may_still_run(job.attempt_begun_at, now)):
-            messages.enqueue(job_id=job_id, at=now + left, lane=job.lane, func=job.task)
+        ends_by = job.attempt_begun_at + longest_attempt()
+        if not conf.QUEUE_LISTEN and ends_by > now:
+            messages.enqueue(job_id=job_id, at=ends_by, lane=job.lane, func=job.task)
             return nothing
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has no record of how that attempt ended.
@@ -299,10 +299,6 @@ def _is_behind_another(job: Job, item: Schedulable) -> bool:
         return False
     before = Q(run_at__lt=job.run_at) | Q(run_at=job.run_at, pk__lt=job.pk)
     return Job.objects.of(item).open().filter(before, kind__in=kinds).exists()
-
-
-def _may_still_run(begun_at: datetime, now: datetime) -> timedelta:
-    return max(begun_at + longest_attempt() - now, timedelta(0))
 
 
 def _carry_out(job_id: int) -> None:
@@ -380,9 +376,8 @@ def _skip(job: Job, item: Schedulable) -> None:
     """
     transition = job.transition
     if transition.time_field is None:
-        raise InvalidTransition(
-            gettext("It is %(status)s by now.") % {"status": status_label(item.status)}
-        )
+        text = gettext("It is %(status)s by now.")
+        raise InvalidTransition(text % {"status": status_label(item.status)})
     if transition.asked_at(item) == job.run_at:
         # It has to wait for another job, such as an end for its publish, which is being retried.
         _postpone(job, NOT_YET_PAUSE)
@@ -397,9 +392,6 @@ def _wake_passed(job: Job, item: Schedulable, at: datetime) -> None:
     passed = Job.objects.of(item).open().filter(kind__in=kinds, run_at__lte=at)
     for other in passed.select_for_update(skip_locked=True):
         store.wake(job=other, at=at)
-
-
-# Failure
 
 
 def _record_failure(job_id: int, begun_at: datetime | None, error: BaseException) -> None:
@@ -447,15 +439,8 @@ def _pause_after(job: Job, error: BaseException) -> timedelta:
 
 def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
     """Fail the job; the times on the item stay."""
-    store.close_job(
-        job=job,
-        state=State.FAILED,
-        what=What.FAILED,
-        at=at,
-        by=None,
-        reason=_text(error),
-        detail=_describe(error),
-    )
+    facts: dict[str, Any] = {"reason": _text(error), "detail": _describe(error)}
+    store.close_job(job=job, state=State.FAILED, what=What.FAILED, at=at, by=None, **facts)
     item = job.find_item()
     if item is not None and job.transition.on_failure:
         rows = type(item)._base_manager.filter(job.transition.runnable(job.run_at), pk=item.pk)
@@ -473,16 +458,12 @@ def _describe(error: BaseException) -> Mapping[str, object]:
 
 
 def _text(error: BaseException) -> str:
-    """Return the error's message, or the name of its class."""
     return _storable(str(error)) or type(error).__name__
 
 
 def _storable(text: str) -> str:
     """Escape what PostgreSQL cannot store: NUL and lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-# Locks
 
 
 def _lock_due(job_id: int) -> Job | None:
@@ -504,7 +485,6 @@ def _can_lock(item: Schedulable) -> bool:
 
 
 def _wait(job: Job, pause: timedelta) -> None:
-    """Run the job a little later."""
     store.wake(job=job, at=clock.database_now() + pause)
 
 

@@ -179,7 +179,6 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
 
 
 def _with_parent(parent: int, target: Callable[..., None], args: Sequence[Any]) -> None:
-    """Run a child of the sentinel."""
     end_with_parent(parent)
     target(*args)
 
@@ -302,7 +301,6 @@ def _be_sentinel(
     others: Connection,
     pipe: Connection,
 ) -> NoReturn:
-    """Run a lane's sentinel in this new process."""
     others.close()
     end_with_parent(parent)
     # Inherited by every child: a signal to the whole group must not interrupt running tasks.
