@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import ERROR, WARNING, CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, connection, models
 from django.utils.module_loading import import_string
 from django_q.conf import Conf
@@ -80,18 +80,23 @@ def _check_broker() -> Iterator[CheckMessage]:
 def _check_lanes() -> Iterator[CheckMessage]:
     for name in conf.lanes():
         lane = conf.lane_settings(name)
+        # Tasks of the site in a lane of its own are the site's to judge.
+        is_ours = name in conf.own_lanes()
+        level, letter = (ERROR, "E") if is_ours else (WARNING, "W")
         if not lane["timeout"]:
-            yield Error(
+            yield CheckMessage(
+                level,
                 f"Lane {name} has no time-out: a task that hangs would hold a worker for ever.",
                 hint="Set its `timeout` in Q_CLUSTER, or leave it out.",
-                id="scheduling.E006",
+                id=f"scheduling.{letter}006",
             )
         elif lane["retry"] <= (longest := conf.longest_stay(lane)):
-            yield Error(
+            yield CheckMessage(
+                level,
                 f"Lane {name} hands a task out again after {lane['retry']} s,"
                 f" while the first run may take {longest:g} s.",
                 hint="Raise its `retry` in Q_CLUSTER, or leave it out.",
-                id="scheduling.E007",
+                id=f"scheduling.{letter}007",
             )
 
 

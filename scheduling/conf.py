@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 
@@ -66,6 +67,7 @@ DEFAULTS: dict[str, Any] = {
     "LOCALE_OF": None,
 }
 
+LANES = ("PUBLISH_LANE", "SLOW_LANE", "MAIL_LANE")
 OF_A_LANE = ("workers", "queue_limit", "timeout", "retry")
 
 
@@ -81,11 +83,17 @@ def queue_settings() -> dict[str, Any]:
     Return django-q2's settings: the site's Q_CLUSTER, completed by what the engine needs.
 
     django-q2 reads them once, when it is imported.
+
+    :raises ImproperlyConfigured: the settings of a lane make no sense.
     """
-    own: dict[str, Any] = getattr(settings, "Q_CLUSTER", {})
-    publish, slow, mail = (__getattr__(f"{lane}_LANE") for lane in ("PUBLISH", "SLOW", "MAIL"))
-    others = own.get("ALT_CLUSTERS", {})
+    own: dict[str, Any] = getattr(settings, "Q_CLUSTER", None) or {}
+    publish, slow, mail = own_lanes()
+    if problems := list(_problems(own, publish, slow, mail)):
+        raise ImproperlyConfigured(" ".join(problems))
+    others = own.get("ALT_CLUSTERS") or {}
+    common = {key: own[key] for key in OF_A_LANE if key in own}
     slow_workers, hook_timeout = __getattr__("SLOW_WORKERS"), __getattr__("HOOK_TIMEOUT")
+    of_publish = {"workers": __getattr__("WORKERS"), "timeout": 60}
     return {
         "cluster_name": publish,
         "bulk": 1,
@@ -96,13 +104,46 @@ def queue_settings() -> dict[str, Any]:
         "save_limit": 0,  # with a limit, each result locks all rows of the history
         "max_attempts": 5,
         **own,
-        **_lane(own, workers=__getattr__("WORKERS"), timeout=60),
+        **_lane(own, **of_publish),
         "ALT_CLUSTERS": {
-            **others,
+            **{name: _lane({**common, **lane}, **of_publish) for name, lane in others.items()},
             slow: _lane(others.get(slow, {}), workers=slow_workers, timeout=hook_timeout + 20),
             mail: _lane(others.get(mail, {}), workers=1, timeout=60),
         },
     }
+
+
+def _problems(own: Any, publish: str, slow: str, mail: str) -> Iterator[str]:
+    """Yield what is wrong with the site's settings of the lanes, a sentence each."""
+    others = (own.get("ALT_CLUSTERS") or {}) if isinstance(own, dict) else None
+    if not isinstance(others, dict) or not all(isinstance(it, dict) for it in others.values()):
+        yield "Q_CLUSTER must be a dictionary, and its ALT_CLUSTERS a dictionary of dictionaries."
+        return
+    numbers = {name: __getattr__(name) for name in ("WORKERS", "SLOW_WORKERS", "HOOK_TIMEOUT")}
+    for place, lane in {
+        "": own,
+        **{f"['ALT_CLUSTERS'][{it!r}]": others[it] for it in others},
+    }.items():
+        given = {key: lane[key] for key in OF_A_LANE if key in lane}
+        if not given.get("timeout", True):
+            del given["timeout"]  # without one; see the checks
+        numbers |= {f"Q_CLUSTER{place}[{key!r}]": value for key, value in given.items()}
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 1:
+            yield f"{name} must be a whole number above 0, not {value!r}."
+    if len({publish, slow, mail}) < len(LANES):
+        yield f"{', '.join(LANES)} must be different names."
+    if publish in others:
+        yield (
+            f"Q_CLUSTER['ALT_CLUSTERS'] has {publish!r}, the lane PUBLISH_LANE: its settings belong"
+            " in Q_CLUSTER itself."
+        )
+    cluster = own.get("cluster_name", publish)
+    if cluster not in (publish, slow, mail, *others):
+        yield (
+            f"Q_CLUSTER['cluster_name'] is {cluster!r}, which no lane is called: leave it out, or"
+            " set PUBLISH_LANE to it."
+        )
 
 
 def _lane(own: dict[str, Any], *, workers: int, timeout: int) -> dict[str, Any]:
@@ -132,6 +173,11 @@ def lane_settings(name: str) -> dict[str, Any]:
     """Return django-q2's settings of a lane; those of `publish` are the defaults."""
     common = {key: settings.Q_CLUSTER[key] for key in OF_A_LANE if key in settings.Q_CLUSTER}
     return {**common, **settings.Q_CLUSTER["ALT_CLUSTERS"].get(name, {})}
+
+
+def own_lanes() -> list[str]:
+    """Return the names of the engine's own lanes, `publish` first."""
+    return [__getattr__(name) for name in LANES]
 
 
 def lanes() -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from django.db import models
 from django.test.utils import isolate_apps
 
-from scheduling import checks
+from scheduling import checks, conf
 from scheduling.models import Schedulable
 
 
@@ -48,11 +48,32 @@ class TestTheChecks:
         assert problem.id == "scheduling.E007"
         assert "Lane publish hands a task out again after 180 s" in problem.msg
 
-    def test_find_a_lane_without_a_time_out(self, settings: Any) -> None:
+    def test_warn_of_a_lane_of_the_site_without_a_time_out(self, settings: Any) -> None:
         others = {**settings.Q_CLUSTER["ALT_CLUSTERS"], "images": {"timeout": None}}
         settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": others}
 
+        assert problems() == ["W006"]
+
+    def test_warn_of_a_lane_of_the_sites_own(self, settings: Any) -> None:
+        others = {**settings.Q_CLUSTER["ALT_CLUSTERS"], "images": {"timeout": 3600, "retry": 3700}}
+        settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": others}
+
+        [problem] = checks.check_project()
+
+        assert (problem.id, problem.is_serious()) == ("scheduling.W007", False)
+
+    def test_find_a_lane_of_the_engine_without_a_time_out(self, settings: Any) -> None:
+        settings.Q_CLUSTER = {**settings.Q_CLUSTER, "timeout": None}
+
         assert problems() == ["E006"]
+
+    def test_find_nothing_in_a_long_lane_that_is_completed(self, settings: Any) -> None:
+        others = {**settings.Q_CLUSTER["ALT_CLUSTERS"], "reports": {"timeout": 3600}}
+        cluster = {"broker_class": checks.BROKER, "orm": "default", "ALT_CLUSTERS": others}
+        settings.Q_CLUSTER = cluster
+        settings.Q_CLUSTER = conf.queue_settings()
+
+        assert problems() == []
 
 
 class TestTheCheckOfAModel:

@@ -1,9 +1,11 @@
 """The engine's settings, where a site has none."""
 
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone, translation
 
 from scheduling import conf
@@ -57,15 +59,66 @@ class TestTheSettingsOfTheQueue:
 
         assert (complete["timeout"], complete["retry"]) == (10, 70)
         assert complete["ALT_CLUSTERS"]["mail"]["retry"] == 45
-        assert complete["ALT_CLUSTERS"]["images"] == {"workers": 7}
+        assert complete["ALT_CLUSTERS"]["images"] == {
+            "workers": 7,
+            "queue_limit": 4,
+            "timeout": 10,
+            "retry": 56,
+        }
 
-    def test_of_a_lane_are_those_of_publish_where_it_says_nothing(self, settings: Any) -> None:
-        settings.Q_CLUSTER = {"ALT_CLUSTERS": {"images": {"workers": 7}}}
-        settings.Q_CLUSTER = conf.queue_settings()
+    def test_fit_a_long_lane_that_the_site_has_added(self, settings: Any) -> None:
+        settings.Q_CLUSTER = {"ALT_CLUSTERS": {"reports": {"timeout": 3600}}}
+        settings.WORKERS = 2
 
-        images, publish = conf.lane_settings("images"), conf.lane_settings("publish")
+        reports = conf.queue_settings()["ALT_CLUSTERS"]["reports"]
 
-        assert images == {**publish, "workers": 7}
+        assert reports == {"workers": 2, "queue_limit": 2, "timeout": 3600, "retry": 10830}
+
+    @pytest.mark.parametrize("none", [{"Q_CLUSTER": None}, {"Q_CLUSTER": {"ALT_CLUSTERS": None}}])
+    def test_are_complete_where_a_site_has_set_none(self, settings: Any, none: Any) -> None:
+        settings.Q_CLUSTER = none["Q_CLUSTER"]
+
+        assert list(conf.queue_settings()["ALT_CLUSTERS"]) == ["slow", "mail"]
+
+    @pytest.mark.parametrize(
+        ("changed", "words"),
+        [
+            ({"WORKERS": 0}, "WORKERS must be a whole number above 0, not 0."),
+            ({"SLOW_WORKERS": "2"}, "SLOW_WORKERS must be a whole number above 0, not '2'."),
+            ({"HOOK_TIMEOUT": "x"}, "HOOK_TIMEOUT must be a whole number above 0, not 'x'."),
+            (
+                {"Q_CLUSTER": {"ALT_CLUSTERS": {"slow": {"queue_limit": None}}}},
+                "Q_CLUSTER['ALT_CLUSTERS']['slow']['queue_limit'] must be a whole number above 0,"
+                " not None.",
+            ),
+            ({"Q_CLUSTER": ["orm"]}, "Q_CLUSTER must be a dictionary, and its ALT_CLUSTERS"),
+            ({"Q_CLUSTER": {"ALT_CLUSTERS": {"images": 7}}}, "a dictionary of dictionaries."),
+            ({"MAIL_LANE": "slow"}, "PUBLISH_LANE, SLOW_LANE, MAIL_LANE must be different names."),
+            (
+                {"Q_CLUSTER": {"ALT_CLUSTERS": {"publish": {"workers": 1}}}},
+                "Q_CLUSTER['ALT_CLUSTERS'] has 'publish', the lane PUBLISH_LANE: its settings",
+            ),
+            (
+                {"Q_CLUSTER": {"cluster_name": "mysite"}},
+                "Q_CLUSTER['cluster_name'] is 'mysite', which no lane is called: leave it out, or"
+                " set PUBLISH_LANE to it.",
+            ),
+        ],
+        ids=lambda value: str(value) if isinstance(value, dict) else "",
+    )
+    def test_are_refused_in_words_where_they_make_no_sense(
+        self, settings: Any, changed: dict[str, Any], words: str
+    ) -> None:
+        for name, value in changed.items():
+            setattr(settings, name, value)
+
+        with pytest.raises(ImproperlyConfigured, match=re.escape(words)):
+            conf.queue_settings()
+
+    def test_may_name_any_lane_for_the_sites_tasks(self, settings: Any) -> None:
+        settings.Q_CLUSTER = {"cluster_name": "images", "ALT_CLUSTERS": {"images": {}}}
+
+        assert conf.queue_settings()["cluster_name"] == "images"
 
     def test_are_the_same_when_completed_twice(self, settings: Any) -> None:
         settings.Q_CLUSTER = conf.queue_settings()
