@@ -1,14 +1,16 @@
 """
 The admin: editors' and operators' pages.
 
-They need their theme, `unfold`. A project without it keeps its own admin as it is, and shows its
-items by `scheduling.admin.plain.PlainItemAdmin`.
+They need their theme, `unfold`, and Armo's packages. A project without these keeps its own admin as
+it is, and shows its items by `scheduling.admin.plain.PlainItemAdmin`.
 """
 
 from django.apps import apps
 from django.contrib import admin
 
-if apps.is_installed("unfold"):
+from scheduling.admin.plain import HAS_OWN_PAGES  # without them it registers the jobs
+
+if HAS_OWN_PAGES:
     import django_q.admin  # noqa: F401 (has its pages registered, to be taken away here)
 
     from scheduling.admin.actions import ACTIONS, JOB_ACTIONS
@@ -22,5 +24,3 @@ if apps.is_installed("unfold"):
     for model in apps.get_app_config("django_q").get_models():
         if admin.site.is_registered(model):
             admin.site.unregister(model)
-else:
-    from scheduling.admin import plain  # noqa: F401 (registers the jobs)

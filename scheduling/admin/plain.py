@@ -8,6 +8,9 @@ from django.http import HttpRequest
 
 from scheduling.models import Job, Schedulable
 
+# The engine's own pages need their theme and Armo's packages; a project may have the theme alone.
+HAS_OWN_PAGES = all(apps.is_installed(name) for name in ("unfold", "armo.accounts"))
+
 
 class PlainItemAdmin(admin.ModelAdmin):
     """A type of content whose status and times are shown; operations alone change them."""
@@ -41,5 +44,5 @@ class PlainJobAdmin(ReadOnlyAdmin):
     ordering = ("-run_at", "-pk")
 
 
-if not apps.is_installed("unfold"):
+if not HAS_OWN_PAGES:
     admin.site.register(Job, PlainJobAdmin)

@@ -172,6 +172,9 @@ class TestAFreshProject:
     def test_passes_its_checks(self, project: Project) -> None:
         assert "no issues" in project.run("check")
 
+    def test_may_use_the_theme_of_armos_pages_itself(self, project: Project) -> None:
+        assert "no issues" in project.check('INSTALLED_APPS.insert(0, "unfold")')
+
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
@@ -192,6 +195,10 @@ class TestAFreshProject:
                 'DATABASES["default"]["ENGINE"] = "django.db.backends.sqlite3"',
                 "The database is sqlite; the engine needs PostgreSQL",
             ),
+            (
+                'Q_CLUSTER["cluster_name"] = "mysite"',
+                "Q_CLUSTER['cluster_name'] is 'mysite', which no lane is called",
+            ),
             ("del Q_CLUSTER", "Set Q_CLUSTER['broker_class'] to 'scheduling.broker.TimedBroker'"),
             (
                 'INSTALLED_APPS += ["letters"]',
@@ -204,6 +211,7 @@ class TestAFreshProject:
             "wrong order",
             "read early",
             "SQLite",
+            "no such lane",
             "no broker",
             "a UUID",
         ],
