@@ -207,6 +207,9 @@ class JobOutput(serializers.Serializer[Job]):
     )
     attempts = serializers.IntegerField()
     reason = serializers.CharField()
+    params = serializers.DictField(
+        allow_null=True, help_text="What its kind needs besides the item and the time."
+    )
     scheduled_by = serializers.SerializerMethodField(help_text="The user who scheduled it.")
     created_at = MomentField()
 
@@ -238,6 +241,11 @@ class JobInput(ReasonInput):
     id = IdField()
     kind = ChoiceField(choices=KINDS)
     run_at = MomentField(help_text="In the future, by the database's clock.")
+    params = serializers.DictField(
+        required=False,
+        allow_null=True,
+        help_text="What the kind needs besides the item and the time; publish needs none.",
+    )
 
 
 class MoveInput(ReasonInput):

@@ -61,6 +61,9 @@ class InvalidParams(DomainError):
 
     code = "validation_error"
 
+    def facts(self) -> dict[str, Any]:
+        return {"errors": [{"field": "params", "code": "invalid", "detail": str(self)}]}
+
 
 class UnknownKind(DomainError):
     """There is no such kind of job."""

@@ -42,6 +42,7 @@ from scheduling.operations.rules import (
     kept_end,
     nothing_scheduled,
     require_future,
+    require_storable,
 )
 
 What = JobEvent.What
@@ -80,9 +81,11 @@ def schedule(
     :raises InvalidTransition: it is live already; or, for an end, neither live nor scheduled.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises UnknownKind:
-    :raises InvalidParams:
+    :raises InvalidParams: they are not those of the kind, or no JSON object that can be stored.
     """
     transition = transition_of(kind)
+    if params is not None:
+        require_storable(params)
     transition.check_params(params or {})
     locked = store.lock(item, expected)
     check_schedule(

@@ -1,5 +1,6 @@
 """What operations refuse, and the checks that refuse it."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from django.utils.translation import gettext
 
 from scheduling.errors import DomainError, ProblemsError
 from scheduling.models import Schedulable, Status
-from scheduling.models.transitions import InvalidTransition
+from scheduling.models.transitions import InvalidParams, InvalidTransition
 
 # Who asked for a change; None is the publisher itself, or a command.
 Actor = AbstractBaseUser | None
@@ -67,6 +68,28 @@ def require_future(run_at: datetime, now: datetime) -> None:
     """Raise `NotInFuture` unless a time lies after the database's clock."""
     if run_at <= now:
         raise NotInFuture
+
+
+def require_storable(params: object) -> None:
+    """Raise `InvalidParams` unless parameters are a JSON object that PostgreSQL can store."""
+    try:
+        text = json.dumps(params, ensure_ascii=False, allow_nan=False)
+        text.encode()  # lone surrogates cannot
+        is_kept = isinstance(params, dict) and json.loads(text) == params and not _has_nul(params)
+    except (TypeError, ValueError, RecursionError):
+        is_kept = False
+    if not is_kept:
+        raise InvalidParams(
+            gettext(
+                "The parameters are not a JSON object, or have characters that no text may have."
+            )
+        )
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nul, [*value, *value.values()]))
+    return any(map(_has_nul, value)) if isinstance(value, list) else "\0" in str(value)
 
 
 class ItemRow(NamedTuple):

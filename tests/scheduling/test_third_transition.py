@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 from django.db.models import F, Value
 from django.db.models.functions import Concat
@@ -60,8 +60,7 @@ def schedule(item: Any = None, last_word: str = "안녕", **fields: Any) -> Job:
     return operations.schedule(
         item=item or StoryFactory(published=True),
         by=None,
-        params={"last_word": last_word},
-        **{"kind": "archive", "run_at": FAR_OFF, **fields},
+        **{"kind": "archive", "run_at": FAR_OFF, "params": {"last_word": last_word}, **fields},
     )
 
 
@@ -144,6 +143,34 @@ class TestScheduling:
             schedule(story, last_word=3)  # type: ignore[arg-type]  # that is the fault
 
         assert not Job.objects.exists()
+
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"a": "\0"},
+            {"a": [{"\0": 1}]},
+            {"a": float("nan")},
+            {"a": "\ud800"},
+            {"a": FAR_OFF},
+            {"a": (1, 2)},
+            {1: 2},
+            [1],
+            [],
+            "x",
+        ],
+        ids=repr,
+    )
+    def test_is_refused_with_parameters_that_cannot_be_stored(self, params: Any) -> None:
+        with pytest.raises(InvalidParams, match="are not a JSON object"):
+            schedule(params=params)
+
+    def test_keeps_parameters_of_any_type_in_json(self) -> None:
+        params = {"a": [1, 2.5, None, True, {"b": "값 \\u0000"}]}
+
+        job = schedule(params=params)
+
+        job.refresh_from_db()
+        assert job.params == params
 
     def test_of_a_publish_takes_no_parameters(self) -> None:
         with pytest.raises(InvalidParams):
@@ -695,6 +722,39 @@ class TestPages:
         assert api.get(f"/api/v1/jobs/{job.pk}/").json()["kind"] == "archive"
         found = api.get("/api/v1/jobs/", {"kind": "archive"}).json()["results"]
         assert [each["id"] for each in found] == [job.pk]
+
+    def test_show_and_take_its_parameters_in_the_api(self, api: APIClient) -> None:
+        story = StoryFactory(published=True)
+        wanted = {"model": "story", "id": story.pk, "kind": "archive", "run_at": str(FAR_OFF)}
+        path = "/api/v1/jobs/"
+
+        made = api.post(path, {**wanted, "params": {"last_word": "안녕"}}, format="json")
+        plain = api.post(path, {**wanted, "params": None}, format="json")
+
+        assert made.json()["params"] == {"last_word": "안녕"}
+        assert plain.json()["params"] is None
+        assert Job.objects.get(pk=made.json()["id"]).params == {"last_word": "안녕"}
+
+    @pytest.mark.parametrize("params", [{"last_word": 3}, {"last_word": "\0"}, [1], "x"])
+    def test_refuse_parameters_that_it_cannot_use(self, api: APIClient, params: Any) -> None:
+        story = StoryFactory(published=True)
+        wanted = {"model": "story", "id": story.pk, "kind": "archive", "run_at": str(FAR_OFF)}
+
+        answer = api.post("/api/v1/jobs/", {**wanted, "params": params}, format="json")
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+        assert [error["field"] for error in answer.json()["errors"]] == ["params"]
+
+    def test_take_its_parameters_from_the_command(self) -> None:
+        story = StoryFactory(published=True)
+        arguments = ["schedule", story.label, "--at", FAR_OFF.isoformat(), "--kind", "archive"]
+
+        call_command(*arguments, "--params", '{"last_word": "안녕"}', stdout=StringIO())
+
+        assert Job.objects.get().params == {"last_word": "안녕"}
+        with pytest.raises(CommandError, match="not JSON") as error:
+            call_command(*arguments, "--params", "{x", stdout=StringIO())
+        assert error.value.returncode == 2
 
     def test_take_it_from_the_api(self, api: APIClient) -> None:
         story = StoryFactory(published=True)

@@ -76,6 +76,7 @@ class Command(base.ArmoCommand):
             "lateness_ms": job.lateness_ms,
             "attempts": job.attempts,
             "scheduled_by": job.scheduled_by and job.scheduled_by.get_username(),
+            "params": job.params,
             "reason": job.reason,
             "created_at": job.created_at,
         }

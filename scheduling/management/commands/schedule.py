@@ -1,5 +1,7 @@
 """`manage.py schedule`."""
 
+import json
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -7,6 +9,13 @@ from django.core.management.base import CommandParser
 from scheduling import operations
 from scheduling.management import base
 from scheduling.models import Kind
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArgumentTypeError(f"not JSON: {error}") from error
 
 
 class Command(base.ArmoCommand):
@@ -20,6 +29,9 @@ class Command(base.ArmoCommand):
             "--at", required=True, metavar="<time>", help="ISO 8601 with an offset, or Z for UTC"
         )
         base.add_kind(parser, default=Kind.PUBLISH, help="default: publish")
+        parser.add_argument(
+            "--params", type=_json, metavar="<json>", help="""what the kind needs: '{"x": "y"}'"""
+        )
         parser.add_argument("--reason", default="", help="kept in the job's history")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,6 +40,7 @@ class Command(base.ArmoCommand):
             run_at=base.moment(options["at"]),
             by=None,
             kind=options["kind"],
+            params=options["params"],
             reason=options["reason"],
         )
         self.stdout.write(str(job.pk))

@@ -158,6 +158,7 @@ class TestJobs:
             "lateness_ms": None,
             "attempts": 0,
             "scheduled_by": "편집자",
+            "params": None,
             "reason": "엠바고",
         }
 
