@@ -289,9 +289,8 @@ def ask(
         return None
     # Whole rows: the checks read the text, which the list does not. Never more than they may see.
     order = "run_at" if model_admin.model is Job else "publish_at"
-    chosen = list(
-        model_admin.get_queryset(request).filter(IsOneOf("pk", ids)).order_by(order, "pk")
-    )
+    found = model_admin.get_queryset(request).filter(IsOneOf("pk", ids))
+    chosen = list(found.order_by(order, "pk"))
     is_first = ROWS not in request.POST
     form = bulk.form() if is_first else bulk.form(request.POST)
     has_required = any(field.required for field in bulk.form.base_fields.values())

@@ -134,9 +134,7 @@ class SeenForm(forms.ModelForm):
 
     def _typed(self, name: str) -> Any:
         value = self.cleaned_data.get(name)
-        if isinstance(value, QuerySet):
-            return {each.pk for each in value}
-        return value
+        return {each.pk for each in value} if isinstance(value, QuerySet) else value
 
     def _says_the_same(self, name: str) -> bool:
         return name not in self.errors and digest(self._typed(name)) == digest(self._stored(name))

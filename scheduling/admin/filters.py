@@ -36,8 +36,7 @@ def start_of_week(day: date) -> date:
 class DueFilter(DropdownFilter):
     """Items by when they are due."""
 
-    title = _("due")
-    parameter_name = "due"
+    title, parameter_name = _("due"), "due"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [
@@ -158,8 +157,7 @@ LOOSE_SCAN = """
 class OwnerFilter(DropdownFilter):
     """Items by their owner."""
 
-    title = _("author")
-    parameter_name = "author"
+    title, parameter_name = _("author"), "author"
     MOST = 500
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:

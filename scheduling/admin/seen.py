@@ -50,9 +50,7 @@ def text_sign(item: Schedulable) -> str:
 def packed(row: Any, names: Sequence[str]) -> list[Any]:
     """Return fields of a row for JSON; a time is in microseconds since the epoch."""
     values = (getattr(row, name) for name in names)
-    return [
-        (value - EPOCH) // MICROSECOND if isinstance(value, datetime) else value for value in values
-    ]
+    return [(it - EPOCH) // MICROSECOND if isinstance(it, datetime) else it for it in values]
 
 
 def unpacked(values: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import django_filters
 from django.contrib.contenttypes.models import ContentType
-from django.utils.choices import CallableChoiceIterator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from armo.common.api.filters import MomentFilter, YesNoFilter
-from scheduling.models import Job, JobQuerySet, State, clock, kind_choices, status_choices
+from scheduling.api.serializers import KINDS, STATUSES
+from scheduling.models import Job, JobQuerySet, State, clock
 from scheduling.models.references import MalformedItem, item_pattern, parse_item
 
 
@@ -23,20 +23,16 @@ class ItemFilter(django_filters.CharFilter):
 class ItemFilters(django_filters.FilterSet):
     """The filters of items of every type."""
 
-    status = django_filters.ChoiceFilter(
-        choices=CallableChoiceIterator(status_choices), help_text="In this status."
-    )
+    status = django_filters.ChoiceFilter(choices=STATUSES, help_text="In this status.")
     published_after = MomentFilter(
-        field_name="published_at", lookup_expr="gte", help_text="Went live at this time, or later."
+        "published_at", "gte", help_text="Went live at this time, or later."
     )
-    published_before = MomentFilter(
-        field_name="published_at", lookup_expr="lt", help_text="Went live before this time."
-    )
+    published_before = MomentFilter("published_at", "lt", help_text="Went live before this time.")
     publish_at_after = MomentFilter(
-        field_name="publish_at", lookup_expr="gte", help_text="Scheduled for this time, or later."
+        "publish_at", "gte", help_text="Scheduled for this time, or later."
     )
     publish_at_before = MomentFilter(
-        field_name="publish_at", lookup_expr="lt", help_text="Scheduled for before this time."
+        "publish_at", "lt", help_text="Scheduled for before this time."
     )
 
 
@@ -44,16 +40,10 @@ class JobFilters(django_filters.FilterSet):
     """The filters of jobs."""
 
     state = django_filters.ChoiceFilter(choices=State.choices, help_text="In this state.")
-    kind = django_filters.ChoiceFilter(
-        choices=CallableChoiceIterator(kind_choices), help_text="Of this kind."
-    )
+    kind = django_filters.ChoiceFilter(choices=KINDS, help_text="Of this kind.")
     item = ItemFilter(method="of_item", help_text="Of this item, as `story:42`.")
-    run_at_after = MomentFilter(
-        field_name="run_at", lookup_expr="gte", help_text="Scheduled for this time, or later."
-    )
-    run_at_before = MomentFilter(
-        field_name="run_at", lookup_expr="lt", help_text="Scheduled for before this time."
-    )
+    run_at_after = MomentFilter("run_at", "gte", help_text="Scheduled for this time, or later.")
+    run_at_before = MomentFilter("run_at", "lt", help_text="Scheduled for before this time.")
     overdue = YesNoFilter(
         method="by_overdue",
         help_text="Whether it should have run more than OVERDUE_AFTER seconds ago, and has not.",

@@ -1,7 +1,6 @@
 """A private iCalendar feed of the open jobs, which calendar programs subscribe to."""
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -25,15 +24,8 @@ from icalendar import Calendar, Event, vDuration
 from scheduling import conf
 from scheduling.access.permissions import conditions_of_visible_jobs
 from scheduling.ical.tokens import find_calendar_user, note_reading
-from scheduling.models import (
-    TRANSITIONS,
-    IsOneOf,
-    Job,
-    JobEvent,
-    JobQuerySet,
-    Transition,
-    schedulable_models,
-)
+from scheduling.models import TRANSITIONS, IsOneOf, Job, JobEvent, JobQuerySet, Transition
+from scheduling.models.job import items_of
 from scheduling.models.references import title_of
 
 MOST_EVENTS = 1000
@@ -84,17 +76,7 @@ def titles(jobs: Sequence[Job]) -> dict[tuple[int, int], str]:
 
     A job itself keeps the title that its item had when it was scheduled.
     """
-    wanted: dict[int, list[int]] = defaultdict(list)
-    for job in jobs:
-        wanted[job.content_type_id].append(job.object_id)
-    found = {}
-    for model in schedulable_models():
-        type_id = ContentType.objects.get_for_model(model).pk
-        if type_id in wanted:
-            items = model._base_manager.defer(*model.long_fields())
-            for item in items.filter(pk__in=wanted[type_id]):
-                found[type_id, item.pk] = title_of(item)
-    return found
+    return {name: title_of(item) for name, item in items_of(jobs, without_text=True).items()}
 
 
 def one_line(text: str) -> str:

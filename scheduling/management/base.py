@@ -135,6 +135,4 @@ def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     columns = list(rows[0])
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in columns}
     lines = [dict(zip(columns, columns, strict=True)), *rows]
-    return [
-        "  ".join(line[name].ljust(widths[name]) for name in columns).rstrip() for line in lines
-    ]
+    return ["  ".join(row[name].ljust(widths[name]) for name in columns).rstrip() for row in lines]

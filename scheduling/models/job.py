@@ -1,5 +1,7 @@
 """Jobs: the ledger of timed changes, with the history of each."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
@@ -263,6 +265,22 @@ class Job(models.Model):
         if self.state != State.SUCCEEDED or self.finished_at is None:
             return None
         return (self.finished_at - self.run_at).total_seconds() * 1000
+
+
+def items_of(
+    jobs: Iterable[Job], *, without_text: bool = False
+) -> dict[tuple[int, int], Schedulable]:
+    """Query the items of jobs by their type's id and their own, one query for each type."""
+    wanted: dict[int, set[int]] = defaultdict(set)
+    for job in jobs:
+        wanted[job.content_type_id].add(job.object_id)
+    found: dict[tuple[int, int], Schedulable] = {}
+    for model in schedulable_models():
+        type_id = ContentType.objects.get_for_model(model).pk
+        if type_id in wanted:
+            items = model._base_manager.defer(*(model.long_fields() if without_text else ()))
+            found |= {(type_id, it.pk): it for it in items.filter(pk__in=wanted[type_id])}
+    return found
 
 
 class JobEvent(models.Model):

@@ -1,15 +1,14 @@
 """Preview what would happen if every job up to a time ran now."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
-from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext
 
-from scheduling.models import TRANSITIONS, Job, Schedulable, schedulable_models
+from scheduling.models import TRANSITIONS, Job
+from scheduling.models.job import items_of
 from scheduling.models.transitions import UnknownKind
 
 BATCH = 1000
@@ -35,7 +34,7 @@ def forecast(until: datetime) -> Iterator[Forecast]:
 
 
 def _forecast_batch(batch: Sequence[Job]) -> Iterator[Forecast]:
-    items = _items_of(batch)
+    items = items_of(batch)
     for job in batch:
         item = items.get((job.content_type_id, job.object_id))
         if item is None:
@@ -44,15 +43,3 @@ def _forecast_batch(batch: Sequence[Job]) -> Iterator[Forecast]:
             yield Forecast(job, [UnknownKind.default_message()])
         else:
             yield Forecast(job, transition.problems(item))
-
-
-def _items_of(batch: Sequence[Job]) -> dict[tuple[int, int], Schedulable]:
-    wanted: dict[int, set[int]] = defaultdict(set)
-    for job in batch:
-        wanted[job.content_type_id].add(job.object_id)
-    found: dict[tuple[int, int], Schedulable] = {}
-    for model in schedulable_models():
-        content_type_id = ContentType.objects.get_for_model(model).pk
-        for item in model._base_manager.filter(pk__in=wanted[content_type_id]):
-            found[content_type_id, item.pk] = item
-    return found

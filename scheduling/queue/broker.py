@@ -265,23 +265,20 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if deliveries > Conf.MAX_ATTEMPTS:
             why = f"It was handed out {deliveries - 1} times and never came to an end."
             if job_id is not None:
-                return message_id, self._build(
-                    self.tasks.charge_attempt, job_id, why, name="charge attempt"
-                )
+                charge = self.tasks.charge_attempt
+                return message_id, self._build(charge, job_id, why, name="charge attempt")
         elif read_payload(payload) is not None:
             return message_id, payload
         elif job_id is not None:
             # SECRET_KEY has changed, or the row was damaged; which job it wakes is known.
             logger.warning("Message %d cannot be decoded; job %d is run.", message_id, job_id)
-            return message_id, build_payload(
-                self.tasks.run_job, job_id, lane=self.list_key, name=f"job {job_id}"
-            )
+            run_job, lane = self.tasks.run_job, self.list_key
+            return message_id, build_payload(run_job, job_id, lane=lane, name=f"job {job_id}")
         else:
             why = "It cannot be decoded: SECRET_KEY or code has changed, or it was damaged."
         logger.error("Message %d is moved to the failed tasks. %s", message_id, why)
-        return self.NO_ROW, self._build(
-            self.tasks.move_to_failed_tasks, message_id, why, name="move to failed tasks"
-        )
+        move = self.tasks.move_to_failed_tasks
+        return self.NO_ROW, self._build(move, message_id, why, name="move to failed tasks")
 
     def look(self, *, claimed_nothing: bool) -> bool:
         """

@@ -275,10 +275,8 @@ class Lane:
 
     def plan_next_start(self) -> None:
         """Plan a start at once, or after a pause if the last cluster did not last."""
-        steady = monotonic() - self.started_at > STEADY_SECONDS
-        self.pause = (
-            0 if steady else min(max(2 * self.pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
-        )
+        longer = min(max(2 * self.pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        self.pause = 0 if monotonic() - self.started_at > STEADY_SECONDS else longer
         self.start_at = monotonic() + self.pause
         self.failed_starts += not self.is_up
 
@@ -374,9 +372,8 @@ class Supervisor:
             if not is_up and all(lane.is_up for lane in self.lanes):
                 is_up = True
                 self.stop_asked |= once
-                logger.info(
-                    "Worker started: %s.", ", ".join(f"lane {it.name}" for it in self.lanes)
-                )
+                names = ", ".join(f"lane {lane.name}" for lane in self.lanes)
+                logger.info("Worker started: %s.", names)
         logger.info("Worker stops when its running tasks are finished.")
         self.stop()
         logger.info("Worker stopped.")
