@@ -40,7 +40,6 @@ class Action:
     later: Text = ""
 
     def message(self, job: Job) -> str:
-        """Return the message once the operation has been called."""
         text = self.later if self.later and job.is_open else self.done
         return str(text) % {"time": shown_moment(job.run_at)}
 

@@ -156,7 +156,7 @@ class SchedulableAdmin(ModelAdmin):
         return self._without_owner(request, super().get_exclude(request, obj) or ())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave the owner out for the same people; show mere readers a name without a link."""
+        """Leave out the owner for people who see only own items; show mere readers a bare name."""
         only_reads = obj is not None and not self.has_change_permission(request, obj)
         shown = "owner_name" if only_reads and not may_open_people(request) else self.model.OWNER
 

@@ -304,7 +304,6 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         return bool(are_lost)
 
     def _own(self) -> dict[str, Any]:
-        """Return the parameters that say which rows and claims are this broker's."""
         return {
             "key": self.list_key,
             "owner": self.owner,

@@ -84,7 +84,6 @@ class PayloadFactory:
         self.signer = _Signer(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
 
     def build(self, *args: float | str, name: str) -> str:
-        """Return a payload, signed as django-q2 does."""
         own = {"id": token_hex(16), "name": name[:100], "args": args, "started": datetime.now(UTC)}
         payload: str = self.signer.sign_object(
             {**self.task, **own}, serializer=PickleSerializer, compress=Conf.COMPRESSED

@@ -70,7 +70,6 @@ class Command(base.ArmoCommand):
         return failing
 
     def run_jobs(self, options: dict[str, Any]) -> int:
-        """Run every due job; return how many failed."""
         outcome = job_runner.run_everything_due()
         if options["json"]:
             self.print_json(outcome._asdict())
