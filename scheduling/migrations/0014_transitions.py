@@ -2,7 +2,7 @@
 Let applications add kinds of job: kinds are registered, not listed in a constraint.
 
 An item may have several open jobs, with different values of `slot`, of a kind that mirrors no time;
-a job may have parameters.
+a job may have parameters. No table is rewritten.
 """
 
 from typing import ClassVar
@@ -22,7 +22,6 @@ class Migration(migrations.Migration):
 
     operations: ClassVar = [
         migrations.RemoveConstraint(model_name="job", name="job_known_kind"),
-        migrations.RemoveConstraint(model_name="job", name="job_one_open"),
         migrations.AddField(
             model_name="job",
             name="params",
@@ -40,14 +39,6 @@ class Migration(migrations.Migration):
                 choices=scheduling.models.transitions.kind_choices,
                 max_length=32,
                 verbose_name="kind",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="job",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state__in", ("waiting", "retrying"))),
-                fields=("content_type", "object_id", "kind", "slot"),
-                name="job_one_open",
             ),
         ),
     ]

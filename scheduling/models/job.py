@@ -33,8 +33,7 @@ class State(models.TextChoices):
 def lane_of(model: type[models.Model] | None, kind: str) -> str:
     """Return the lane that runs jobs of that kind for items of that type."""
     transition = TRANSITIONS.get(kind)
-    runs_hook = transition is not None and transition.runs_hook
-    if runs_hook and model and issubclass(model, Schedulable) and model.has_hook():
+    if transition and model and issubclass(model, Schedulable) and transition.has_hook(model):
         return conf.SLOW_LANE
     return conf.PUBLISH_LANE
 

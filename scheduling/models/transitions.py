@@ -160,6 +160,10 @@ class Transition:
 
     # Running
 
+    def has_hook(self, model: type[Schedulable]) -> bool:
+        """Return whether code of the type comes before it: it runs alone, in the slow lane."""
+        return self.runs_hook and model.has_hook()
+
     def can_run(self, row: Schedulable, run_at: datetime) -> bool:
         """Return whether the item has a status for it and, if it mirrors a time, that time."""
         return row.status in self.runs_from and (

@@ -28,6 +28,7 @@ from scheduling.models import TRANSITIONS, Job, JobEvent, Kind, Schedulable, Sta
 from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import (
     Failed,
+    InvalidParams,
     InvalidTransition,
     Transition,
     invalid_transition,
@@ -87,6 +88,8 @@ def schedule(
     if params is not None:
         require_storable(params)
     transition.check_params(params or {})
+    if transition.ended_by is None and not isinstance(unpublish_at, _Unchanged):
+        raise InvalidParams(gettext("Only a publish takes an end."))
     locked = store.lock(item, expected)
     check_schedule(
         row=locked.row, run_at=run_at, now=locked.now, unpublish_at=unpublish_at, kind=kind
@@ -243,9 +246,11 @@ def publish_now(
     end = locked.row.unpublish_at
     if end is not None and end <= now:
         end = None
-    if locked.row.has_hook():
-        return _plan(locked, transition_of(Kind.PUBLISH), now, end, by=by, reason=reason)
-    store.write(locked, status=Status.PUBLISHED, publish_at=now, published_at=now, unpublish_at=end)
+    publish = transition_of(Kind.PUBLISH)
+    if publish.has_hook(type(locked.row)):
+        return _plan(locked, publish, now, end, by=by, reason=reason)
+    times = {"publish_at": now, "unpublish_at": end}
+    store.write(locked, **times, **publish.changes(at=now, params={}))
     job = store.record_by_hand(locked, Kind.PUBLISH, at=now, by=by, reason=reason)
     store.mirror_times(locked, at=now, by=by, reason=reason)
     return job
@@ -273,7 +278,8 @@ def unpublish_now(
     start = locked.row.publish_at
     # The database's clock may have been set back: the end must not come before the start.
     end = now if start is None else max(now, start)
-    store.write(locked, status=Status.UNPUBLISHED, unpublish_at=end)
+    changes = transition_of(Kind.UNPUBLISH).changes(at=now, params={})
+    store.write(locked, unpublish_at=end, **changes)
     return store.record_by_hand(locked, Kind.UNPUBLISH, at=now, by=by, reason=reason)
 
 

@@ -22,21 +22,25 @@ from typing import Any, NamedTuple, NoReturn
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import CharField, Field, JSONField, Q, TextField, Value
+from django.db.models import CharField, Field, JSONField, Q, TextField
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_noop
 from psycopg.types.datetime import TimestamptzLoader
 
 from scheduling.models import (
     TRANSITIONS,
+    IsOneOf,
+    Job,
     Schedulable,
     Transition,
+    mirrored,
     schedulable_models,
     transition_of,
     unmirrored,
 )
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.sql import along_the_index
+from scheduling.operations import reconcile
 from scheduling.queue.sql_files import read_statements
 from scheduling.worker import heartbeat
 
@@ -100,7 +104,8 @@ def run_due_jobs(*, at: float | None = None) -> int:
     with along_the_index():
         succeeded = sum(_run_batches(Scope(first), at))
         while _fetch(SQL["any_due"], {"kinds": [it.name for it in others]}):
-            scopes = [Scope(first, ended=True), *map(Scope, others)]
+            ended = [Scope(it, ended=True) for it in TRANSITIONS.values() if it.ended_by]
+            scopes = [*ended, *map(Scope, others)]
             round_succeeded = sum(sum(_run_batches(scope)) for scope in scopes)
             succeeded += round_succeeded
             # A job that waited for an earlier one of its item comes in the next round.
@@ -171,16 +176,34 @@ def _run_halves(prepared: Prepared, ids: Sequence[int]) -> int:
 
 def _run_in_transaction(prepared: Prepared, **wanted: Any) -> Batch:
     """Claim and change one batch, all or nothing; with it, the ends of its items if they passed."""
-    if not prepared.scope.ended and not connection.in_atomic_block:
+    transition = prepared.scope.transition
+    leaves_times = transition.time_field is None and transition.leads_to is not None
+    if not (prepared.scope.ended or leaves_times or connection.in_atomic_block):
         return _run(prepared, **wanted)
     with transaction.atomic():
         batch = _run(prepared, **wanted)
         if prepared.scope.ended and batch.succeeded:
             items = [job.object_id for job in batch.due if job.is_done]
-            by = transition_of(str(prepared.scope.transition.ended_by))
+            by = transition_of(str(transition.ended_by))
             ended = _run(_prepare(Scope(by)), items=items)
             batch = batch._replace(succeeded=batch.succeeded + ended.succeeded)
+        if leaves_times and batch.succeeded:
+            _reconcile([job for job in batch.due if job.is_done])
         return batch
+
+
+def _reconcile(jobs: Sequence[DueJob]) -> None:
+    """Cancel the jobs of times that the changed items had in the status before."""
+    for type_id in {job.content_type_id for job in jobs}:
+        ids = [job.object_id for job in jobs if job.content_type_id == type_id]
+        kinds = [it.name for it in mirrored()]
+        others = Job.objects.open().filter(
+            IsOneOf("object_id", ids), content_type_id=type_id, kind__in=kinds
+        )
+        for item in {job.object_id: job.find_item() for job in others}.values():
+            if item is not None:
+                reason = gettext_noop("The item asks for something else by now.")
+                reconcile(item=item, reason=reason)
 
 
 def _run(prepared: Prepared, **wanted: Any) -> Batch:
@@ -225,7 +248,7 @@ def _models(scope: Scope) -> list[type[Schedulable]]:
     return [
         model
         for model in schedulable_models()
-        if transition.is_for(model) and not (transition.runs_hook and model.has_hook())
+        if transition.is_for(model) and not transition.has_hook(model)
     ]
 
 
@@ -240,6 +263,8 @@ def _prepare(scope: Scope) -> Prepared:
     for n, model in enumerate(_models(scope)):
         try:
             change, values = _change_of_type(scope, model, n)
+        except (OperationalError, InterfaceError):
+            raise
         except Exception:
             # Other people's code. Its jobs are left to their own runs, where the error is recorded.
             logger.exception(
@@ -341,7 +366,9 @@ class _ParamsOfJob(Mapping[str, RawSQL]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the parameter, or the default where the job does not have it."""
-        return self[name] if default is None else Coalesce(self[name], Value(str(default)))
+        if default is None:
+            return self[name]
+        return _ParamOfJob(f"coalesce({self[name].sql}, %s)", [name, str(default)])
 
     def __getitem__(self, name: str) -> RawSQL:
         text = f"(SELECT params ->> %s FROM free_{self.n} AS free WHERE free.id = {self.key})"  # noqa: S608

@@ -283,7 +283,7 @@ def _begin(job_id: int) -> _Begun:
     job.attempts += 1
     job.attempt_begun_at = now
     job.save(update_fields=["attempts", "attempt_begun_at"])
-    has_hook = job.transition.runs_hook and item is not None and item.has_hook()
+    has_hook = item is not None and job.transition.has_hook(type(item))
     return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
 
 
@@ -309,7 +309,7 @@ def _carry_out(job_id: int) -> None:
     item = job.find_item()
     version = None
     transition = job.transition
-    has_hook = transition.runs_hook and item is not None and item.has_hook()
+    has_hook = item is not None and transition.has_hook(type(item))
     if has_hook and item is not None and transition.can_run(item, job.run_at):
         transition.require_ready(item)
         # The hook holds no lock: it may use a network, and editors must not wait for that.
@@ -340,7 +340,7 @@ def _change(job_id: int, version: int | None) -> None:
     transition = job.transition
     if not transition.can_run(item, job.run_at):
         _skip(job, item)
-    elif transition.runs_hook and item.has_hook() and item.version != version:
+    elif transition.has_hook(type(item)) and item.version != version:
         # The item was changed after the hook had checked it: the hook must check it again.
         _postpone(job, BUSY_PAUSE)
     else:
@@ -350,6 +350,9 @@ def _change(job_id: int, version: int | None) -> None:
         store.close_job(job=job, state=State.SUCCEEDED, what=What.SUCCEEDED, at=at, by=None)
         outcome = transition.leads_to or job.kind
         log_changes(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
+        if transition.time_field is None and transition.leads_to is not None:
+            # Times that the item had in the status before are not asked for any more.
+            reconcile(item=item, reason=gettext_noop("The item asks for something else by now."))
         _wake_passed(job, item, at)
 
 
