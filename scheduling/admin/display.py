@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
+from operator import itemgetter
 from typing import Any
 
 from django.contrib import admin
@@ -14,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from scheduling.models import Schedulable, Status
+from scheduling.models import TRANSITIONS, Schedulable, Transition, mirrored
 from scheduling.models.times import distance, duration
 
 Text = str | Promise
@@ -89,16 +90,24 @@ def change_url(model: type[Model], pk: object) -> str:
 
 def due_in(item: Schedulable, now: datetime) -> str:
     """Return how long until an item changes, or how late it is; nothing if no change is due."""
-    at, end = item.publish_at, item.unpublish_at
-    if item.status == Status.SCHEDULED and at is not None:
-        if at > now:
-            return format_html('<span class="armo-due">{}</span>', distance(at, now))
+    if asked := times_asked(item):
+        at, transition = asked[0]
+        is_end = any(it.ended_by == transition.name for it in TRANSITIONS.values())
+        if is_end or at > now:
+            when = distance(at, now)
+            text = _("ends %(when)s") % {"when": when} if is_end else when
+            return format_html('<span class="armo-due">{}</span>', text)
         late = _("late by %(time)s") % {"time": duration(now - at)}
         return format_html('<span class="armo-due armo-late">{}</span>', late)
-    if item.status == Status.FAILED and at is not None:
-        wanted = _("was due %(when)s") % {"when": distance(at, now)}
-        return format_html('<span class="armo-due armo-late">{}</span>', wanted)
-    if item.is_published and end is not None:
-        ends = _("ends %(when)s") % {"when": distance(end, now)}
-        return format_html('<span class="armo-due">{}</span>', ends)
+    for transition in mirrored():
+        at = getattr(item, str(transition.time_field))
+        if item.status == transition.on_failure and at is not None:
+            due = _("was due %(when)s") % {"when": distance(at, now)}
+            return format_html('<span class="armo-due armo-late">{}</span>', due)
     return ""
+
+
+def times_asked(item: Schedulable) -> list[tuple[datetime, Transition]]:
+    """Return the times at which an item asks to be changed, the next first, and the changes."""
+    asked = [(at, it) for it in mirrored() if (at := it.asked_at(item)) is not None]
+    return sorted(asked, key=itemgetter(0))

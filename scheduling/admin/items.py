@@ -42,14 +42,14 @@ from scheduling.access.permissions import (
 from scheduling.access.preview_links import make_preview_token
 from scheduling.admin import bulk
 from scheduling.admin.actions import ACTIONS, Action, carry_out, posted, report
-from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column
+from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column, times_asked
 from scheduling.admin.edit_conflicts import SeenForm
 from scheduling.admin.filters import DueFilter, StatusFilter
 from scheduling.admin.panel import action_url_name, panel, when
 from scheduling.admin.pause_banner import everywhere
 from scheduling.admin.seen import Page, last_change_by, page_of
 from scheduling.admin.unsaved import has_typed, not_saved
-from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, Status
+from scheduling.models import ClockNow, IsOneOf, Job, Schedulable
 from scheduling.models.references import parse_id, parse_ids
 
 # Items asked about in one request; a page of a list has fewer.
@@ -121,14 +121,14 @@ class SchedulableAdmin(ModelAdmin):
     @admin.display(description=_("goes live at"), ordering="publish_at")
     def goes_live(self, item: Schedulable) -> str:
         at = "-" if item.publish_at is None else shown_time(item.publish_at)
-        now = item.asked_at  # type: ignore[attr-defined]  # by get_queryset
+        now = item.clock_at  # type: ignore[attr-defined]  # by get_queryset
         return format_html("{}{}", at, due_in(item, now))
 
     # Permissions: Django asks for an item, and without one for the type as a whole.
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         items: QuerySet[Any] = super().get_queryset(request)
-        with_clock: QuerySet[Any] = visible_to(request.user, items).annotate(asked_at=ClockNow())
+        with_clock: QuerySet[Any] = visible_to(request.user, items).annotate(clock_at=ClockNow())
         return with_clock
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -454,7 +454,7 @@ class SchedulableAdmin(ModelAdmin):
                         "version": item.version,
                         "status": item.status,
                         "badge": self.status_badge(item),
-                        "due": due_in(item, item.asked_at),
+                        "due": due_in(item, item.clock_at),
                         "published": shown_time(item.published_at) if item.published_at else "-",
                     }
                     for item in rows
@@ -532,11 +532,8 @@ def seconds_until_news(items: Iterable[Any]) -> float:
     """Return in how many seconds one of the items may have changed."""
     waits = [WATCH_SECONDS]
     for item in items:
-        if item.status == Status.SCHEDULED and item.publish_at is not None:
-            left = (item.publish_at - item.asked_at).total_seconds()
-            waits.append(_wait(left))
-        elif item.is_published and item.unpublish_at is not None:
-            waits.append(_wait((item.unpublish_at - item.asked_at).total_seconds()))
+        times = (at for at, _transition in times_asked(item))
+        waits += [_wait((at - item.clock_at).total_seconds()) for at in times]
     return max(min(waits), SOONEST_SECONDS)
 
 

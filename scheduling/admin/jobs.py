@@ -91,7 +91,7 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         )
         newest = Subquery(failures.order_by("-at", "-pk").values("reason")[:1])
         seen: QuerySet[Any] = visible_jobs(request.user, jobs)
-        seen = seen.annotate(asked_at=ClockNow(), error=newest)
+        seen = seen.annotate(clock_at=ClockNow(), error=newest)
         return seen
 
     def get_search_results(
@@ -125,7 +125,7 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
     @admin.display(description=_("late by"))
     def lateness(self, job: Job) -> str:
         """Show how late the job was done; if open, how late it is, or in how long it is due."""
-        now = job.asked_at  # type: ignore[attr-defined]  # by get_queryset
+        now = job.clock_at  # type: ignore[attr-defined]  # by get_queryset
         if job.lateness_ms is not None:
             return gettext("%(number)s ms") % {"number": f"{job.lateness_ms:,.0f}"}
         if not job.is_open:
@@ -147,7 +147,7 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         if row is None:
             return gettext("None: the next sweep enqueues one.")
         facts = {"number": row.pk, "lane": row.key, "time": shown_time(row.lock)}
-        if row.lock > job.asked_at and row.lock > job.next_attempt_at:  # type: ignore[attr-defined]
+        if row.lock > job.clock_at and row.lock > job.next_attempt_at:  # type: ignore[attr-defined]
             return format_html(
                 gettext("{number}, lane {lane}: claimed by a worker until {time}."), **facts
             )
