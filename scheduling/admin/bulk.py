@@ -31,7 +31,17 @@ from scheduling.admin.display import Text, badge, shown_time
 from scheduling.admin.forms import IntervalForm, MomentForm, ReasonForm
 from scheduling.admin.seen import OF_JOB, TEXT, expect, last_change_by, packed, unpacked
 from scheduling.errors import DomainError
-from scheduling.models import IsOneOf, Job, Schedulable, State, Status, clock
+from scheduling.models import (
+    IsOneOf,
+    Job,
+    Kind,
+    Schedulable,
+    State,
+    Status,
+    clock,
+    status_label,
+    transition_of,
+)
 from scheduling.operations import Seen
 
 # So many are previewed and done while the person waits.
@@ -125,8 +135,8 @@ def _time(item: Schedulable, form: ReasonForm) -> datetime:
 
 def _preview_cancel(item: Schedulable, form: ReasonForm, now: datetime) -> str:
     operations.check_unschedule(row=item)
-    before = Status.DRAFT if item.published_at is None else Status.UNPUBLISHED
-    return badge(before, before.label)
+    before = transition_of(Kind.PUBLISH).unplanned(item)["status"]
+    return badge(before, status_label(before))
 
 
 def _preview_publish(item: Schedulable, form: ReasonForm, now: datetime) -> str:
@@ -154,8 +164,7 @@ def _failed_job(row: Any) -> Job:
 
 
 def _preview_cancel_job(job: Job, form: ReasonForm, now: datetime) -> str:
-    if not job.is_open:
-        raise operations.InvalidTransition(gettext("The job has already run or been cancelled."))
+    operations.check_cancel(job=job)
     return badge(State.CANCELLED, State.CANCELLED.label)
 
 

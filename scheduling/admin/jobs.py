@@ -147,7 +147,7 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         if row is None:
             return gettext("None: the next sweep enqueues one.")
         facts = {"number": row.pk, "lane": row.key, "time": shown_time(row.lock)}
-        if row.lock > job.clock_at and row.lock > job.next_attempt_at:  # type: ignore[attr-defined]
+        if job.is_claimed(row.lock, now=job.clock_at):  # type: ignore[attr-defined]
             return format_html(
                 gettext("{number}, lane {lane}: claimed by a worker until {time}."), **facts
             )

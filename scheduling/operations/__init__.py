@@ -17,6 +17,7 @@ from scheduling.operations.item import (
     UNCHANGED,
     cancel,
     cancel_all,
+    check_cancel,
     check_publish_now,
     check_rerun,
     check_schedule,

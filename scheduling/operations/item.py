@@ -211,6 +211,12 @@ def check_unschedule(*, row: Schedulable) -> None:
         raise nothing_scheduled()
 
 
+def check_cancel(*, job: Job) -> None:
+    """Check the job before it is cancelled or moved."""
+    if not job.is_open:
+        raise InvalidTransition(gettext("The job has already run or been cancelled."))
+
+
 @transaction.atomic
 def cancel(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = None) -> Job:
     """
@@ -371,8 +377,7 @@ def _lock_open(job: Job, expected: Expected | None) -> store.Locked:
     locked = store.lock_job(job, expected)
     if locked is None:
         raise ItemNotFound
-    if not job.is_open:
-        raise InvalidTransition(gettext("The job has already run or been cancelled."))
+    check_cancel(job=job)
     return locked
 
 

@@ -92,7 +92,7 @@ def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
     if message is None:
         text = f"Job {job.pk} has none; the next sweep, within {conf.SWEEP_EVERY} s, puts one in."
         return Finding("message", text, ok=False)
-    if message.lock > now and message.lock > job.next_attempt_at:
+    if job.is_claimed(message.lock, now=now):
         text = f"{message.pk} is claimed by a worker; released at {_utc(message.lock)}."
     elif message.lock > now:
         text = f"{message.pk} wakes a worker of lane {message.key} at {_utc(message.lock)}."
