@@ -1,8 +1,15 @@
 """The heartbeat of each running cluster."""
 
+from datetime import timedelta
+
 from django.db import models
 
 from scheduling.models.expressions import ClockTimestamp
+
+# By this name PostgreSQL knows the connections of workers.
+WORKER_NAME = "armo-worker"
+# A running cluster beats every few seconds. Heartbeats older than this are deleted.
+HEARTBEAT_KEPT = timedelta(days=1)
 
 
 class Heartbeat(models.Model):

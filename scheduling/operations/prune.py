@@ -14,10 +14,9 @@ from django.db.models import QuerySet
 from django_q.models import Task
 
 from scheduling.models import Heartbeat, Job, JobEvent, JobQuerySet, clock, rerunnable
+from scheduling.models.worker import HEARTBEAT_KEPT
 
 BATCH = 1000
-# A running cluster beats every few seconds.
-HEARTBEAT_KEPT = timedelta(days=1)
 
 
 class Pruned(NamedTuple):

@@ -22,6 +22,7 @@ from scheduling.models import (
     mirrored,
     schedulable_models,
 )
+from scheduling.models.sql import forbid_nested_loops
 from scheduling.operations import pause as pausing
 from scheduling.queries import workers
 from scheduling.queue.broker import BEAT_SECONDS
@@ -261,9 +262,8 @@ def _pairs() -> Iterator[Check]:
 
 
 def _pair(name: str, rows: QuerySet[Model], what_then: str) -> Check:
-    with transaction.atomic(), connection.cursor() as cursor:
-        # See `scheduling.worker.reconciler._forbid_nested_loops`.
-        cursor.execute("SET LOCAL enable_nestloop = off")
+    with transaction.atomic():
+        forbid_nested_loops()
         number = rows.order_by()[:MOST_COUNTED].count()
     text = f"{_at_most(number)}. {what_then}" if number else "None."
     return Check(name, not number, text, {"count": number})

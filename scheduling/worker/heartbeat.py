@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from scheduling.models.worker import HEARTBEAT_KEPT
 from scheduling.queue.sql_files import read_statements
 
 logger = logging.getLogger(__name__)
@@ -90,9 +91,9 @@ def beat_within_a_batch() -> None:
 
 
 def delete_heartbeat(owner: int) -> None:
-    """Delete the heartbeats of a cluster that ends, and those older than a day; never raises."""
+    """Delete the heartbeats of a cluster that ends, and those left by others; never raises."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(SQL["delete"], [owner])
+            cursor.execute(SQL["delete"], [owner, HEARTBEAT_KEPT.total_seconds()])
     except (DatabaseError, InterfaceError) as error:
         logger.debug("Heartbeats could not be deleted: %s", error)

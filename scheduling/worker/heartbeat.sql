@@ -10,4 +10,4 @@ SET beat_at = excluded.beat_at, clock_ahead_ms = excluded.clock_ahead_ms
 -- name: delete
 -- Deletes the heartbeat of a cluster that ends, and those of clusters that ended long ago.
 DELETE FROM scheduling_heartbeat
-WHERE owner = %s OR beat_at < clock_timestamp() - interval '1 day'
+WHERE owner = %s OR beat_at < clock_timestamp() - make_interval(secs => %s)

@@ -32,6 +32,7 @@ from scheduling.models import (
     mirrored,
     schedulable_models,
 )
+from scheduling.models.sql import forbid_nested_loops
 from scheduling.models.task_names import task_of
 from scheduling.operations import store
 from scheduling.queue import messages
@@ -142,7 +143,7 @@ def create_missing_jobs(
     created = 0
     while True:
         with transaction.atomic():
-            _forbid_nested_loops()
+            forbid_nested_loops()
             batch = list(items.select_for_update(skip_locked=True, of=("self",))[:BATCH])
             # The job may run later than the item asks; or another sweep has created it between
             # this query's snapshot and its locks.
@@ -193,7 +194,7 @@ def _kinds_without_job(until: datetime | None) -> list[tuple[type[Schedulable], 
     compiled = [query.sql_with_params() for query in queries]
     statement = "SELECT " + ", ".join(f"EXISTS ({sql})" for sql, _ in compiled)
     with transaction.atomic(), connection.cursor() as cursor:
-        _forbid_nested_loops()
+        forbid_nested_loops()
         cursor.execute(statement, [value for _, params in compiled for value in params])
         return list(compress(asked, cursor.fetchone()))
 
@@ -214,14 +215,3 @@ def _whose_job_has_failed(
     ).values_list("object_id", "run_at")
     asked = {(item.pk, transition.asked_at(item)) for item in items}
     return {pk for pk, run_at in failed if (pk, run_at) in asked}
-
-
-def _forbid_nested_loops() -> None:
-    """
-    Make PostgreSQL join items and jobs by hash, in this transaction.
-
-    Just after a bulk insert its statistics are wrong, and it may choose a nested loop: 5,000 items
-    took 18 s that way.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_nestloop = off")

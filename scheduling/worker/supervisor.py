@@ -45,6 +45,7 @@ from django_q.worker import worker
 
 from scheduling import conf
 from scheduling.models.task_names import BEAT
+from scheduling.models.worker import WORKER_NAME
 from scheduling.queue.broker import TimedBroker
 from scheduling.worker import heartbeat
 from scheduling.worker.processes import end_with_parent
@@ -431,5 +432,5 @@ def prepare_connections() -> None:
         settings.DATABASES[alias].update(kept)
         connections[alias].settings_dict.update(kept)
         options = settings.DATABASES[alias].setdefault("OPTIONS", {})
-        options["application_name"] = "armo-worker"
+        options["application_name"] = WORKER_NAME
         connections[alias].settings_dict.setdefault("OPTIONS", {}).update(options)
