@@ -9,6 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.utils.translation import gettext_noop
 from django_q.models import OrmQ
 
 from scheduling import conf
@@ -98,6 +99,16 @@ def migrations() -> Check:
     return Check("migrations", True, "All are applied.")
 
 
+# What may be wrong with the publisher.
+NO_WORKER = "No worker is connected."
+NOTHING_FINISHED = gettext_noop("A worker is connected, but nothing has been finished yet.")
+STILL = (
+    "The queue has stopped moving: workers are connected, but none has finished anything for"
+    " %(time)s."
+)
+STUCK = gettext_noop("The oldest job that no worker has taken up has been due for %(time)s.")
+
+
 class Publisher(NamedTuple):
     """The state of the publisher in figures; None where there is nothing to measure."""
 
@@ -109,24 +120,24 @@ class Publisher(NamedTuple):
     overdue_seconds: float | None = None
     paused: Pause | None = None
 
-    def problems(self) -> list[str]:
-        """Return what keeps it from publishing, one sentence each."""
-        problems = []
+    def faults(self) -> Iterator[tuple[str, float]]:
+        """Return what keeps it from publishing, and for how many seconds it has."""
         beat = self.seconds_since_beat
         if not self.connections:
-            problems.append("No worker is connected.")
+            yield NO_WORKER, 0
         elif beat is None:
-            problems.append("A worker is connected, but nothing has been finished yet.")
+            yield NOTHING_FINISHED, 0
         elif beat > STILL_AFTER_SECONDS:
-            problems.append(
-                f"The queue has stopped moving: workers are connected, but none has finished"
-                f" anything for {beat:.0f} s."
-            )
+            yield STILL, beat
         if self.stuck_seconds is not None:
-            oldest = "The oldest job that no worker has taken up has been due for"
-            if self.paused:
-                oldest = f"{pausing.sentence(self.paused)} The oldest job it holds has been due for"
-            problems.append(f"{oldest} {self.stuck_seconds:.0f} s.")
+            yield STUCK, self.stuck_seconds
+
+    def problems(self) -> list[str]:
+        """Return a sentence in English for each of its faults, for programs and logs."""
+        problems = [text % {"time": f"{seconds:.0f} s"} for text, seconds in self.faults()]
+        if self.paused and self.stuck_seconds is not None:
+            held = f"The oldest job it holds has been due for {self.stuck_seconds:.0f} s."
+            problems[-1] = f"{pausing.sentence(self.paused)} {held}"
         return problems
 
 
