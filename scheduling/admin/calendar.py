@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -48,6 +48,7 @@ from scheduling.models import (
     kind_choices,
     schedulable_models,
 )
+from scheduling.models.times import utc
 
 # So many entries fit in a cell of a month, and on a page.
 MOST_A_DAY = 8
@@ -244,7 +245,7 @@ class Writer:
             day=local.date(),
             time=shown_clock(local),
             local=local.replace(tzinfo=None).isoformat(timespec="microseconds"),
-            run_at=row.run_at.astimezone(UTC).isoformat(timespec="microseconds"),
+            run_at=utc(row.run_at),
             title=row.item_title or f"{type_.name}:{row.object_id}",
             type=type_.label,
             kind=row.kind,
@@ -444,8 +445,7 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
         "title": job.item_title or job.item_label,
         "time": shown_moment(job.run_at),
     }
-    was_at = was.astimezone(UTC).isoformat(timespec="microseconds")
-    return JsonResponse({"text": text, "was": was_at, "entry": _entry(job, user)})
+    return JsonResponse({"text": text, "was": utc(was), "entry": _entry(job, user)})
 
 
 def _moved_by(job: Job) -> str:

@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -18,7 +18,7 @@ from scheduling.access.permissions import has_right, sees_all, visible_jobs
 from scheduling.admin.display import change_url, shown_time
 from scheduling.admin.health_lines import health_lines
 from scheduling.models import Job, JobQuerySet, State, clock, schedulable_models
-from scheduling.models.times import distance, measured
+from scheduling.models.times import distance, formatted, measured
 from scheduling.models.transitions import kind_label
 from scheduling.queries import health
 from scheduling.queries.dashboard_stats import (
@@ -101,19 +101,15 @@ class Tile(NamedTuple):
 def _tiles(seen: DashboardStats) -> list[Tile]:
     due = seen.due
     return [
-        Tile(_("Next hour"), _number(due.next_hour), _("to go live")),
-        Tile(_("Today"), _number(due.today), _("until midnight")),
-        Tile(_("This week"), _number(due.this_week), _("until Sunday")),
-        Tile(_("Overdue"), _number(due.overdue), _("not done in time"), is_bad=bool(due.overdue)),
+        Tile(_("Next hour"), formatted(due.next_hour), _("to go live")),
+        Tile(_("Today"), formatted(due.today), _("until midnight")),
+        Tile(_("This week"), formatted(due.this_week), _("until Sunday")),
+        Tile(_("Overdue"), formatted(due.overdue), _("not done in time"), is_bad=bool(due.overdue)),
     ]
 
 
-def _number(number: float, decimals: int = 0) -> str:
-    return number_format(number, decimals, use_l10n=True, force_grouping=True)
-
-
 def _count(number: int, *, or_more: bool) -> str:
-    return _("%(number)s or more") % {"number": _number(number)} if or_more else _number(number)
+    return _("%(number)s or more") % {"number": formatted(number)} if or_more else formatted(number)
 
 
 def _planned(planned: Planned, seen: DashboardStats) -> dict[str, Any]:
@@ -221,17 +217,17 @@ def _plot_of_days(seen: DashboardStats) -> Plot:
     return Plot(
         name="days",
         title=_("Went live, by day"),
-        summary=text % {"number": _number(total), "days": len(numbers), "most": _number(most)},
-        most=_number(most),
+        summary=text % {"number": formatted(total), "days": len(numbers), "most": formatted(most)},
+        most=formatted(most),
         first=labels[0],
         last=_("today"),
         columns=(_("Day"), _("Items")),
         bars=_bars(
-            numbers, [(label, (_number(it),)) for label, it in zip(labels, numbers, strict=True)]
+            numbers, [(label, (formatted(it),)) for label, it in zip(labels, numbers, strict=True)]
         ),
         is_empty=not total,
         empty=_("Nothing went live in %(days)d days.") % {"days": len(numbers)},
-        totals=[(_("in %(days)d days") % {"days": len(numbers)}, _number(total))],
+        totals=[(_("in %(days)d days") % {"days": len(numbers)}, formatted(total))],
     )
 
 
@@ -242,7 +238,7 @@ def _plot_of_lateness(seen: DashboardStats) -> Plot:
         (
             _time_of(hour),
             (
-                _number(hour.lateness.number),
+                formatted(hour.lateness.number),
                 _length(hour.lateness.p50_ms),
                 _length(hour.lateness.p99_ms),
                 _length(hour.lateness.most_ms),
@@ -262,7 +258,7 @@ def _plot_of_lateness(seen: DashboardStats) -> Plot:
         title=_("Lateness, by hour"),
         summary=text
         % {
-            "number": _number(whole.number),
+            "number": formatted(whole.number),
             "hours": len(values),
             "p50": _length(whole.p50_ms),
             "p99": _length(whole.p99_ms),

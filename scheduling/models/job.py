@@ -17,6 +17,7 @@ from scheduling.models.expressions import ClockNow, ClockTimestamp
 from scheduling.models.fields import user_field
 from scheduling.models.item import Schedulable, schedulable_models
 from scheduling.models.task_names import task_of
+from scheduling.models.times import utc
 from scheduling.models.transitions import TRANSITIONS, Transition, kind_choices, transition_of
 
 
@@ -318,4 +319,4 @@ class JobEvent(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.what} {self.at:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return f"{self.what} {utc(self.at)}"

@@ -9,6 +9,7 @@ from django.utils.translation import pgettext_lazy
 
 from scheduling.models.expressions import ClockTimestamp
 from scheduling.models.fields import user_field
+from scheduling.models.times import utc
 
 
 class Pause(models.Model):
@@ -29,7 +30,7 @@ class Pause(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"pause since {self.paused_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return f"pause since {utc(self.paused_at)}"
 
 
 class PauseEvent(models.Model):
@@ -57,4 +58,4 @@ class PauseEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.what} {self.at:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return f"{self.what} {utc(self.at)}"

@@ -48,15 +48,16 @@ def distance(at: datetime, now: datetime) -> str:
 def measured(milliseconds: float) -> str:
     """Return a measured duration in one unit, as `8.4 ms`."""
     if milliseconds < 1000:
-        number = _number(milliseconds, 0 if milliseconds >= 10 else 1)
+        number = formatted(milliseconds, 0 if milliseconds >= 10 else 1)
         return _("%(number)s ms") % {"number": number}
     seconds = milliseconds / 1000
     if seconds < 120:
-        return _("%(number)s s") % {"number": _number(seconds, 1)}
+        return _("%(number)s s") % {"number": formatted(seconds, 1)}
     if seconds < 7200:
-        return _("%(number)s min") % {"number": _number(seconds / 60)}
-    return _("%(number)s h") % {"number": _number(seconds / 3600)}
+        return _("%(number)s min") % {"number": formatted(seconds / 60)}
+    return _("%(number)s h") % {"number": formatted(seconds / 3600)}
 
 
-def _number(number: float, decimals: int = 0) -> str:
+def formatted(number: float, decimals: int = 0) -> str:
+    """Return a number with its thousands grouped."""
     return number_format(number, decimals, use_l10n=True, force_grouping=True)

@@ -26,6 +26,7 @@ from django_q.models import OrmQ
 from scheduling import conf
 from scheduling.models import Job, JobEvent, clock
 from scheduling.models.task_names import MAIL_FAILURES
+from scheduling.models.times import utc
 from scheduling.queue import messages
 from scheduling.queue.payload import build_payload
 
@@ -243,7 +244,7 @@ def _facts(failure: Failure) -> dict[str, object]:
         "kind": job.get_kind_display(),
         "item": job.item_label,
         "due_local": timezone.localtime(job.run_at).strftime("%Y-%m-%d %H:%M:%S %Z"),
-        "due_utc": f"{job.run_at:%Y-%m-%dT%H:%M:%SZ}",
+        "due_utc": utc(job.run_at, "seconds"),
         "reason": Truncator(translation.gettext(reason) if reason else "").chars(LONGEST_REASON),
         "error": failure.detail.get("error", ""),
         "link": _link_to(job),
