@@ -5,7 +5,6 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -61,8 +60,7 @@ def _due_from(first: date, days: int) -> Callable[[QuerySet[Any]], QuerySet[Any]
 def _ids_of_overdue(model: type[Schedulable]) -> QuerySet[Any, Any]:
     """Return a query of the items that have an overdue job, to go live or to end."""
     jobs = Job.objects.overdue(now=clock.database_now())
-    content_type = ContentType.objects.get_for_model(model)
-    return jobs.filter(content_type=content_type).values("object_id")
+    return jobs.of_type(model).values("object_id")
 
 
 DUE_FILTERS: dict[str, Callable[[Any], QuerySet[Any]]] = {

@@ -10,7 +10,6 @@ from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -308,10 +307,8 @@ class SchedulableAdmin(ModelAdmin):
         return _without(nested, starts) + self._cancelled_with(objs), counts, *others
 
     def _cancelled_with(self, items: Any) -> list[str]:
-        jobs = Job.objects.open().filter(
-            IsOneOf("object_id", [item.pk for item in items]),
-            content_type=ContentType.objects.get_for_model(self.model),
-        )
+        ids = [item.pk for item in items]
+        jobs = Job.objects.open().of_type(self.model).filter(IsOneOf("object_id", ids))
         shown: list[str] = [
             format_html(
                 gettext("This is cancelled: {title}, {kind} {time}"),

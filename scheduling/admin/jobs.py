@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -35,7 +35,6 @@ from scheduling.admin.plain import ReadOnlyAdmin
 from scheduling.admin.seen import OF_PAUSE, described, signed
 from scheduling.errors import DomainError
 from scheduling.models import ClockNow, Job, JobEvent, Pause, PauseEvent
-from scheduling.models.references import parse_item
 from scheduling.models.times import distance, duration
 from scheduling.operations import ChangedMeanwhile
 from scheduling.operations import pause as pausing
@@ -95,16 +94,14 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         return seen
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
-    ) -> tuple[QuerySet[Job], bool]:
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
         """Find jobs by their item's title or number, or by its name, such as `story:42`."""
         found, has_doubles = super().get_search_results(request, queryset, search_term)
         try:
-            model, pk = parse_item(search_term.strip())
+            return found | queryset.of_named(search_term.strip()), has_doubles
         except DomainError:
             return found, has_doubles
-        of_item = Q(content_type=ContentType.objects.get_for_model(model), object_id=pk)
-        return found | queryset.filter(of_item), has_doubles
 
     @admin.display(description=_("job"))
     def what(self, job: Job) -> str:

@@ -5,14 +5,13 @@
 from typing import Any
 
 import django_filters
-from django.contrib.contenttypes.models import ContentType
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from armo.common.api.filters import MomentFilter, YesNoFilter
 from scheduling.api.serializers import KINDS, STATUSES
 from scheduling.models import Job, JobQuerySet, State, clock
-from scheduling.models.references import MalformedItem, item_pattern, parse_item
+from scheduling.models.references import MalformedItem, item_pattern
 
 
 @extend_schema_field({"type": "string", "pattern": item_pattern()})
@@ -55,21 +54,10 @@ class JobFilters(django_filters.FilterSet):
 
     def of_item(self, jobs: JobQuerySet, name: str, value: str) -> JobQuerySet:
         try:
-            return of_item(jobs, value)
+            return jobs.of_named(value)
         except MalformedItem as error:
             raise ValidationError({name: [str(error)]}) from error
 
     def by_overdue(self, jobs: JobQuerySet, name: str, value: Any) -> JobQuerySet:
         overdue = jobs.overdue(now=clock.database_now())
         return overdue if value else jobs.exclude(pk__in=overdue.values("pk"))
-
-
-def of_item(jobs: JobQuerySet, name: str) -> JobQuerySet:
-    """
-    Keep the jobs of the item called `story:42`, which may have been deleted since.
-
-    :raises MalformedItem:
-    :raises UnknownModel:
-    """
-    model, pk = parse_item(name)
-    return jobs.filter(content_type=ContentType.objects.get_for_model(model), object_id=pk)

@@ -36,7 +36,7 @@ from scheduling.access.permissions import (
     visible_jobs,
     visible_to,
 )
-from scheduling.api.filters import ItemFilters, JobFilters, of_item
+from scheduling.api.filters import ItemFilters, JobFilters
 from scheduling.api.if_match import IfMatch
 from scheduling.api.serializers import (
     EXAMPLE_TIME,
@@ -558,15 +558,10 @@ class JobViewSet(ApiViewSet):
             types = ContentType.objects.all()
             mine = [it.pk for it in types if has_right_to_jobs_of(by, "rerun", it.model_class())]
             jobs = jobs.filter(content_type__in=mine)
-        if "item" in data:
-            jobs = of_item(jobs, data["item"])
-        lookups = {
-            "kind": "kind",
-            "run_at_after": "run_at__gte",
-            "run_at_before": "run_at__lt",
-            "since": "finished_at__gte",
-        }
-        return jobs.filter(**{lookups[name]: data[name] for name in lookups if name in data})
+        filters = JobFilters(queryset=jobs).filters
+        for name in {"kind", "item", "run_at_after", "run_at_before"} & data.keys():
+            jobs = filters[name].filter(jobs, data[name])
+        return jobs.filter(finished_at__gte=data["since"]) if "since" in data else jobs
 
     def _operate(self, operation: Callable[..., Job], **data: Any) -> Response:
         with transaction.atomic():

@@ -16,6 +16,7 @@ from scheduling import conf
 from scheduling.models.expressions import ClockNow, ClockTimestamp
 from scheduling.models.fields import user_field
 from scheduling.models.item import Schedulable, schedulable_models
+from scheduling.models.references import parse_item
 from scheduling.models.task_names import task_of
 from scheduling.models.times import utc
 from scheduling.models.transitions import TRANSITIONS, Transition, kind_choices, transition_of
@@ -123,7 +124,19 @@ class JobQuerySet(models.QuerySet["Job"]):
         return failed.filter(finished_at__gt=ClockNow() - NOTIFIED_WITHIN)
 
     def of(self, item: Schedulable) -> Self:
-        return self.filter(content_type=ContentType.objects.get_for_model(item), object_id=item.pk)
+        return self.of_type(type(item)).filter(object_id=item.pk)
+
+    def of_type(self, model: type[models.Model]) -> Self:
+        return self.filter(content_type=ContentType.objects.get_for_model(model))
+
+    def of_named(self, name: str) -> Self:
+        """
+        Keep the jobs of the item called `story:42`, which may have been deleted since.
+
+        :raises MalformedItem: and what else `parse_item` raises.
+        """
+        model, pk = parse_item(name)
+        return self.of_type(model).filter(object_id=pk)
 
 
 class Job(models.Model):

@@ -201,9 +201,7 @@ class OpenJob(NamedTuple):
 
 def open_jobs_of_many(model: type[Schedulable], ids: Iterable[int]) -> QuerySet[Any, Any]:
     """Return the query that locks the open jobs of items of a type; use `along_the_index`."""
-    jobs = Job.objects.open().filter(
-        IsOneOf("object_id", ids), content_type=ContentType.objects.get_for_model(model)
-    )
+    jobs = Job.objects.open().of_type(model).filter(IsOneOf("object_id", ids))
     locked = jobs.select_for_update().order_by("object_id", "kind")
     return locked.values_list("pk", "kind", "object_id", "run_at", "message_id")
 

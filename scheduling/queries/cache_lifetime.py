@@ -6,7 +6,6 @@ from math import floor
 from time import monotonic
 from typing import Any, Self
 
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, QuerySet
 
 from scheduling.models import ClockTimestamp, Job, Schedulable, Transition, mirrored, unmirrored
@@ -55,8 +54,7 @@ def _next_job(
     model: type[Schedulable], item: Schedulable | None, kinds: list[str]
 ) -> QuerySet[Any, Any]:
     """Return the query of the time left until the next job whose time no item mirrors."""
-    content_type = ContentType.objects.get_for_model(model)
-    jobs = Job.objects.open().filter(content_type=content_type, kind__in=kinds)
+    jobs = Job.objects.open().of_type(model).filter(kind__in=kinds)
     if item is not None:
         jobs = jobs.filter(object_id=item.pk)
     left = jobs.values_list(F("run_at") - ClockTimestamp(), flat=True)

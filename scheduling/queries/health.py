@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
@@ -247,7 +246,7 @@ def _clock(name: str, ahead: float) -> Check:
 def _pairs() -> Iterator[Check]:
     for model in schedulable_models():
         name = model._meta.model_name
-        of_model = Job.objects.filter(content_type=ContentType.objects.get_for_model(model))
+        of_model = Job.objects.of_type(model)
         marks = [it.on_failure for it in mirrored() if it.on_failure]
         for transition in mirrored():
             kind, time = transition.name, str(transition.time_field)

@@ -171,8 +171,7 @@ def create_missing_jobs(
 
 
 def _open_jobs(model: type[Schedulable], transition: Transition) -> JobQuerySet:
-    content_type = ContentType.objects.get_for_model(model)
-    return Job.objects.open().filter(content_type=content_type, kind=transition.name)
+    return Job.objects.open().of_type(model).filter(kind=transition.name)
 
 
 def _without_job(
@@ -207,11 +206,10 @@ def _whose_job_has_failed(
 
     Without this they would get a new job each minute, which would fail each minute.
     """
-    failed = Job.objects.filter(
-        content_type=ContentType.objects.get_for_model(model),
-        kind=transition.name,
-        state=State.FAILED,
-        object_id__in=[item.pk for item in items],
-    ).values_list("object_id", "run_at")
+    failed = (
+        Job.objects.of_type(model)
+        .filter(kind=transition.name, state=State.FAILED, object_id__in=[item.pk for item in items])
+        .values_list("object_id", "run_at")
+    )
     asked = {(item.pk, transition.asked_at(item)) for item in items}
     return {pk for pk, run_at in failed if (pk, run_at) in asked}

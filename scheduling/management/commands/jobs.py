@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandParser
 
 from scheduling.management import base
@@ -49,19 +48,12 @@ class Command(base.ArmoCommand):
         asked = {name: options[name] for name in ("state", "kind") if options[name]}
         jobs = Job.objects.filter(**asked)
         if options["item"]:
-            jobs = self.of_item(jobs, options["item"])
+            jobs = jobs.of_named(options["item"])
+            if not jobs.exists():
+                references.find_item(options["item"])  # it has to exist, unless it has been deleted
         if options["overdue"]:
             jobs = jobs.overdue(now=clock.database_now())
         return jobs
-
-    def of_item(self, jobs: JobQuerySet, name: str) -> JobQuerySet:
-        """Keep the jobs of one item, which may have been deleted since."""
-        model, pk = references.parse_item(name)
-        content_type = ContentType.objects.get_for_model(model)
-        found = jobs.filter(content_type=content_type, object_id=pk)
-        if not found.exists() and not model._base_manager.filter(pk=pk).exists():
-            raise references.not_found(name)
-        return found
 
     def describe(self, job: Job) -> dict[str, Any]:
         return {
