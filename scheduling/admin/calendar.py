@@ -37,12 +37,12 @@ from scheduling.access.permissions import (
 )
 from scheduling.admin.display import shown_clock, shown_day, shown_moment, start_of
 from scheduling.admin.filters import start_of_week
+from scheduling.admin.seen import last_change_by
 from scheduling.errors import DomainError
 from scheduling.models import (
     OPEN_STATES,
     TRANSITIONS,
     Job,
-    JobEvent,
     State,
     clock,
     kind_choices,
@@ -437,7 +437,9 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
         )
     except operations.ChangedMeanwhile:
         job.refresh_from_db()
-        return _refused(_moved_by(job), status=409, job=job, user=user)
+        text = gettext("It has been moved meanwhile to %(time)s by %(who)s.")
+        text %= {"time": shown_moment(job.run_at), "who": last_change_by(job)}
+        return _refused(text, status=409, job=job, user=user)
     except DomainError as refusal:
         return _refused(str(refusal), status=409, job=job, user=user)
     job.refresh_from_db()
@@ -446,15 +448,6 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
         "time": shown_moment(job.run_at),
     }
     return JsonResponse({"text": text, "was": utc(was), "entry": _entry(job, user)})
-
-
-def _moved_by(job: Job) -> str:
-    moved = job.events.filter(what=JobEvent.What.MOVED).select_related("by").order_by("-pk").first()
-    who = moved.by if moved is not None and moved.by is not None else gettext("the publisher")
-    return gettext("It has been moved meanwhile to %(time)s by %(who)s.") % {
-        "time": shown_moment(job.run_at),
-        "who": who,
-    }
 
 
 def _which(request: HttpRequest) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 
-from scheduling.admin.display import change_url, shown_moment
+from scheduling.admin.display import change_url, shown_actor, shown_moment
 from scheduling.admin.edit_conflicts import digest, log_entries, name_of_author
 from scheduling.models import Job, JobEvent, Pause, Schedulable
 from scheduling.operations import Seen
@@ -105,7 +105,7 @@ def last_change_by(row: Any) -> str:
     is_logged_last = entry and (event is None or event.at <= entry.action_time)
     if is_logged_last or (event is None and not isinstance(row, Job)):
         return name_of_author(entry)
-    return _by(event)
+    return shown_actor(event.by if event else None)
 
 
 def _last_event(row: Any) -> JobEvent | None:
@@ -113,10 +113,6 @@ def _last_event(row: Any) -> JobEvent | None:
     jobs = Job.objects.filter(pk=row.pk) if isinstance(row, Job) else Job.objects.of(row)
     events = JobEvent.objects.filter(job__in=jobs).select_related("by")
     return events.order_by("-at", "-pk").first()
-
-
-def _by(event: JobEvent | None) -> str:
-    return str(event.by) if event is not None and event.by else gettext("the publisher")
 
 
 def described(row: Any, seen: Mapping[str, Any]) -> str:
@@ -127,7 +123,8 @@ def described(row: Any, seen: Mapping[str, Any]) -> str:
             " press again."
         )
         return text % {"who": row.by or "–"}
-    who = _by(_last_event(row))
+    event = _last_event(row)
+    who = shown_actor(event.by if event else None)
     if isinstance(row, Job):
         if seen["run_at"] and seen["run_at"] != row.run_at:
             text = gettext(
