@@ -26,7 +26,7 @@ from armo.common.api.fields import MAX_ID
 from armo.common.theme import ModelAdmin
 from scheduling import operations
 from scheduling.access.permissions import NotAllowed, has_right_to
-from scheduling.admin.actions import report
+from scheduling.admin.actions import ACTIONS, JOB_ACTIONS, Action, report
 from scheduling.admin.display import Text, badge, shown_time
 from scheduling.admin.forms import IntervalForm, MomentForm, ReasonForm
 from scheduling.admin.seen import OF_JOB, TEXT, expect, last_change_by, packed, unpacked
@@ -62,6 +62,8 @@ CONFIRMED = "confirmed"
 SEEN = "seen"
 
 Refusals = dict[Any, DomainError]
+# Of a row, with a form, at a time.
+Preview = Callable[[Any, Any, datetime], str]
 
 
 class Plan(NamedTuple):
@@ -82,7 +84,7 @@ class Bulk:
     # The right to do it: to items of the type, which the list asks for, or to each job.
     right: str
     # Says what would become of a row; raises what its operation would.
-    preview: Callable[[Any, Any, datetime], str]
+    preview: Preview
     # Called for each row; None: the items are scheduled together.
     operation: Callable[..., object] | None = None
     form: type[ReasonForm] = ReasonForm
@@ -174,44 +176,28 @@ SCHEDULE = Bulk(
 SHIFT = Bulk(
     "shift_selected", _("Shift by an interval"), "schedule", _preview_time, form=IntervalForm
 )
-CANCEL = Bulk(
-    "cancel_selected",
-    _("Cancel the schedule"),
-    "schedule",
-    _preview_cancel,
-    lambda item, **options: operations.unschedule(item=item, **options),
-)
-PUBLISH = Bulk(
-    "publish_selected",
-    _("Publish now"),
-    "publish",
-    _preview_publish,
-    lambda item, **options: operations.publish_now(item=item, **options),
-)
-UNPUBLISH = Bulk(
-    "unpublish_selected",
-    _("Take down now"),
-    "publish",
-    _preview_unpublish,
-    lambda item, **options: operations.unpublish_now(item=item, **options),
-)
-RERUN = Bulk(
-    "rerun_selected",
-    _("Run again"),
-    "rerun",
-    _preview_rerun,
-    lambda row, **options: operations.rerun(job=_failed_job(row), **options),
-    previewed=PREVIEWED,
-)
+
+
+def _of_button(action: Action, parameter: str, preview: Preview, **options: Any) -> Bulk:
+    """Return the action that does to each row what a button does: to it, or to its failed job."""
+
+    def operation(row: Any, **arguments: Any) -> object:
+        target = _failed_job(row) if parameter == "job" else row
+        return action.operation(**{parameter: target}, **arguments)
+
+    name = f"{action.name}_selected"
+    return Bulk(name, action.label, action.right, preview, operation, **options)
+
+
+BUTTONS = {action.name: action for action in ACTIONS}
+JOB_BUTTONS = {action.name: action for action in JOB_ACTIONS}
+
+CANCEL = _of_button(BUTTONS["cancel"], "item", _preview_cancel)
+PUBLISH = _of_button(BUTTONS["publish"], "item", _preview_publish)
+UNPUBLISH = _of_button(BUTTONS["unpublish"], "item", _preview_unpublish)
+RERUN = _of_button(JOB_BUTTONS["rerun"], "job", _preview_rerun, previewed=PREVIEWED)
 RERUN_JOBS = replace(RERUN, most=MOST_JOBS_AT_ONCE)
-CANCEL_JOBS = Bulk(
-    "cancel_selected",
-    _("Cancel the job"),
-    "schedule",
-    _preview_cancel_job,
-    lambda job, **options: operations.cancel(job=job, **options),
-    most=MOST_JOBS_AT_ONCE,
-)
+CANCEL_JOBS = _of_button(JOB_BUTTONS["cancel"], "job", _preview_cancel_job, most=MOST_JOBS_AT_ONCE)
 
 
 # Carrying it out: what is returned was refused
