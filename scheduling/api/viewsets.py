@@ -120,6 +120,14 @@ class SchedulableViewSet(ApiViewSet):
     is_versioned = True
     is_public_to_read = True
 
+    # The first viewset of each type.
+    by_model: ClassVar[dict[type[Schedulable], type["SchedulableViewSet"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "model" in vars(cls):
+            cls.by_model.setdefault(cls.model, cls)
+
     # What a type may change
 
     def rows(self) -> QuerySet[Any]:
@@ -403,6 +411,12 @@ def job_etag(job: Job) -> str:
     return versions.tag(job.pk, last, job.state, job.attempts, job.next_attempt_at)
 
 
+def item_etag(item: Schedulable) -> str:
+    """Return the entity tag that the API gives an item; of a type without routes, of its own."""
+    view = SchedulableViewSet.by_model.get(type(item))
+    return versions.tag(item.pk, item.version) if view is None else view().etag(item)
+
+
 def _with_id(model: Any, pk: int) -> Schedulable:
     """Return an unsaved item with this id, for an item that was not read."""
     item: Schedulable = model(pk=pk)
@@ -455,6 +469,8 @@ class JobViewSet(ApiViewSet):
     lookup_value_regex = ID_PATTERN
     orderings = ("id", "run_at")
     is_versioned = True
+    # With the item's tag.
+    if_match_on = ("create",)
 
     def get_queryset(self) -> QuerySet[Job]:
         return visible_jobs(self.request.user, Job.objects.select_related("scheduled_by"))
@@ -494,7 +510,8 @@ class JobViewSet(ApiViewSet):
         item = visible_to(request.user, model._default_manager.filter(pk=data.pop("id"))).first()
         if item is None:
             raise ItemNotFound
-        job = operations.schedule(item=item, by=self.by, **data)
+        expected = IfMatch.read(request, model, item_etag)
+        job = operations.schedule(item=item, by=self.by, expected=expected, **data)
         where = reverse("job-detail", args=[job.pk], request=request)
         return described(job, status=201, headers={"Location": where})
 

@@ -72,7 +72,7 @@ def schedule(
     Schedule a change of an item, by default its publishing.
 
     If the kind mirrors a time of the item, as publish does, an open job is moved; of any other kind
-    the item gets one more job.
+    the item gets one more job. Either way its version grows.
 
     :param run_at: aware; must lie after the database's clock.
     :param unpublish_at: of a publish: when it is taken down again; None is never.
@@ -95,6 +95,7 @@ def schedule(
         row=locked.row, run_at=run_at, now=locked.now, unpublish_at=unpublish_at, kind=kind
     )
     if transition.time_field is None:
+        store.write(locked)  # a new version: what is scheduled for an item belongs to it
         planned = store.Planned(locked.row, transition, run_at, params)
         return store.open_job(planned, at=locked.now, by=by, reason=reason)
     return _plan(locked, transition, run_at, unpublish_at, by=by, reason=reason)
@@ -152,6 +153,7 @@ def move(
     locked = _lock_open(job, expected)
     check_schedule(row=locked.row, run_at=run_at, now=locked.now, kind=job.kind)
     if job.transition.time_field is None:
+        store.write(locked)
         store.move_job(job, run_at=run_at, at=locked.now, by=by, reason=reason)
         return job
     return _plan(locked, job.transition, run_at, UNCHANGED, by=by, reason=reason)
@@ -195,7 +197,8 @@ def _cancel(
     locked: store.Locked, transition: Transition, jobs: list[Job], *, by: Actor, reason: str
 ) -> Job:
     """Remove from a locked item what these jobs were to do, and cancel those that are open."""
-    if fields := transition.unplanned(locked.row):
+    fields = transition.unplanned(locked.row)
+    if fields or transition.time_field is None:
         store.write(locked, **fields)
     if transition.time_field is None:
         for job in jobs:
@@ -316,6 +319,8 @@ def rerun(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = 
         store.write(locked, **fields)
         locked.open_jobs.append(job)
         store.mirror_times(locked, at=now, by=by, reason=reason)
+    elif job.transition.time_field is None:
+        store.write(locked)
     return job
 
 

@@ -108,7 +108,7 @@ class TestScheduling:
         job = schedule(story)
 
         story.refresh_from_db()
-        assert (story.status, story.unpublish_at, story.version) == ("published", None, 1)
+        assert (story.status, story.unpublish_at) == ("published", None)
         job.refresh_from_db()
         assert (job.state, job.run_at, job.params) == ("waiting", FAR_OFF, {"last_word": "안녕"})
 
@@ -269,7 +269,7 @@ class TestABatch:
         assert batch_runner.run_due_jobs() == 2
 
         story.refresh_from_db()
-        assert (story.body, story.version) == ("나중", 3)
+        assert (story.body, story.version) == ("나중", 5)
 
     def test_leaves_what_is_not_ready(self) -> None:
         due(StoryFactory(published=True, title="forever"))
@@ -746,6 +746,31 @@ class TestPages:
         assert api.get(f"/api/v1/jobs/{job.pk}/").json()["kind"] == "archive"
         found = api.get("/api/v1/jobs/", {"kind": "archive"}).json()["results"]
         assert [each["id"] for each in found] == [job.pk]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda job: schedule(job.find_item()),
+            lambda job: operations.move(job=job, run_at=FAR_OFF + HOUR, by=None),
+            lambda job: operations.cancel(job=job, by=None),
+            lambda job: operations.unschedule(item=job.find_item(), kind="archive", by=None),
+        ],
+        ids=["scheduled", "moved", "cancelled", "unscheduled"],
+    )
+    def test_cancel_nothing_that_changed_since_the_item_was_read(
+        self, api: APIClient, change: Callable[[Job], Job]
+    ) -> None:
+        story = StoryFactory(published=True)
+        job = schedule(story)
+        path = f"/api/v1/stories/{story.pk}/"
+        etag = api.get(path)["ETag"]
+        change(job)
+
+        answer = api.post(
+            f"{path}unschedule/", {"kind": "archive"}, format="json", HTTP_IF_MATCH=etag
+        )
+
+        assert (answer.status_code, answer.json()["code"]) == (412, "version_conflict")
 
     def test_show_and_take_its_parameters_in_the_api(self, api: APIClient) -> None:
         story = StoryFactory(published=True)

@@ -83,8 +83,10 @@ class ArmoSchema(AutoSchema):
         return found
 
     def _is_versioned(self) -> bool:
-        """Return whether the operation is on one row that has a version."""
-        return self._is_readable() and bool(getattr(self.view, "detail", False))
+        """Return whether the operation is on one row that has a version, or compares one."""
+        action = getattr(self.view, "action", None)
+        is_compared = action in getattr(self.view, "if_match_on", ())
+        return self._is_readable() and bool(getattr(self.view, "detail", False) or is_compared)
 
     def _is_readable(self) -> bool:
         return bool(getattr(self.view, "is_versioned", False))

@@ -83,6 +83,24 @@ class TestAWriteThatWaits:
         assert refused["ETag"] == refused.json()["current_etag"] == now["ETag"] != etag
         assert refused.json()["current_version"] == now.json()["version"] == 2
 
+    @pytest.mark.parametrize("kind", ["publish", "unpublish"])
+    def test_to_make_a_job_is_refused_where_its_item_changed(
+        self, client: Any, in_background: InBackground, kind: str
+    ) -> None:
+        job = scheduled_job()
+        etag = client.get(f"{API}/stories/{job.object_id}/")["ETag"]
+        data = {"model": "story", "id": job.object_id, "kind": kind, "run_at": AT}
+        with transaction.atomic():
+            move(job)
+            waiting = in_background(self.send, client, "post", f"{API}/jobs/", data, etag)
+            wait_until_blocked()
+
+        refused = waiting.result(SECONDS)
+        now = client.get(f"{API}/stories/{job.object_id}/")
+        assert (refused.status_code, refused["ETag"]) == (412, now["ETag"])
+        made = self.send(client, "post", f"{API}/jobs/", {**data, "kind": "publish"}, now["ETag"])
+        assert made.status_code == 201
+
     @pytest.mark.parametrize(("action", "data"), [("move/", {"run_at": AT}), ("cancel/", {})])
     def test_for_a_move_of_its_job_is_refused(
         self, client: Any, in_background: InBackground, action: str, data: Any
