@@ -3,6 +3,8 @@ Let applications add kinds of job: kinds are registered, not listed in a constra
 
 An item may have several open jobs, with different values of `slot`, of a kind that mirrors no time;
 a job may have parameters. No table is rewritten.
+
+Going back needs a ledger without jobs of added kinds: delete them first.
 """
 
 from typing import ClassVar
