@@ -55,7 +55,7 @@ def meanings(local: datetime, zone: tzinfo) -> list[datetime]:
 class LocalTimeInput(forms.DateTimeInput):
     """A browser's own input for a time; asks which is meant of a time that comes twice."""
 
-    template_name = "scheduling/local_time_input.html"
+    template_name = "people/local_time_input.html"
 
     def __init__(self) -> None:
         super().__init__(attrs={"type": "datetime-local", "step": "any"}, format=FORMAT)

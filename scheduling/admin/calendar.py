@@ -454,7 +454,7 @@ def _which(request: HttpRequest) -> str:
     """Return HTML that asks which moment is meant if the clocks show a time twice, or nothing."""
     typed: LocalText | None = LocalTimeInput().value_from_datadict(request.POST, {}, "to")
     context = {"name": "to", "choices": choices(typed)}
-    return render_to_string("scheduling/which.html", context).strip()
+    return render_to_string("people/which.html", context).strip()
 
 
 def _refused(
