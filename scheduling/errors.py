@@ -41,4 +41,5 @@ class ProblemsError(DomainError):
         return " ".join([self.default_message(), *self.problems])
 
     def facts(self) -> dict[str, Any]:
+        """Return the problems."""
         return {"problems": self.problems}

@@ -40,6 +40,7 @@ class CalendarView(ApiView):
 
     @property
     def user(self) -> User:
+        """Return the person who has signed in."""
         user = self.request.user
         assert user.is_authenticated
         return user

@@ -40,6 +40,7 @@ class IsOneOf(Func):
         self.numbers = list(numbers)
 
     def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
+        """Return the statement's part with its parameters."""
         field, params = compiler.compile(self.source_expressions[0])
         # As text: psycopg takes ten times as long to adapt a list.
         return f"{field} = ANY(%s::bigint[])", [*params, f"{{{','.join(map(str, self.numbers))}}}"]

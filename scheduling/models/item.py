@@ -82,6 +82,7 @@ class SchedulableQuerySet(models.QuerySet[Any]):
     """Queries of items."""
 
     def published(self) -> Self:
+        """Keep the items that readers see."""
         return self.filter(status=Status.PUBLISHED)
 
     def publishable(self) -> Self:

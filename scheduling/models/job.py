@@ -87,6 +87,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(state__in=OPEN_STATES)
 
     def finished(self) -> Self:
+        """Keep the jobs that have run, failed or been cancelled."""
         return self.exclude(state__in=OPEN_STATES)
 
     def due(self) -> Self:
@@ -124,9 +125,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         return failed.filter(finished_at__gt=ClockNow() - NOTIFIED_WITHIN)
 
     def of(self, item: Schedulable) -> Self:
+        """Keep the jobs of an item."""
         return self.of_type(type(item)).filter(object_id=item.pk)
 
     def of_type(self, model: type[models.Model]) -> Self:
+        """Keep the jobs of items of a type."""
         return self.filter(content_type=ContentType.objects.get_for_model(model))
 
     def of_named(self, name: str) -> Self:

@@ -21,6 +21,7 @@ class ChangedMeanwhile(DomainError):
         self._facts = dict(facts or {})
 
     def facts(self) -> dict[str, Any]:
+        """Return what a program needs to know of the row."""
         return self._facts
 
 
@@ -49,6 +50,7 @@ class Seen:
         return seen
 
     def matches(self, row: Row) -> bool:
+        """Return whether the fields have the values that the person saw."""
         fields = self.of_job if isinstance(row, Job) else self.of_item
         return all(getattr(row, name) == value for name, value in fields.items())
 

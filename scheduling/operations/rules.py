@@ -38,6 +38,7 @@ class SomeRefused(ProblemsError):
         )
 
     def facts(self) -> dict[str, Any]:
+        """Return why each item was refused."""
         return {
             "refusals": [
                 {"id": item.pk, "code": refusal.code, "detail": str(refusal), **refusal.facts()}

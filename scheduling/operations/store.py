@@ -185,6 +185,7 @@ class NewJob(NamedTuple):
 
     @property
     def slot(self) -> int:
+        """Return `Job.slot`."""
         return 0 if self.planned.transition.time_field else self.pk
 
 

@@ -79,6 +79,7 @@ class Statements:
 
     @cached_property
     def claim(self) -> str:
+        """Return the statement that claims queue rows."""
         return SQL["claim"].format(is_paused=self.is_paused)
 
     @cached_property
@@ -142,6 +143,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         return rows
 
     def enqueue(self, task: str) -> int:
+        """Insert a queue row for the payload of a task; return its id."""
         [message_id] = insert_messages([Message(self.list_key or Conf.CLUSTER_NAME, task)])
         return message_id
 

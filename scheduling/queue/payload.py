@@ -30,6 +30,7 @@ class CapturingBroker:
         self.payload = ""
 
     def enqueue(self, payload: str) -> str:
+        """Keep the payload."""
         self.payload = payload
         return "captured"
 
@@ -84,6 +85,7 @@ class PayloadFactory:
         self.signer = _Signer(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
 
     def build(self, *args: float | str, name: str) -> str:
+        """Return a payload that calls the function with these arguments."""
         own = {"id": token_hex(16), "name": name[:100], "args": args, "started": datetime.now(UTC)}
         payload: str = self.signer.sign_object(
             {**self.task, **own}, serializer=PickleSerializer, compress=Conf.COMPRESSED

@@ -52,6 +52,7 @@ class Failure(NamedTuple):
 
     @property
     def detail(self) -> Mapping[str, Any]:
+        """Return class and traceback of the error, as far as they are known."""
         return (self.event.detail if self.event else None) or {}
 
 

@@ -239,6 +239,7 @@ class Lane:
     failed_starts: int = 0
 
     def start(self) -> None:
+        """Start a cluster for the lane."""
         # Children must not share the parent's connections.
         connections.close_all()
         ours, theirs = stock.multiprocessing.Pipe()
@@ -254,6 +255,7 @@ class Lane:
         self.pipe, self.started_at, self.start_at, self.is_up = ours, monotonic(), None, False
 
     def is_running(self) -> bool:
+        """Return whether the lane's cluster runs."""
         return self.sentinel is not None and self.sentinel.is_alive()
 
     def read_started(self) -> None:
