@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from time import monotonic, sleep
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from django.db import Error, connections
 from django.db.models import QuerySet
@@ -52,17 +52,16 @@ SQL = read_statements(__name__)
 RELEASE = SQL["release"].format(abandoned=SQL["abandoned"])
 
 
-@dataclass(frozen=True)
-class TaskNames:
-    """The dotted names of the tasks that the broker itself sends."""
+class TaskNames(Protocol):
+    """The dotted names of the tasks that the broker itself sends; a module, as a rule."""
 
-    run_job: str
-    prewarm: str
-    catch_up: str
-    sweep: str
-    charge_attempt: str
-    move_to_failed_tasks: str
-    beat: str
+    RUN_JOB: str
+    PREWARM: str
+    CATCH_UP: str
+    SWEEP: str
+    CHARGE_ATTEMPT: str
+    MOVE_TO_FAILED_TASKS: str
+    BEAT: str
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             return [(self.NO_ROW, payload) for payload in self._next_sweep()]
         if monotonic() >= self.beat_at and self.owner is not None:
             self.beat_at = monotonic() + BEAT_SECONDS
-            return [(self.NO_ROW, self._build(self.tasks.beat, name="beat"))]
+            return [(self.NO_ROW, self._build(self.tasks.BEAT, name="beat"))]
         are_lost = False
         next_look = self.release_at if self.is_expecting else min(self.ask_at, self.release_at)
         if monotonic() >= next_look:
@@ -199,11 +198,11 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             are_lost = self.look(claimed_nothing=True)
         if are_lost:
             logger.warning("Jobs without a queue row were found; the sweep enqueues them again.")
-            return [(self.NO_ROW, self._build(self.tasks.sweep, False, name="sweep"))]
+            return [(self.NO_ROW, self._build(self.tasks.SWEEP, False, name="sweep"))]
         if self._may_prewarm() and monotonic() >= self.ask_at - LEAD_SECONDS:
             self.prewarmed_for = self.ask_at
             self.ask_at += GRACE_SECONDS
-            task = self._build(self.tasks.prewarm, self.prewarmed_for, name="pre-warm")
+            task = self._build(self.tasks.PREWARM, self.prewarmed_for, name="pre-warm")
             return [(self.NO_ROW, task)]
         wake_at = self.ask_at - LEAD_SECONDS if self._may_prewarm() else self.ask_at
         self._sleep(min(wake_at, self.release_at, monotonic() + LOOP_SECONDS) - monotonic())
@@ -228,8 +227,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if after_outage:
             # Again soon: what the outage interrupted may end only after this sweep.
             self.sweep_at = min(self.sweep_at, now + SECOND_SWEEP_SECONDS)
-        sweep = self._build(self.tasks.sweep, everything, name="sweep")
-        batch = self._build(self.tasks.catch_up, name="catch up")
+        sweep = self._build(self.tasks.SWEEP, everything, name="sweep")
+        batch = self._build(self.tasks.CATCH_UP, name="catch up")
         return [sweep, *[batch] * (Conf.WORKERS - 1 if after_outage else 0)]
 
     def claim(self) -> list[tuple[int | None, str]]:
@@ -267,19 +266,19 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if deliveries > Conf.MAX_ATTEMPTS:
             why = f"It was handed out {deliveries - 1} times and never came to an end."
             if job_id is not None:
-                charge = self.tasks.charge_attempt
+                charge = self.tasks.CHARGE_ATTEMPT
                 return message_id, self._build(charge, job_id, why, name="charge attempt")
         elif read_payload(payload) is not None:
             return message_id, payload
         elif job_id is not None:
             # SECRET_KEY has changed, or the row was damaged; which job it wakes is known.
             logger.warning("Message %d cannot be decoded; job %d is run.", message_id, job_id)
-            run_job, lane = self.tasks.run_job, self.list_key
+            run_job, lane = self.tasks.RUN_JOB, self.list_key
             return message_id, build_payload(run_job, job_id, lane=lane, name=f"job {job_id}")
         else:
             why = "It cannot be decoded: SECRET_KEY or code has changed, or it was damaged."
         logger.error("Message %d is moved to the failed tasks. %s", message_id, why)
-        move = self.tasks.move_to_failed_tasks
+        move = self.tasks.MOVE_TO_FAILED_TASKS
         return self.NO_ROW, self._build(move, message_id, why, name="move to failed tasks")
 
     def look(self, *, claimed_nothing: bool) -> bool:
