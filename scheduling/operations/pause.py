@@ -10,7 +10,7 @@ import logging
 from functools import partial
 
 from django.db import IntegrityError, connection, transaction
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from scheduling import conf
 from scheduling.errors import DomainError
@@ -23,6 +23,8 @@ from scheduling.queue.messages import CHANNEL
 logger = logging.getLogger(__name__)
 
 What = PauseEvent.What
+
+SENTENCE = gettext_noop("Publishing is paused since %(at)s: %(reason)s")
 
 
 class AlreadyPaused(DomainError):
@@ -44,9 +46,8 @@ class PublishingPaused(DomainError):
 
     def __init__(self, pause: Pause) -> None:
         self.pause = pause
-        super().__init__(
-            gettext("%(sentence)s Resume it first.") % {"sentence": translated_sentence(pause)}
-        )
+        paused = sentence(pause, gettext(SENTENCE))
+        super().__init__(gettext("%(sentence)s Resume it first.") % {"sentence": paused})
 
 
 @transaction.atomic
@@ -105,17 +106,8 @@ def require_running() -> None:
         raise PublishingPaused(held)
 
 
-def sentence(pause: Pause) -> str:
+def sentence(pause: Pause, text: str = SENTENCE) -> str:
     """Return since when publishing is paused, and why, in one line; not by whom."""
-    return _sentence("Publishing is paused since %(at)s: %(reason)s", pause)
-
-
-def translated_sentence(pause: Pause) -> str:
-    """Return the sentence in the active language."""
-    return _sentence(gettext("Publishing is paused since %(at)s: %(reason)s"), pause)
-
-
-def _sentence(text: str, pause: Pause) -> str:
     reason = " ".join(pause.reason.split()).rstrip(".")
     filled = text % {"at": utc(pause.paused_at, "milliseconds"), "reason": reason}
     return f"{filled.rstrip(': ')}."
