@@ -21,51 +21,36 @@ if TYPE_CHECKING:  # settings are read before models can be loaded
 
 # The lanes, a cluster each. `publish` runs only the engine's own database work, `slow` the code of
 # types, `mail` sends mail.
-PUBLISH_LANE: str
-SLOW_LANE: str
-MAIL_LANE: str
+PUBLISH_LANE: str = "publish"
+SLOW_LANE: str = "slow"
+MAIL_LANE: str = "mail"
 # Off behind a pooler in transaction mode: LISTEN and session locks need a dedicated connection.
-QUEUE_LISTEN: bool
+QUEUE_LISTEN: bool = True
 # How many processes run tasks in the lanes `publish` and `slow`.
-WORKERS: int
-SLOW_WORKERS: int
+WORKERS: int = 2
+SLOW_WORKERS: int = 2
 # How long a type's own `before_publish()` may take.
-HOOK_TIMEOUT: int
+HOOK_TIMEOUT: int = 60
 # The pause before each further attempt.
-RETRY_DELAYS: list[int]
+RETRY_DELAYS: list[int] = [10, 60, 300]
 # How late an open job is when it counts as overdue.
-OVERDUE_AFTER: int
+OVERDUE_AFTER: int = 60
 # How often the reconciler looks for lost jobs and queue rows.
-SWEEP_EVERY: int
+SWEEP_EVERY: int = 60
 # How long running tasks may take to finish when the worker has to stop.
-STOP_AFTER: int
+STOP_AFTER: int = 25
 # Who gets mail about failures, besides whoever scheduled the job.
-FAILURE_EMAILS: list[str]
+FAILURE_EMAILS: list[str] = []
 # How long a preview link works.
-PREVIEW_HOURS: int
+PREVIEW_HOURS: int = 72
 # The start of links in mail and feeds, without a slash at the end.
-SITE_URL: str
+SITE_URL: str = "http://127.0.0.1:8000"
 # Dotted name of a function that returns the names of a user's time zone and language, each empty
 # if the user has chosen none; None: everybody has the site's.
-LOCALE_OF: str | None
+LOCALE_OF: str | None = None
 
-DEFAULTS: dict[str, Any] = {
-    "PUBLISH_LANE": "publish",
-    "SLOW_LANE": "slow",
-    "MAIL_LANE": "mail",
-    "WORKERS": 2,
-    "SLOW_WORKERS": 2,
-    "QUEUE_LISTEN": True,
-    "HOOK_TIMEOUT": 60,
-    "RETRY_DELAYS": [10, 60, 300],
-    "OVERDUE_AFTER": 60,
-    "SWEEP_EVERY": 60,
-    "STOP_AFTER": 25,
-    "FAILURE_EMAILS": [],
-    "PREVIEW_HOURS": 72,
-    "SITE_URL": "http://127.0.0.1:8000",
-    "LOCALE_OF": None,
-}
+# Taken out of the module, so that every access asks `__getattr__`.
+DEFAULTS: dict[str, Any] = {name: globals().pop(name) for name in tuple(__annotations__)}
 
 LANES = ("PUBLISH_LANE", "SLOW_LANE", "MAIL_LANE")
 OF_A_LANE = ("workers", "queue_limit", "timeout", "retry")
