@@ -19,7 +19,13 @@ from scheduling.models.item import Schedulable, schedulable_models
 from scheduling.models.references import parse_item
 from scheduling.models.task_names import task_of
 from scheduling.models.times import utc
-from scheduling.models.transitions import TRANSITIONS, Transition, kind_choices, transition_of
+from scheduling.models.transitions import (
+    TRANSITIONS,
+    Transition,
+    kind_choices,
+    transition_of,
+    unmirrored,
+)
 
 
 class State(models.TextChoices):
@@ -278,6 +284,26 @@ class Job(models.Model):
         if model is None or not issubclass(model, Schedulable):
             return None
         return model._base_manager.filter(pk=self.object_id).first()
+
+    def find_earlier(self) -> "Job | None":
+        """
+        Query the open job of the item that has to run before this one; None if there is none.
+
+        Jobs of kinds that mirror no time run in the order of their times. A mirrored time waits
+        only for the first attempt of one before it: what an editor sees on the item, and a
+        take-down above all, is not held back by retries. An unknown kind holds back nothing.
+        """
+        is_mirrored = self.transition.time_field is not None
+        kinds = [it.name for it in unmirrored()] if is_mirrored else list(TRANSITIONS)
+        if not kinds:
+            return None
+        earlier = Q(run_at__lt=self.run_at) | Q(run_at=self.run_at, pk__lt=self.pk)
+        others = Job.objects.open().filter(
+            earlier, content_type=self.content_type_id, object_id=self.object_id, kind__in=kinds
+        )
+        if is_mirrored:
+            others = others.filter(state=State.WAITING)
+        return others.order_by("run_at", "pk").first()
 
     @property
     def lateness_ms(self) -> float | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from django_q.models import OrmQ
 
 from scheduling import conf
-from scheduling.models import Job, JobEvent, Pause, Schedulable, Status, clock
+from scheduling.models import TRANSITIONS, Job, JobEvent, Pause, Schedulable, Status, clock
 from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
 from scheduling.queries import workers
@@ -73,6 +73,9 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
     if job.is_open:
         if job.attempts:
             yield Finding("attempts", f"{job.attempts} begun; next at {_utc(job.next_attempt_at)}.")
+        if job.run_at <= now and job.kind in TRANSITIONS and (earlier := job.find_earlier()):
+            text = f"{job.pk} waits for job {earlier.pk} ({earlier.kind}), which comes before it."
+            yield Finding("order", text, ok=False)
         yield _message(job, now, paused)
 
 

@@ -230,9 +230,10 @@ def _wanted(
     ids: Sequence[int] | None = None,
     items: Sequence[int] | None = None,
 ) -> dict[str, Any]:
+    is_mirrored = prepared.scope.transition.time_field is not None
     return {
         "kind": prepared.scope.transition.name,
-        "kinds": [it.name for it in unmirrored()],
+        "kinds": [it.name for it in unmirrored()] if is_mirrored else list(TRANSITIONS),
         "types": list(prepared.names),
         "after_time": after[0],
         "after_id": after[1],
@@ -308,8 +309,10 @@ def claim_of(scope: Scope) -> str:
     is_mirrored = scope.transition.time_field is not None
     if is_mirrored and not unmirrored():
         return SQL["claim"].format(params="", alone="")
-    # Jobs whose kind mirrors a time come one after the other by themselves.
-    kinds = "AND before.kind = ANY(%(kinds)s)" if is_mirrored else ""
+    # As in `Job.find_earlier`.
+    kinds = "AND before.kind = ANY(%(kinds)s)"
+    if is_mirrored:
+        kinds += " AND before.state = 'waiting'"
     alone = SQL["only_earliest"].format(kinds=kinds)
     return SQL["claim"].format(params="" if is_mirrored else ", params", alone=alone)
 

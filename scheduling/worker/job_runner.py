@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils.translation import gettext, gettext_noop
 from django_q.exceptions import TimeoutException
 
@@ -35,7 +35,6 @@ from scheduling.models import (
     longest_attempt,
     mirrored,
     status_label,
-    unmirrored,
 )
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.references import ItemNotFound
@@ -262,7 +261,7 @@ def _begin(job_id: int) -> _Begun:
     if item is not None and not _can_lock(item):
         _wait(job, BUSY_PAUSE)
         return nothing
-    if item is not None and _is_behind_another(job, item):
+    if job.find_earlier() is not None:
         _wait(job, NOT_YET_PAUSE)
         return nothing
     if job.attempt_begun_at is not None:
@@ -285,20 +284,6 @@ def _begin(job_id: int) -> _Begun:
     job.save(update_fields=["attempts", "attempt_begun_at"])
     has_hook = item is not None and job.transition.has_hook(type(item))
     return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
-
-
-def _is_behind_another(job: Job, item: Schedulable) -> bool:
-    """
-    Query whether an open job of the item comes before this one.
-
-    Those whose kinds mirror a time come one after the other by themselves; one of an unknown kind
-    holds back nothing.
-    """
-    kinds = [it.name for it in unmirrored()] if job.transition.time_field else list(TRANSITIONS)
-    if not kinds:
-        return False
-    before = Q(run_at__lt=job.run_at) | Q(run_at=job.run_at, pk__lt=job.pk)
-    return Job.objects.of(item).open().filter(before, kind__in=kinds).exists()
 
 
 def _carry_out(job_id: int) -> None:

@@ -509,6 +509,30 @@ class TestTheOrderOfAnItemsJobs:
         assert end.finished_at is not None
         assert first.finished_at < end.finished_at
 
+    def test_holds_back_no_end_when_the_one_before_it_is_retried(self) -> None:
+        story = StoryFactory(published=True)
+        operations.schedule(item=story, kind="unpublish", run_at=FAR_OFF, by=None)
+        end = Job.objects.of(story).get()
+        first = schedule(story)
+        make_due(first, end)
+        end.refresh_from_db()
+        Story.objects.filter(pk=story.pk).update(unpublish_at=end.run_at)
+        Job.objects.filter(pk=first.pk).update(state=State.RETRYING, next_attempt_at=FAR_OFF)
+
+        assert batch_runner.run_due_jobs() == 1
+
+        story.refresh_from_db()
+        assert story.status == Status.UNPUBLISHED
+
+    def test_is_said_by_explain(self) -> None:
+        story = StoryFactory(published=True)
+        first, second = schedule(story), schedule(story)
+        make_due(first, second)
+
+        texts = [finding.text for finding in explain(story)]
+
+        assert any(f"{second.pk} waits for job {first.pk}" in text for text in texts)
+
     def test_holds_alone_too(self) -> None:
         story = StoryFactory(published=True)
         operations.schedule(item=story, kind="unpublish", run_at=FAR_OFF, by=None)
