@@ -24,7 +24,7 @@ from scheduling.queries import health
 from scheduling.queries.dashboard_stats import (
     DashboardStats,
     Failure,
-    Hour,
+    Lateness,
     Planned,
     dashboard_stats,
     own_drafts,
@@ -72,7 +72,7 @@ def _of_writer(request: HttpRequest) -> dict[str, Any]:
                 "title": capfirst(str(model._meta.verbose_name_plural)),
                 "items": [{"title": str(item), "url": _url(model, item.pk)} for item in items],
             }
-            for model, items in own_drafts(request.user)
+            for model, items in own_drafts(request.user).items()
         ]
     }
 
@@ -206,8 +206,8 @@ def _bars(values: Sequence[float], lines: Sequence[tuple[str, tuple[str, ...]]])
 
 
 def _plot_of_days(seen: DashboardStats) -> Plot:
-    numbers = [day.number for day in seen.days]
-    labels = [date_format(day.day, "MONTH_DAY_FORMAT") for day in seen.days]
+    numbers = list(seen.days.values())
+    labels = [date_format(day, "MONTH_DAY_FORMAT") for day in seen.days]
     total, most = sum(numbers), max(numbers)
     text = ngettext(
         "%(number)s item went live in %(days)d days; most on one day: %(most)s.",
@@ -232,55 +232,39 @@ def _plot_of_days(seen: DashboardStats) -> Plot:
 
 
 def _plot_of_lateness(seen: DashboardStats) -> Plot:
-    whole = seen.lateness
-    values = [hour.lateness.p99_ms or 0 for hour in seen.hours]
-    lines = [
-        (
-            _time_of(hour),
-            (
-                formatted(hour.lateness.number),
-                _length(hour.lateness.p50_ms),
-                _length(hour.lateness.p99_ms),
-                _length(hour.lateness.most_ms),
-            ),
-        )
-        for hour in seen.hours
-    ]
+    number, whole = seen.lateness.number, _figures(seen.lateness)
+    values = [lateness.p99_ms or 0 for lateness in seen.hours.values()]
+    times = [date_format(timezone.localtime(start), "H:i") for start in seen.hours]
+    lines = [tuple(_figures(lateness).values()) for lateness in seen.hours.values()]
     text = ngettext(
         "%(number)s timed publish in %(hours)d hours; lateness p50 %(p50)s, p99 %(p99)s, the most"
         " %(most)s.",
         "%(number)s timed publishes in %(hours)d hours; lateness p50 %(p50)s, p99 %(p99)s, the"
         " most %(most)s.",
-        whole.number,
+        number,
     )
     return Plot(
         name="lateness",
         title=_("Lateness, by hour"),
-        summary=text
-        % {
-            "number": formatted(whole.number),
-            "hours": len(values),
-            "p50": _length(whole.p50_ms),
-            "p99": _length(whole.p99_ms),
-            "most": _length(whole.most_ms),
-        },
+        summary=text % {**whole, "hours": len(values)},
         most=_length(max(values)),
-        first=_time_of(seen.hours[0]),
+        first=times[0],
         last=_("now"),
         columns=(_("From"), _("Items"), _("p50"), _("p99"), _("the most")),
-        bars=_bars(values, lines),
-        is_empty=not whole.number,
+        bars=_bars(values, list(zip(times, lines, strict=True))),
+        is_empty=not number,
         empty=_("Nothing that was timed went live in %(hours)d hours.") % {"hours": len(values)},
-        totals=[
-            (_("p50"), _length(whole.p50_ms)),
-            (_("p99"), _length(whole.p99_ms)),
-            (_("the most"), _length(whole.most_ms)),
-        ],
+        totals=[(_("p50"), whole["p50"]), (_("p99"), whole["p99"]), (_("the most"), whole["most"])],
     )
 
 
-def _time_of(hour: Hour) -> str:
-    return date_format(timezone.localtime(hour.start), "H:i")
+def _figures(lateness: Lateness) -> dict[str, str]:
+    return {
+        "number": formatted(lateness.number),
+        "p50": _length(lateness.p50_ms),
+        "p99": _length(lateness.p99_ms),
+        "most": _length(lateness.most_ms),
+    }
 
 
 def _length(milliseconds: float | None) -> str:

@@ -92,20 +92,6 @@ class Lateness(NamedTuple):
     most_ms: float | None = None
 
 
-class Day(NamedTuple):
-    """How many items went live on a day."""
-
-    day: date
-    number: int
-
-
-class Hour(NamedTuple):
-    """How late publishes were in the hour that begins at `start`."""
-
-    start: datetime
-    lateness: Lateness
-
-
 class DashboardStats(NamedTuple):
     """All figures of the dashboard, at one moment."""
 
@@ -116,9 +102,11 @@ class DashboardStats(NamedTuple):
     failed: int
     or_more: bool
     failures: list[Failure]
-    days: list[Day]
+    # How many items went live on each day.
+    days: dict[date, int]
+    # How late publishes were, in the whole period and in each hour, by its start.
     lateness: Lateness
-    hours: list[Hour]
+    hours: dict[datetime, Lateness]
 
 
 def dashboard_stats(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> DashboardStats:
@@ -163,14 +151,12 @@ def dashboard_stats(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Dashbo
         failed=sum(is_rerunnable for [is_rerunnable] in failed),
         or_more=len(failed) == MOST_COUNTED,
         failures=[Failure(*row) for row in failures],
-        days=[
-            Day(start.astimezone(zone).date(), numbers.get(place, 0))
+        days={
+            start.astimezone(zone).date(): numbers.get(place, 0)
             for place, start in enumerate(days, 1)
-        ],
+        },
         lateness=_read_lateness(whole).get(1, Lateness()),
-        hours=[
-            Hour(start, lateness.get(place, Lateness())) for place, start in enumerate(hours, 1)
-        ],
+        hours={start: lateness.get(place, Lateness()) for place, start in enumerate(hours, 1)},
     )
 
 
@@ -280,19 +266,12 @@ def _read_lateness(rows: list[Any]) -> dict[int, Lateness]:
     }
 
 
-class Drafts(NamedTuple):
-    """A person's newest own drafts of one type."""
-
-    model: type[Schedulable]
-    items: list[Schedulable]
-
-
-def own_drafts(user: AbstractBaseUser) -> list[Drafts]:
+def own_drafts(user: AbstractBaseUser) -> dict[type[Schedulable], list[Schedulable]]:
     """Query a person's newest drafts, one query for each type that has owners."""
-    found = []
+    found: dict[type[Schedulable], list[Schedulable]] = {}
     for model in schedulable_models():
         if model.OWNER is not None and has_right(user, "view", model):
             drafts = model._base_manager.filter(status=Status.DRAFT, **{model.OWNER: user.pk})
             newest = drafts.defer(*model.long_fields()).order_by("-pk")[:DRAFTS]
-            found.append(Drafts(model, list(newest)))
+            found[model] = list(newest)
     return found
