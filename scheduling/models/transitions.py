@@ -218,7 +218,7 @@ class Transition:
     def _after_failure(self) -> Collection[str]:
         return self.runs_from if self.on_failure is None else [self.on_failure]
 
-    def why_not_again(self, row: Schedulable, past: "Failed") -> str:
+    def why_not_again(self, row: Schedulable, past: Failed) -> str:
         """Return why a failed job of the item cannot be run again; empty if it can."""
         if row.status in self._after_failure():
             return ""
@@ -275,7 +275,7 @@ class Publish(Transition):
     def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"status": Status.PUBLISHED, "published_at": at}
 
-    def why_not_again(self, row: Schedulable, past: "Failed") -> str:
+    def why_not_again(self, row: Schedulable, past: Failed) -> str:
         was_live_since = row.published_at is not None and row.published_at >= past.failed_at
         if past.has_open or row.status == Status.SCHEDULED:
             return gettext("It has been scheduled anew since.")
@@ -327,7 +327,7 @@ class Unpublish(Transition):
     def asked_at(self, row: Schedulable) -> datetime | None:
         return row.unpublish_at if row.status in self.scheduled_from else None
 
-    def why_not_again(self, row: Schedulable, past: "Failed") -> str:
+    def why_not_again(self, row: Schedulable, past: Failed) -> str:
         if row.status != Status.PUBLISHED:
             return gettext("It has been taken down since.")
         if past.has_open or row.unpublish_at not in (None, past.run_at):
