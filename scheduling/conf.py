@@ -76,7 +76,8 @@ def queue_settings() -> dict[str, Any]:
     if problems := list(_problems(own, publish, slow, mail)):
         raise ImproperlyConfigured(" ".join(problems))
     others = own.get("ALT_CLUSTERS") or {}
-    common = {key: own[key] for key in OF_A_LANE if key in own}
+    # Without `retry`, which fits one time-out only.
+    common = {key: own[key] for key in OF_A_LANE if key in own and key != "retry"}
     slow_workers, hook_timeout = __getattr__("SLOW_WORKERS"), __getattr__("HOOK_TIMEOUT")
     of_publish = {"workers": __getattr__("WORKERS"), "timeout": 60}
     return {

@@ -67,7 +67,7 @@ class TestTheSettingsOfTheQueue:
         }
 
     def test_fit_a_long_lane_that_the_site_has_added(self, settings: Any) -> None:
-        settings.Q_CLUSTER = {"ALT_CLUSTERS": {"reports": {"timeout": 3600}}}
+        settings.Q_CLUSTER = {"retry": 300, "ALT_CLUSTERS": {"reports": {"timeout": 3600}}}
         settings.WORKERS = 2
 
         reports = conf.queue_settings()["ALT_CLUSTERS"]["reports"]
