@@ -127,10 +127,11 @@ def _time(item: Schedulable, form: ReasonForm) -> datetime:
     if not isinstance(form, IntervalForm):
         run_at: datetime = form.cleaned_data["run_at"]
         return run_at
-    if item.status != Status.SCHEDULED or item.publish_at is None:
+    publish_at = transition_of(Kind.PUBLISH).asked_at(item)
+    if publish_at is None:
         raise operations.InvalidTransition(gettext("Only what is scheduled can be shifted."))
     try:
-        return form.shifted(item.publish_at)
+        return form.shifted(publish_at)
     except (OverflowError, ValueError) as error:
         raise operations.InvalidTransition(gettext("That date is out of range.")) from error
 

@@ -57,16 +57,16 @@ def _due_from(first: date, days: int) -> Callable[[QuerySet[Any]], QuerySet[Any]
     )
 
 
-def _ids_of_overdue(model: type[Schedulable]) -> QuerySet[Any, Any]:
-    """Return a query of the items that have an overdue job, to go live or to end."""
-    jobs = Job.objects.overdue(now=clock.database_now())
-    return jobs.of_type(model).values("object_id")
+def _overdue(items: QuerySet[Any]) -> QuerySet[Any]:
+    """Keep the items that have an overdue job, to go live or to end."""
+    jobs = Job.objects.overdue(now=clock.database_now()).of_type(items.model)
+    return items.filter(pk__in=jobs.values("object_id"))
 
 
 DUE_FILTERS: dict[str, Callable[[Any], QuerySet[Any]]] = {
     "today": lambda items: _due_from(timezone.localdate(), 1)(items),
     "week": lambda items: _due_from(start_of_week(timezone.localdate()), 7)(items),
-    "overdue": lambda items: items.filter(pk__in=_ids_of_overdue(items.model)),
+    "overdue": _overdue,
     "failed": lambda items: items.filter(status=Status.FAILED),
 }
 

@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from armo.accounts.local_time import LocalTimeField
 from scheduling.admin.seen import described, expect, read, signed
-from scheduling.models import Job, Pause, Schedulable, Status
+from scheduling.models import Job, Kind, Pause, Schedulable, transition_of
 from scheduling.operations import Seen
+from scheduling.operations.rules import kept_end
 
 
 class ReasonForm(forms.Form):
@@ -102,8 +103,8 @@ class StartForm(ButtonForm):
     @staticmethod
     def times_of(item: Any) -> dict[str, datetime | None]:
         return {
-            "run_at": item.publish_at if item.status == Status.SCHEDULED else None,
-            "unpublish_at": None if item.status == Status.UNPUBLISHED else item.unpublish_at,
+            "run_at": transition_of(Kind.PUBLISH).asked_at(item),
+            "unpublish_at": kept_end(item),
         }
 
 
