@@ -126,7 +126,7 @@ class Story(TitledBody):
     # Keys of an imported post's front matter that have no field of their own.
     extra = models.JSONField(_("other front matter"), default=dict, blank=True)
     # The file at the last import, for the next one to find what has changed; see
-    # `content.importing.Memory`.
+    # `content.importing.memory.Memory`.
     imported = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta(TitledBody.Meta):

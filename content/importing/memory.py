@@ -1,0 +1,66 @@
+"""What is stored of a file at its import, and the times that it asks for."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from content.frontmatter import Post
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The times at which the item of a file is to be live; without a start it is a draft."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @classmethod
+    def of(cls, post: Post) -> Self:
+        """Return the plan of a file."""
+        return cls(post.publish_at, post.unpublish_at)
+
+    def as_json(self) -> list[str | None]:
+        """Return the plan as the item stores it."""
+        return [at.isoformat() if at else None for at in (self.start, self.end)]
+
+    @classmethod
+    def from_json(cls, value: list[str | None]) -> Self:
+        """Return the plan that `as_json` stored."""
+        return cls(*(datetime.fromisoformat(at) if at else None for at in value))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a story stores of its file, to find out later what has changed in the file or here."""
+
+    file: str  # digest of the whole
+    parts: dict[str, str]  # digest of each part
+    plan: Plan  # as it was carried out
+
+    @classmethod
+    def of(cls, parts: dict[str, Any], plan: Plan) -> Self:
+        """Return what is to be stored of a file."""
+        return cls(
+            file=digest([parts, plan.as_json()]),
+            parts={name: digest(value) for name, value in parts.items()},
+            plan=plan,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the story stores it."""
+        return {"file": self.file, "parts": self.parts, "plan": self.plan.as_json()}
+
+    @classmethod
+    def find(cls, value: dict[str, Any] | None) -> Self | None:
+        """Return what the story stores; None if it was not imported."""
+        if value is None:
+            return None
+        return cls(value["file"], dict(value["parts"]), Plan.from_json(value["plan"]))
+
+
+def digest(value: object) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a JSON value."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
