@@ -119,6 +119,8 @@ class SchedulableViewSet(ApiViewSet):
     orderings = ("id", "publish_at", "published_at")
     is_versioned = True
     is_public_to_read = True
+    # What the docstrings here call a row; the OpenAPI document has the type's own name instead.
+    generic_name = "item"
 
     # The first viewset of each type.
     by_model: ClassVar[dict[type[Schedulable], type["SchedulableViewSet"]]] = {}
@@ -534,7 +536,7 @@ class JobViewSet(ApiViewSet):
         return self._operate(operations.rerun, **self.parsed(ReasonInput))
 
     @extend_schema(
-        operation_id="jobs_rerun_many",
+        operation_id="rerun_jobs",
         request=RerunInput,
         responses={200: RerunOutput},
         examples=[SEE_FIRST],

@@ -45,7 +45,7 @@ class CalendarView(ApiView):
         assert user.is_authenticated
         return user
 
-    @extend_schema(operation_id="calendar_retrieve", responses={200: CalendarOutput})
+    @extend_schema(operation_id="get_calendar_link", responses={200: CalendarOutput})
     def get(self, request: Request) -> Response:
         """Read whether there is a link, and when it was last used."""
         link = find_link(self.user)
@@ -56,13 +56,15 @@ class CalendarView(ApiView):
         }
         return Response(CalendarOutput(data).data)
 
-    @extend_schema(operation_id="calendar_create", request=None, responses={201: NewCalendarOutput})
+    @extend_schema(
+        operation_id="create_calendar_link", request=None, responses={201: NewCalendarOutput}
+    )
     def post(self, request: Request) -> Response:
         """Make a new link; the one before stops working."""
         url = calendar_url(make_calendar_link(self.user))
         return Response(NewCalendarOutput({"url": url}).data, status=201)
 
-    @extend_schema(operation_id="calendar_destroy", responses={204: None})
+    @extend_schema(operation_id="revoke_calendar_link", responses={204: None})
     def delete(self, request: Request) -> Response:
         """Revoke the link."""
         revoke_calendar_link(self.user)

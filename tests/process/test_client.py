@@ -102,7 +102,7 @@ def connect(client_module: Client, tmp_path: Path, transactional_db: None) -> It
 def log_in(client_module: Client, connect: Connect) -> Any:
     """Return a connection with a token that was asked for."""
     credentials = client_module("models").LoginInputRequest(username="editor", password=PASSWORD)
-    answer = client_module("api.auth.login").sync(client=connect(), body=credentials)
+    answer = client_module("api.auth.log_in").sync(client=connect(), body=credentials)
     assert isinstance(answer, client_module("models").TokenOutput), answer
     assert answer.username == "editor"
     return connect(answer.token)
@@ -125,10 +125,10 @@ class TestTheGeneratedClient:
         self, client_module: Client, connect: Connect, editor: User, start_worker: StartWorker
     ) -> None:
         start_worker()
-        models, stories = client_module("models"), "api.stories.stories"
+        models, stories = client_module("models"), "api.stories"
         mine, nobodys = log_in(client_module, connect), connect()
 
-        story = client_module(f"{stories}_create").sync(
+        story = client_module(f"{stories}.create_story").sync(
             client=mine,
             body=models.StoryInputRequest(
                 title="봄이 오는 소리", body="눈이 **녹는다**.", language="ko", tags=["봄", "날씨"]
@@ -136,7 +136,7 @@ class TestTheGeneratedClient:
         )
         assert isinstance(story, models.StoryOutput), story
         moment = database_now() + timedelta(seconds=2)
-        job = client_module(f"{stories}_schedule_create").sync(
+        job = client_module(f"{stories}.schedule_story").sync(
             id=story.id,
             client=mine,
             body=models.ScheduleInputRequest(publish_at=moment, reason="제시간에"),
@@ -144,7 +144,7 @@ class TestTheGeneratedClient:
         assert isinstance(job, models.JobOutput), job
 
         def read() -> Any:
-            return client_module(f"{stories}_retrieve").sync_detailed(id=story.id, client=nobodys)
+            return client_module(f"{stories}.get_story").sync_detailed(id=story.id, client=nobodys)
 
         before = read()
         assert (before.status_code, before.parsed.code) == (404, models.ProblemCode.NOT_FOUND)
@@ -159,15 +159,15 @@ class TestTheGeneratedClient:
         assert live.parsed.tags == ["날씨", "봄"]
         assert live.parsed.publish_at == moment
         assert moment <= live.parsed.published_at <= moment + timedelta(seconds=1)
-        known = client_module(f"{stories}_retrieve").sync_detailed(
+        known = client_module(f"{stories}.get_story").sync_detailed(
             id=story.id, client=nobodys, if_none_match=live.headers["ETag"]
         )
         assert (known.status_code, known.content) == (304, b"")
 
-        page = client_module("api.jobs.jobs_list").sync(client=mine, item=f"story:{story.id}")
+        page = client_module("api.jobs.list_jobs").sync(client=mine, item=f"story:{story.id}")
         assert isinstance(page, models.PaginatedJobOutputList), page
         assert [(it.id, it.state) for it in page.results] == [(job.id, models.State.SUCCEEDED)]
-        found = client_module("api.jobs.jobs_retrieve").sync(id=job.id, client=mine)
+        found = client_module("api.jobs.get_job").sync(id=job.id, client=mine)
         assert isinstance(found, models.JobDetail), found
         assert found.scheduled_by == "editor"
         assert [event.what for event in found.events] == [
@@ -179,14 +179,14 @@ class TestTheGeneratedClient:
     def test_meets_a_refusal_as_a_problem(
         self, client_module: Client, connect: Connect, editor: User
     ) -> None:
-        models, stories = client_module("models"), "api.stories.stories"
+        models, stories = client_module("models"), "api.stories"
         mine = log_in(client_module, connect)
-        story = client_module(f"{stories}_create").sync(
+        story = client_module(f"{stories}.create_story").sync(
             client=mine, body=models.StoryInputRequest(title="어제 쓴 글", body="늦었다.")
         )
 
         with mine.with_headers({"Accept-Language": "ko"}) as korean:
-            answer = client_module(f"{stories}_schedule_create").sync_detailed(
+            answer = client_module(f"{stories}.schedule_story").sync_detailed(
                 id=story.id,
                 client=korean,
                 body=models.ScheduleInputRequest(publish_at=datetime(2020, 2, 29, 12, tzinfo=UTC)),

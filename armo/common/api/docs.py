@@ -4,8 +4,8 @@ from functools import cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
@@ -20,7 +20,7 @@ from armo.common.api.views import ApiView
 @cache
 def document() -> dict[str, Any]:
     """Return the OpenAPI document; built once a process, as it takes a second."""
-    generator: Any = SchemaGenerator
+    generator: Any = spectacular_settings.DEFAULT_GENERATOR_CLASS
     found: dict[str, Any] = generator().get_schema(request=None, public=True)
     return found
 

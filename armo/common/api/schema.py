@@ -1,14 +1,18 @@
 """
 The OpenAPI document: what all operations have in common is described here, once.
 
-Views describe their requests and answers; this adds the errors, and the headers for versions and
-repeated requests.
+Views describe their requests and answers; this adds names and summaries, the errors, and the
+headers for versions and repeated requests.
 """
 
+import json
+import re
 from http import HTTPStatus
 from typing import Any
 
+from django.utils import translation
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
 from armo.common.api.problems import CODES, MEDIA_TYPE
@@ -31,14 +35,43 @@ Write content, say when it goes live, read it.
 """
 
 
+class EnglishDocument(SchemaGenerator):
+    """The document, which is the same whatever language its reader or the site speaks."""
+
+    def get_schema(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the document."""
+        with translation.override("en"):
+            document: dict[str, Any] = super().get_schema(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return document
+
+
+# What generated clients call the methods that every viewset has.
+VERBS = {"retrieve": "get", "partial_update": "update", "destroy": "delete"}
+
+
 class ArmoSchema(AutoSchema):
     """Describes an operation together with all that `ApiView` adds to it."""
+
+    def get_operation_id(self) -> str:
+        """Return the verb and what it is done to: `list_stories`, `get_story`, `rerun_job`."""
+        view: Any = self.view
+        action = getattr(view, "action", None)
+        if not action or not getattr(view, "basename", None):
+            found: str = super().get_operation_id()
+            return found
+        singular, plural = self._names()
+        name = singular if view.detail or action == "create" else plural
+        return f"{VERBS.get(action, action)} {name}".replace(" ", "_")
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the description of one operation."""
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is None:
             return None
+        self._name_the_type(operation)
+        # The first clause of the description.
+        first = re.split(r"[.;:](?=\s|$)", operation.get("description", ""), maxsplit=1)[0]
+        operation.setdefault("summary", first)
         parameters = operation.setdefault("parameters", [])
         parameters += self._headers(operation)
         for status in sorted(self._statuses(operation)):
@@ -81,6 +114,25 @@ class ArmoSchema(AutoSchema):
         if self.method == "GET" and getattr(self.view, "is_public_to_read", False):
             found.append({})
         return found
+
+    def _names(self) -> tuple[str, str]:
+        """Return what the rows of a viewset are called, one and many: `story`, `stories`."""
+        view: Any = self.view
+        return view.basename.replace("-", " "), self._tokenize_path()[0].replace("-", " ")
+
+    def _name_the_type(self, operation: dict[str, Any]) -> None:
+        """Have the description of a route that all types share say which type it is for."""
+        generic = getattr(self.view, "generic_name", None)
+        if not generic or "description" not in operation:
+            return
+        singular, plural = self._names()
+        article = "an" if singular[0] in "aeiou" else "a"
+        text = re.sub(
+            rf"\b([Aa])n? {generic}\b", rf"\1{article[1:]} {singular}", operation["description"]
+        )
+        operation["description"] = re.sub(
+            rf"\b{generic}(s?)\b", lambda it: plural if it[1] else singular, text
+        )
 
     def _is_versioned(self) -> bool:
         """Return whether the operation is on one row that has a version, or compares one."""
@@ -277,12 +329,24 @@ def describe_problems(
         if name.endswith("InputRequest"):
             # Unknown fields are refused, not ignored.
             schema["additionalProperties"] = False
+        if name.endswith("Request"):
+            for field in schema.get("properties", {}).values():
+                _describe_default(field)
     result["components"]["responses"] = {
         component_name(status): problem_response(status)
         for status in sorted({int(status) for status, _ in CODES.values()})
     }
     result["components"]["schemas"] = dict(sorted(result["components"]["schemas"].items()))
     return result
+
+
+def _describe_default(field: dict[str, Any]) -> None:
+    """Say in words what a field of a request is when it is left out."""
+    # Generators of types take a field with a `default` to be there always.
+    default = field.pop("default", "")
+    if default != "":
+        shown = default if isinstance(default, str) else json.dumps(default)
+        field["description"] = f"{field.get('description', '')} `{shown}` by default.".strip()
 
 
 class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

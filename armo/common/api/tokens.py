@@ -59,7 +59,7 @@ class LoginView(ApiView):
     is_repeatable = False  # a stored answer would store the token
 
     @extend_schema(
-        operation_id="login",
+        operation_id="log_in",
         request=LoginInput,
         responses={200: TokenOutput},
         examples=[
@@ -92,7 +92,7 @@ class LogoutView(ApiView):
     permission_classes = (IsAuthenticated,)
     is_repeatable = False  # the user of a repetition would not be known any more
 
-    @extend_schema(operation_id="logout", request=None, responses={204: None})
+    @extend_schema(operation_id="log_out", request=None, responses={204: None})
     def post(self, request: Request) -> Response:
         """Log out."""
         if isinstance(request.auth, AuthToken):
@@ -108,7 +108,7 @@ class TokensView(ApiView):
 
     permission_classes = (IsAuthenticated,)
 
-    @extend_schema(operation_id="tokens_list", responses={200: TokenRow(many=True)})
+    @extend_schema(operation_id="list_tokens", responses={200: TokenRow(many=True)})
     def get(self, request: Request) -> Response:
         """List the caller's tokens, the newest first."""
         # Expired tokens are deleted only when a request comes with a token of the same user.
@@ -116,7 +116,7 @@ class TokensView(ApiView):
         tokens = AuthToken.objects.filter(in_use, user=request.user).order_by("-created")
         return Response(TokenRow(tokens, many=True, context={"request": request}).data)
 
-    @extend_schema(operation_id="tokens_revoke_all", responses={204: None})
+    @extend_schema(operation_id="revoke_all_tokens", responses={204: None})
     def delete(self, request: Request) -> Response:
         """Revoke all of one's own tokens, also the one this request comes with."""
         AuthToken.objects.filter(user=request.user).delete()
@@ -129,9 +129,9 @@ class TokenView(ApiView):
 
     permission_classes = (IsAuthenticated,)
 
-    @extend_schema(operation_id="tokens_revoke", responses={204: None})
+    @extend_schema(operation_id="revoke_token", responses={204: None})
     def delete(self, request: Request, key: str) -> Response:
-        """Revoke it."""
+        """Revoke one of one's own tokens."""
         # No key has other characters, and some PostgreSQL cannot be asked for.
         if not key.isalnum():
             raise NotFound
