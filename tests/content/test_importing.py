@@ -278,7 +278,7 @@ class TestStoryImporter:
     def test_goes_on_after_a_file_the_database_refuses(
         self, write: Write, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("content.frontmatter.MAX_WORD", 999)
+        monkeypatch.setattr("content.frontmatter.keys.MAX_WORD", 999)
         bad = write("a.md", categories=["new"], tags=["t" * 101])
         good = write("b.md", categories=["new"])
 

@@ -1,0 +1,183 @@
+"""The keys of front matter."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from django.utils.translation import gettext as _
+
+from content.frontmatter.values import (
+    MAX_BYLINE,
+    MAX_LANGUAGE,
+    MAX_WORD,
+    PostError,
+    Value,
+    as_flag,
+    as_text,
+    one_line,
+    typed,
+)
+
+
+class Keys:
+    """The keys of one file: those that are read are removed, the rest goes into `extra`."""
+
+    def __init__(self, values: dict[str, Value], notes: list[str]) -> None:
+        self.left = dict(values)
+        self.notes = notes
+        self._names = {name.lower(): name for name in values}
+
+    def get(self, key: str) -> Value:
+        """Return the value of a key, in whatever case it is written."""
+        return self.left.get(self._names.get(key, key))
+
+    def drop(self, *keys: str) -> None:
+        """Remove keys that have been read."""
+        for key in keys:
+            self.left.pop(self._names.get(key, key), None)
+
+    def rest(self) -> dict[str, Value]:
+        """Return what nobody has read, with types."""
+        return {name: typed(value) for name, value in self.left.items()}
+
+    def text(self, key: str) -> str:
+        """
+        Take a line of text.
+
+        :raises PostError: it is a list or a map.
+        """
+        text = as_text(self.get(key))
+        if text is None:
+            raise PostError(_("“%(key)s” is not a text.") % {"key": key})
+        self.drop(key)
+        return one_line(text)
+
+    def first_text(self, *keys: str) -> str:
+        """Take the first key that has a line of text; the others stay."""
+        for key in keys:
+            if text := as_text(self.get(key)):
+                self.drop(key)
+                return text
+        return ""
+
+    def is_draft(self) -> bool:
+        """Take `draft` and `published`; a value that is neither true nor false makes a draft."""
+        draft = self.get("draft")
+        if not as_text(draft) and not isinstance(draft, dict | list):
+            self.drop("draft")
+            is_draft = False
+        else:
+            said = as_flag(draft)
+            if said is None:
+                self.notes.append(_("“draft” is neither true nor false: kept as a draft."))
+            else:
+                self.drop("draft")
+            is_draft = said is not False
+        # Hugo also takes a date here; see `find_date`.
+        published = as_flag(self.get("published"))
+        if published is not None:
+            self.drop("published")
+        return is_draft or published is False
+
+    def find_date(self, *keys: str) -> tuple[str, str]:
+        """Return the first key that has a date, and its text; empty strings if none has."""
+        for key in keys:
+            text = as_text(self.get(key))
+            if text is None:
+                raise PostError(_("“%(key)s” is not a date.") % {"key": key})
+            # Hugo's zero: no date.
+            if text and not text.startswith("0001-01-01"):
+                return key, text
+        return "", ""
+
+    def words(self, singular: str, plural: str, *, split_on_spaces: bool = True) -> tuple[str, ...]:
+        """Take a list of names: of both keys, and of Zola's `[taxonomies]`."""
+        found = [*self._names_in(singular), *self._names_in(plural, split_on_spaces)]
+        taxonomies = self.get("taxonomies")
+        if isinstance(taxonomies, dict) and plural in taxonomies:
+            found += _names(taxonomies[plural])
+            others = {name: value for name, value in taxonomies.items() if name != plural}
+            self.drop("taxonomies")
+            if others:
+                self.left["taxonomies"] = others
+        for word in found:
+            if len(word) > MAX_WORD:
+                self.notes.append(
+                    _("“%(word)s…” in “%(key)s” was cut to %(limit)d characters.")
+                    % {"word": word[:20], "key": plural, "limit": MAX_WORD}
+                )
+        return tuple(dict.fromkeys(word[:MAX_WORD].rstrip() for word in found))
+
+    def _names_in(self, key: str, split_on_spaces: bool = False) -> Iterator[str]:
+        value = self.get(key)
+        if isinstance(value, dict):
+            self.notes.append(
+                _("“%(key)s” is not a list: left among the other keys.") % {"key": key}
+            )
+            return
+        self.drop(key)
+        yield from _names(value, split_on_spaces=split_on_spaces)
+
+    def authors(self) -> tuple[str, ...]:
+        """Take the authors; the key also stays if it has more than names."""
+        for key in ("author", "authors"):
+            value = self.get(key)
+            found = tuple(dict.fromkeys(_people(value)))
+            if not found:
+                continue
+            if not any(isinstance(part, dict) for part in chain([value], _parts(value))):
+                self.drop(key)
+            return self._cut(found)
+        # Hugo's `params` and Zola's `[extra]` are maps of the site's own keys.
+        for key in ("params", "extra"):
+            values = self.get(key)
+            if isinstance(values, dict):
+                for inner in ("author", "authors"):
+                    if found := tuple(dict.fromkeys(_people(values.get(inner)))):
+                        return self._cut(found)
+        return ()
+
+    def _cut(self, authors: tuple[str, ...]) -> tuple[str, ...]:
+        if len(", ".join(authors)) > MAX_BYLINE:
+            self.notes.append(
+                _("The authors were cut to %(limit)d characters.") % {"limit": MAX_BYLINE}
+            )
+        return authors
+
+    def language(self) -> str:
+        """Take the language, as `ko` or `pt-BR`."""
+        for key in ("lang", "language"):
+            text = as_text(self.get(key))
+            if text and len(text) <= MAX_LANGUAGE:
+                self.drop(key)
+                return text
+        return ""
+
+
+def _parts(value: Value) -> list[Value]:
+    return value if isinstance(value, list) else []
+
+
+def _people(value: Value) -> Iterator[str]:
+    """Find names in a text, a map that has a `name`, or a list of those."""
+    for part in _parts(value) or [value]:
+        person = part.get("name") if isinstance(part, dict) else part
+        if text := as_text(person):
+            yield one_line(text)
+
+
+def _names(value: Value, *, split_on_spaces: bool = False) -> Iterator[str]:
+    """Find names in a list, also a nested one, or in a text that has them between commas."""
+    if isinstance(value, list):
+        for part in value:
+            if isinstance(part, list):
+                yield from _names(part)
+            elif text := as_text(part):
+                yield one_line(text)
+        return
+    text = as_text(value) or ""
+    if "," in text:
+        yield from filter(None, map(one_line, text.split(",")))
+    elif split_on_spaces:
+        yield from text.split()
+    elif text:
+        yield one_line(text)
