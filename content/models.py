@@ -12,12 +12,16 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.text import slugify
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.errors import Reason, Why
 from scheduling.models import VISIBLE, Schedulable
 
 _visible = re.compile(VISIBLE)
+
+NO_TITLE = Reason("no_title", gettext_noop("It has no title."))
+EMPTY_BODY = Reason("empty_body", gettext_noop("Its body is empty."))
 
 
 class TitledBody(Schedulable):
@@ -36,13 +40,13 @@ class TitledBody(Schedulable):
     def __str__(self) -> str:
         return self.title or gettext("(no title)")
 
-    def publish_problems(self) -> list[str]:
-        """Return a sentence for each missing field."""
+    def publish_problems(self) -> list[Why]:
+        """Return a reason for each missing field."""
         problems = super().publish_problems()
         if not _visible.search(self.title):
-            problems.append(gettext("It has no title."))
+            problems.append(NO_TITLE)
         if not _visible.search(self.body):
-            problems.append(gettext("Its body is empty."))
+            problems.append(EMPTY_BODY)
         return problems
 
     @classmethod

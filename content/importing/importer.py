@@ -208,5 +208,5 @@ def possible(plan: Plan, item: TitledBody, notes: list[str]) -> Plan:
     problems = item.publish_problems()
     if plan.start is None or not problems:
         return plan
-    notes.append(_("Kept as a draft: %(problems)s") % {"problems": " ".join(problems)})
+    notes.append(_("Kept as a draft: %(problems)s") % {"problems": " ".join(map(str, problems))})
     return Plan()

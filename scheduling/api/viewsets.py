@@ -10,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
 from django.db.models import Max, Q, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -55,7 +56,7 @@ from scheduling.api.serializers import (
     UnscheduleInput,
     content_of,
 )
-from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, status_choices, status_label
+from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, status_choices
 from scheduling.models.references import ID_PATTERN, ItemNotFound, find_model
 from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
 from scheduling.queries.cache_lifetime import Freshness
@@ -380,8 +381,8 @@ class SchedulableViewSet(ApiViewSet):
         is_scheduled = item.status == Status.SCHEDULED
         if values.get("status") is None and not is_scheduled:
             raise operations.InvalidTransition(
-                _("It is %(status)s: send status “scheduled” with its time.")
-                % {"status": status_label(item.status)}
+                gettext_noop("It is %(status)s: send status “scheduled” with its time."),
+                {"status": {"status": item.status}},
             )
         at = values.get("publish_at") or (item.publish_at if is_scheduled else None)
         if at is None:

@@ -12,6 +12,8 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from scheduling.errors import SHOWN, Why
+
 
 class Status(models.TextChoices):
     """The status of an item."""
@@ -66,6 +68,9 @@ def status_choices() -> list[tuple[str, Any]]:
 def status_label(value: str) -> str:
     """Return the label of a status."""
     return str(STATUSES.get(value, value))
+
+
+SHOWN["status"] = status_label
 
 
 # White space, and the characters that look like it: soft hyphen, zero-width and direction marks,
@@ -193,11 +198,12 @@ class Schedulable(models.Model):
         """Return whether readers see it."""
         return self.status == Status.PUBLISHED
 
-    def publish_problems(self) -> list[str]:
+    def publish_problems(self) -> list[Why]:
         """
-        Return why this item must not go live, one sentence each.
+        Return why this item must not go live: reasons, which each reader gets in their language.
 
-        It must not query, and must agree with `publishable_condition()`.
+        It must not query, and must agree with `publishable_condition()`. Plain sentences are shown
+        to everybody as they are.
         """
         return []
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from scheduling import conf
+from scheduling.errors import SHOWN
 from scheduling.models.expressions import ClockNow, ClockTimestamp
 from scheduling.models.fields import user_field
 from scheduling.models.item import Schedulable, schedulable_models
@@ -45,6 +46,8 @@ def lane_of(model: type[models.Model] | None, kind: str) -> str:
         return conf.SLOW_LANE
     return conf.PUBLISH_LANE
 
+
+SHOWN["state"] = lambda state: str(dict(State.choices).get(state, state))
 
 # How long a hook has to end once its time-out has been raised in it.
 HOOK_GRACE_SECONDS = 5.0

@@ -7,6 +7,7 @@ An item is `story:42`, or `content.story:42` where two applications have a `stor
 import re
 
 from django.utils.text import Truncator
+from django.utils.translation import gettext_noop
 
 from scheduling.errors import DomainError
 from scheduling.models.item import Schedulable, schedulable_models
@@ -60,7 +61,10 @@ def find_model(name: str) -> type[Schedulable]:
     if len(found) == 1:
         return found[0]
     known = ", ".join(sorted(model._meta.label_lower for model in schedulable_models()))
-    raise UnknownModel(f"{UnknownModel.default_message()} ({_one_line(name)}; {known})")
+    raise UnknownModel(
+        gettext_noop("There is no such type of content. (%(name)s; %(known)s)"),
+        {"name": _one_line(name), "known": known},
+    )
 
 
 def parse_item(name: str) -> tuple[type[Schedulable], int]:
@@ -72,7 +76,10 @@ def parse_item(name: str) -> tuple[type[Schedulable], int]:
     """
     model_name, separator, number = name.partition(":")
     if not (separator and model_name and number.isascii() and number.isdigit()):
-        raise MalformedItem(f"{MalformedItem.default_message()} ({_one_line(name)})")
+        raise MalformedItem(
+            gettext_noop("An item is named as type and number, such as story:42. (%(name)s)"),
+            {"name": _one_line(name)},
+        )
     model = find_model(model_name)
     pk = parse_id(number)
     if pk is None:
@@ -97,7 +104,9 @@ def find_item(name: str) -> Schedulable:
 
 def not_found(name: str) -> ItemNotFound:
     """Return the refusal of an item that does not exist."""
-    return ItemNotFound(f"{ItemNotFound.default_message()} ({_one_line(name)})")
+    return ItemNotFound(
+        gettext_noop("There is no such item. (%(name)s)"), {"name": _one_line(name)}
+    )
 
 
 def parse_id(text: str) -> int | None:

@@ -17,11 +17,11 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Q
 from django.utils.functional import Promise
-from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop, pgettext_lazy
 
-from scheduling.errors import DomainError, ProblemsError
-from scheduling.models.item import ALLOWED, Schedulable, Status, status_label
+from scheduling.errors import SHOWN, DomainError, ProblemsError, Reason, Why
+from scheduling.models.item import ALLOWED, Schedulable, Status
 from scheduling.models.task_names import RUN_BY_RUN_JOB, RUN_JOB, task_of
 
 Text = str | Promise
@@ -127,8 +127,8 @@ class Transition:
         """
         if self.scheduled_from is not None and row.status not in self.scheduled_from:
             raise InvalidTransition(
-                gettext("Nothing of this kind can be scheduled for what is %(status)s.")
-                % {"status": status_label(row.status)}
+                gettext_noop("Nothing of this kind can be scheduled for what is %(status)s."),
+                {"status": {"status": row.status}},
             )
 
     def check_params(self, params: Mapping[str, Any]) -> None:
@@ -183,8 +183,8 @@ class Transition:
         """Return the condition that only rows without `problems()` meet."""
         return Q()
 
-    def problems(self, row: Schedulable) -> list[str]:
-        """Return why it cannot run, one sentence each; do not query."""
+    def problems(self, row: Schedulable) -> list[Why]:
+        """Return why it cannot run; do not query."""
         return []
 
     def require_ready(self, row: Schedulable) -> None:
@@ -218,11 +218,9 @@ class Transition:
     def _after_failure(self) -> Collection[str]:
         return self.runs_from if self.on_failure is None else [self.on_failure]
 
-    def why_not_again(self, row: Schedulable, past: Failed) -> str:
+    def why_not_again(self, row: Schedulable, past: Failed) -> Why:
         """Return why a failed job of the item cannot be run again; empty if it can."""
-        if row.status in self._after_failure():
-            return ""
-        return gettext("It is %(status)s by now.") % {"status": status_label(row.status)}
+        return "" if row.status in self._after_failure() else is_by_now(row)
 
     def reopened(self) -> dict[str, Any]:
         """Return what running a failed job again writes to the item."""
@@ -269,25 +267,27 @@ class Publish(Transition):
     def ready(self, model: type[Schedulable]) -> Q:
         return model.publishable_condition()
 
-    def problems(self, row: Schedulable) -> list[str]:
+    def problems(self, row: Schedulable) -> list[Why]:
         return row.publish_problems()
 
     def changes(self, *, at: Any, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"status": Status.PUBLISHED, "published_at": at}
 
-    def why_not_again(self, row: Schedulable, past: Failed) -> str:
+    def why_not_again(self, row: Schedulable, past: Failed) -> Why:
         was_live_since = row.published_at is not None and row.published_at >= past.failed_at
         if past.has_open or row.status == Status.SCHEDULED:
-            return gettext("It has been scheduled anew since.")
+            return Reason("scheduled_since", gettext_noop("It has been scheduled anew since."))
         if row.status == Status.PUBLISHED or was_live_since:
-            return gettext("It has been published since.")
+            return Reason("published_since", gettext_noop("It has been published since."))
         if row.status != Status.FAILED:
-            return gettext("It has been unscheduled since.")
+            return Reason("unscheduled_since", gettext_noop("It has been unscheduled since."))
         if row.publish_at != past.run_at or not past.is_newest:
-            return gettext("It has been given another time since.")
+            return Reason("moved_since", gettext_noop("It has been given another time since."))
         if row.unpublish_at is not None and row.unpublish_at <= past.now:
             # It would be taken down as soon as it went live.
-            return gettext("Its end has passed since. Schedule it anew.")
+            return Reason(
+                "ended_since", gettext_noop("Its end has passed since. Schedule it anew.")
+            )
         return ""
 
     def reopened(self) -> dict[str, Any]:
@@ -309,8 +309,10 @@ class Unpublish(Transition):
     def check_schedule(self, row: Schedulable, run_at: datetime, end: datetime | None) -> None:
         if row.status not in self.scheduled_from:
             raise InvalidTransition(
-                gettext("Only what is live or scheduled can be given an end; it is %(status)s.")
-                % {"status": status_label(row.status)}
+                gettext_noop(
+                    "Only what is live or scheduled can be given an end; it is %(status)s."
+                ),
+                {"status": {"status": row.status}},
             )
         if row.publish_at is not None and run_at <= row.publish_at:
             raise EndNotAfterStart
@@ -327,13 +329,13 @@ class Unpublish(Transition):
     def asked_at(self, row: Schedulable) -> datetime | None:
         return row.unpublish_at if row.status in self.scheduled_from else None
 
-    def why_not_again(self, row: Schedulable, past: Failed) -> str:
+    def why_not_again(self, row: Schedulable, past: Failed) -> Why:
         if row.status != Status.PUBLISHED:
-            return gettext("It has been taken down since.")
+            return Reason("taken_down_since", gettext_noop("It has been taken down since."))
         if past.has_open or row.unpublish_at not in (None, past.run_at):
-            return gettext("It has been given another end since.")
+            return Reason("end_moved_since", gettext_noop("It has been given another end since."))
         if row.unpublish_at is None:
-            return gettext("Its end has been removed since.")
+            return Reason("end_removed_since", gettext_noop("Its end has been removed since."))
         return ""
 
 
@@ -374,7 +376,9 @@ def transition_of(kind: str) -> Transition:
     try:
         return TRANSITIONS[kind]
     except KeyError:
-        raise UnknownKind(f"{UnknownKind.default_message()} ({kind})") from None
+        raise UnknownKind(
+            gettext_noop("There is no such kind of job. (%(kind)s)"), {"kind": kind}
+        ) from None
 
 
 def kind_label(kind: str) -> str:
@@ -398,6 +402,9 @@ def kinds_leading_to(status: str) -> list[str]:
     return [it.name for it in TRANSITIONS.values() if it.leads_to == status]
 
 
+SHOWN["kind"] = kind_label
+
+
 def kind_choices() -> list[tuple[str, Text]]:
     """Return the kinds with their labels."""
     return [(it.name, it.label) for it in TRANSITIONS.values()]
@@ -412,11 +419,20 @@ def require_transition(status: str, wanted: str) -> None:
         raise invalid_transition(status, wanted)
 
 
+def is_by_now(row: Schedulable) -> Reason:
+    """Return the reason that the item has come to another status."""
+    return Reason(
+        "status_is_another",
+        gettext_noop("It is %(status)s by now."),
+        {"status": {"status": row.status}},
+    )
+
+
 def invalid_transition(status: str, wanted: str) -> InvalidTransition:
     """Return the error for a change of status."""
     return InvalidTransition(
-        gettext("It is %(now)s and cannot become %(wanted)s.")
-        % {"now": status_label(status), "wanted": status_label(wanted)}
+        gettext_noop("It is %(now)s and cannot become %(wanted)s."),
+        {"now": {"status": status}, "wanted": {"status": wanted}},
     )
 
 
@@ -424,4 +440,6 @@ def require_end_after(run_at: datetime, end: datetime | None) -> None:
     """Raise `EndNotAfterStart` if the end is not after the start."""
     if end is not None and end <= run_at:
         # With the end, which may be one set earlier and not part of this request.
-        raise EndNotAfterStart(f"{EndNotAfterStart.default_message()} ({end:%Y-%m-%d %H:%M:%S %Z})")
+        raise EndNotAfterStart(
+            gettext_noop("The end must come after the start. (%(end)s)"), {"end": end}
+        )

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
 from scheduling.models import TRANSITIONS, Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.models.references import ItemNotFound
@@ -89,7 +89,7 @@ def schedule(
         require_storable(params)
     transition.check_params(params or {})
     if transition.ended_by is None and not isinstance(unpublish_at, _Unchanged):
-        raise InvalidParams(gettext("Only a publish takes an end."))
+        raise InvalidParams(gettext_noop("Only a publish takes an end."))
     locked = store.lock(item, expected)
     check_schedule(
         row=locked.row, run_at=run_at, now=locked.now, unpublish_at=unpublish_at, kind=kind
@@ -133,7 +133,7 @@ def check_schedule(
     """Check the row before a job of the kind is scheduled; `now` is the database's clock."""
     transition = transition_of(kind)
     if not transition.is_for(type(row)):
-        raise InvalidTransition(gettext("Items of this type have no jobs of this kind."))
+        raise InvalidTransition(gettext_noop("Items of this type have no jobs of this kind."))
     require_future(run_at, now)
     transition.check_schedule(row, run_at, _end_of(row, unpublish_at))
 
@@ -217,7 +217,7 @@ def check_unschedule(*, row: Schedulable) -> None:
 def check_cancel(*, job: Job) -> None:
     """Check the job before it is cancelled or moved."""
     if not job.is_open:
-        raise InvalidTransition(gettext("The job has already run or been cancelled."))
+        raise InvalidTransition(gettext_noop("The job has already run or been cancelled."))
 
 
 @transaction.atomic
@@ -391,8 +391,8 @@ def _lock_for_rerun(job: Job, expected: Expected | None = None) -> store.Locked:
     locked = store.lock_job(job, expected)
     if job.state != State.FAILED:
         raise InvalidTransition(
-            gettext("Only a failed job can be run again; this one is %(state)s.")
-            % {"state": State(job.state).label}
+            gettext_noop("Only a failed job can be run again; this one is %(state)s."),
+            {"state": {"state": job.state}},
         )
     if locked is None:
         raise ItemNotFound

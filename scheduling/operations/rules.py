@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
 from scheduling.errors import DomainError, ProblemsError
 from scheduling.models import Schedulable, Status
@@ -81,7 +81,7 @@ def require_storable(params: object) -> None:
         is_kept = False
     if not is_kept:
         raise InvalidParams(
-            gettext(
+            gettext_noop(
                 "The parameters are not a JSON object, or have characters that no text may have."
             )
         )
@@ -105,4 +105,4 @@ class ItemRow(NamedTuple):
 
 def nothing_scheduled() -> InvalidTransition:
     """Return the refusal to cancel when nothing is scheduled."""
-    return InvalidTransition(gettext("Nothing is scheduled."))
+    return InvalidTransition(gettext_noop("Nothing is scheduled."))

@@ -5,20 +5,23 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
+from scheduling.errors import Reason, Why
 from scheduling.models import TRANSITIONS, Job
 from scheduling.models.job import items_of
 from scheduling.models.transitions import UnknownKind
 
 BATCH = 1000
 
+GONE = Reason("item_gone", gettext_noop("The item is gone."))
+
 
 class Forecast(NamedTuple):
     """An open job, and the problems it would fail with; none when it would succeed."""
 
     job: Job
-    problems: list[str]
+    problems: list[Why]
 
 
 def forecast(until: datetime) -> Iterator[Forecast]:
@@ -38,8 +41,8 @@ def _forecast_batch(batch: Sequence[Job]) -> Iterator[Forecast]:
     for job in batch:
         item = items.get((job.content_type_id, job.object_id))
         if item is None:
-            yield Forecast(job, [gettext("The item is gone.")])
+            yield Forecast(job, [GONE])
         elif (transition := TRANSITIONS.get(job.kind)) is None:
-            yield Forecast(job, [UnknownKind.default_message()])
+            yield Forecast(job, UnknownKind().reasons())
         else:
             yield Forecast(job, transition.problems(item))

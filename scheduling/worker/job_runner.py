@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
 
 from scheduling import conf
@@ -34,11 +34,10 @@ from scheduling.models import (
     clock,
     longest_attempt,
     mirrored,
-    status_label,
 )
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.references import ItemNotFound
-from scheduling.models.transitions import InvalidTransition
+from scheduling.models.transitions import InvalidTransition, is_by_now
 from scheduling.operations import pause as pausing
 from scheduling.operations import reconcile, store
 from scheduling.queue import messages
@@ -364,8 +363,7 @@ def _skip(job: Job, item: Schedulable) -> None:
     """
     transition = job.transition
     if transition.time_field is None:
-        text = gettext("It is %(status)s by now.")
-        raise InvalidTransition(text % {"status": status_label(item.status)})
+        raise InvalidTransition(is_by_now(item))
     if transition.asked_at(item) == job.run_at:
         # It has to wait for another job, such as an end for its publish, which is being retried.
         _postpone(job, NOT_YET_PAUSE)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
+from scheduling.errors import Why
 from scheduling.models import Schedulable, Status, Transition
 from scheduling.models.transitions import InvalidParams
 
@@ -18,7 +19,7 @@ class Archive(Transition):
     runs_from: ClassVar[Collection[str]] = (Status.PUBLISHED, Status.UNPUBLISHED)
     leads_to = Status.UNPUBLISHED
 
-    def problems(self, row: Schedulable) -> list[str]:
+    def problems(self, row: Schedulable) -> list[Why]:
         return ["It is to stay."] if str(row) == "forever" else []
 
     def ready(self, model: type[Schedulable]) -> Any:

@@ -6,7 +6,8 @@ from django.db import IntegrityError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content.models import Notice, Story
+from content.models import EMPTY_BODY, NO_TITLE, Notice, Story
+from scheduling.errors import Reason
 from tests.factories import StoryFactory
 
 pytestmark = pytest.mark.django_db
@@ -56,13 +57,13 @@ class TestPublishProblems:
         ("title", "body", "problems"),
         [
             ("제목", "본문", []),
-            ("", "Body", ["It has no title."]),
-            ("Title", " \n\t ", ["Its body is empty."]),
-            ("\u3164", "\u200b\ufeff", ["It has no title.", "Its body is empty."]),
+            ("", "Body", [NO_TITLE]),
+            ("Title", " \n\t ", [EMPTY_BODY]),
+            ("\u3164", "\u200b\ufeff", [NO_TITLE, EMPTY_BODY]),
         ],
     )
     def test_name_what_a_reader_would_not_see(
-        self, title: str, body: str, problems: list[str]
+        self, title: str, body: str, problems: list[Reason]
     ) -> None:
         assert Notice(title=title, body=body).publish_problems() == problems
 

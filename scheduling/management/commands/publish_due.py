@@ -50,7 +50,7 @@ class Command(base.ArmoCommand):
                 "item": seen.job.item_label,
                 "run_at": seen.job.run_at,
                 "title": seen.job.item_title,
-                "problems": seen.problems,
+                "problems": [str(problem) for problem in seen.problems],
             }
             for seen in forecast(until)
         ]

@@ -14,6 +14,7 @@ from django.utils import translation
 
 from content.models import Story
 from scheduling import operations
+from scheduling.errors import Why
 from scheduling.models import Job, Kind, State, Status, references
 from scheduling.models.clock import database_now
 from tests.database_rows import (
@@ -488,7 +489,7 @@ class TestRerun:
         broken, good = failed_publish(title="망가진 글"), failed_publish()
         sound = Story.publish_problems
 
-        def problems(story: Story) -> list[str]:
+        def problems(story: Story) -> list[Why]:
             if story.title == "망가진 글":
                 raise RuntimeError("two\nlines")
             return sound(story)

@@ -179,7 +179,7 @@ class TestARefusal:
 
         assert everything() == before
         assert refusal.value.code == code
-        [problem] = refusal.value.problems
+        [problem] = map(str, refusal.value.problems)
         assert problem.startswith(f"{items[2]} ({items[2].label}): ")
         assert why in problem
 
