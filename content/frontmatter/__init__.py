@@ -6,6 +6,7 @@ the file name (Jekyll, Zola), `categories: a b` as two (Jekyll, Hugo), `[taxonom
 """
 
 from content.frontmatter.post import Post, parse
+from content.frontmatter.split import read_values
 from content.frontmatter.values import MAX_BYTES, PostError
 
-__all__ = ["MAX_BYTES", "Post", "PostError", "parse"]
+__all__ = ["MAX_BYTES", "Post", "PostError", "parse", "read_values"]

@@ -1,5 +1,6 @@
 """From the bytes of a file to its keys and its body."""
 
+import json
 import math
 import re
 import tomllib
@@ -18,6 +19,7 @@ from content.frontmatter.values import (
     Unquoted,
     Value,
     clean,
+    typed,
 )
 
 # The C parser is ten times as fast; PyYAML can be built without it.
@@ -72,6 +74,23 @@ def split(text: str) -> tuple[dict[str, Value] | None, str, list[str]]:
     return values, body.strip("\n").rstrip(), notes
 
 
+def read_values(data: bytes, *, suffix: str) -> dict[str, Value]:
+    """
+    Return what a file of YAML, TOML or JSON says, such as the configuration of a site.
+
+    :raises PostError:
+    """
+    text = decode(data)
+    match suffix.lower():
+        case ".toml":
+            values = read_toml(text)
+        case ".json":
+            values = read_json(text)
+        case _:
+            values = read_yaml(text, [])
+    return {name: typed(value) for name, value in values.items()}
+
+
 class _Budget:
     """Stops the parsing of front matter that becomes too large or too deep."""
 
@@ -112,6 +131,20 @@ def _from_toml(value: Any, budget: _Budget, depth: int) -> Value:
             return clean(value)
         case _:
             return value  # type: ignore[no-any-return]  # a bool, int or float
+
+
+def read_json(source: str) -> dict[str, Value]:
+    """Return what JSON says."""
+    try:
+        values = json.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise PostError(
+            _("The front matter is not JSON: %(reason)s.") % {"reason": error}
+        ) from error
+    if not isinstance(values, dict):
+        raise PostError(_("The front matter is not a list of keys and values."))
+    budget = _Budget()
+    return {clean(name): _from_toml(value, budget, 1) for name, value in values.items()}
 
 
 def read_yaml(source: str, notes: list[str]) -> dict[str, Value]:
