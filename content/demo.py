@@ -97,7 +97,7 @@ def import_files(*, by: User) -> dict[str, Schedulable]:
         files = find_posts(FOLDER / folder for folder in folders)
         for result in IMPORTERS[kind](by=by).run(files):
             if result.outcome == Outcome.FAILED:
-                raise DemoFileBroken(f"{result.file}: {' '.join(result.notes)}")
+                raise DemoFileBroken(f"{result.file}: {' '.join(map(str, result.notes))}")
             if result.item:  # some files are no posts
                 found[Path(result.file).stem] = find_item(result.item)
     return found

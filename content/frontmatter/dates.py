@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from django.utils.translation import gettext as _
 
+from content.frontmatter.reasons import reason
 from content.frontmatter.values import PostError
+from scheduling.errors import Reason
 
 _TIME = r"""
     (?: (?: [T,\s]\s* | \s+at\s+ )
@@ -28,7 +30,7 @@ _DATES = [
 ]
 
 
-def read_moment(text: str, *, zone: tzinfo, notes: list[str]) -> datetime | None:
+def read_moment(text: str, *, zone: tzinfo, notes: list[Reason]) -> datetime | None:
     """
     Return the time that a date means, in UTC; None for an empty text.
 
@@ -41,18 +43,14 @@ def read_moment(text: str, *, zone: tzinfo, notes: list[str]) -> datetime | None
     candidates = (pattern.fullmatch(text) for pattern in _DATES if len(text) <= 80)
     found = next(filter(None, candidates), None)
     if found is None:
-        raise PostError(
-            _("“%(text)s” is not a date such as 2025-09-23 10:30:00 +09:00.") % {"text": text[:80]}
-        )
+        raise PostError(reason("date_unclear", text=text[:80]))
     try:
         at = _build(found)
         if at.tzinfo is None:
             return _localise(at, zone=zone, notes=notes)
         return _in_reach(at.astimezone(UTC))
     except (ValueError, OverflowError) as error:
-        raise PostError(
-            _("“%(text)s” is not a date: %(reason)s.") % {"text": text, "reason": error}
-        ) from error
+        raise PostError(reason("date_impossible", text=text, reason=error)) from error
 
 
 def _build(found: re.Match[str]) -> datetime:
@@ -91,17 +89,15 @@ def _offset(text: str) -> tzinfo | None:
     return timezone(-offset if text[0] == "-" else offset)
 
 
-def _localise(naive: datetime, *, zone: tzinfo, notes: list[str]) -> datetime:
+def _localise(naive: datetime, *, zone: tzinfo, notes: list[Reason]) -> datetime:
     local = naive.replace(tzinfo=zone)
     at = _in_reach(local.astimezone(UTC))
     shown = at.astimezone(zone)
     values = {"time": naive.isoformat(" "), "zone": zone, "shown": shown.isoformat(" ")}
     if shown.replace(tzinfo=None) != naive:
-        notes.append(
-            _("In %(zone)s the clock skips %(time)s: %(shown)s was taken instead.") % values
-        )
+        notes.append(reason("time_skipped", **values))
     elif local.utcoffset() != local.replace(fold=1).utcoffset():
-        notes.append(_("In %(zone)s the clock shows %(time)s twice: the first was taken.") % values)
+        notes.append(reason("time_repeated", **values))
     return at
 
 

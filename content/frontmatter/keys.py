@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain
 
-from django.utils.translation import gettext as _
-
+from content.frontmatter.reasons import reason
 from content.frontmatter.values import (
     MAX_BYLINE,
     MAX_LANGUAGE,
@@ -16,12 +15,13 @@ from content.frontmatter.values import (
     one_line,
     typed,
 )
+from scheduling.errors import Reason
 
 
 class Keys:
     """The keys of one file: those that are read are removed, the rest goes into `extra`."""
 
-    def __init__(self, values: dict[str, Value], notes: list[str]) -> None:
+    def __init__(self, values: dict[str, Value], notes: list[Reason]) -> None:
         self.left = dict(values)
         self.notes = notes
         self._names = {name.lower(): name for name in values}
@@ -47,7 +47,7 @@ class Keys:
         """
         text = as_text(self.get(key))
         if text is None:
-            raise PostError(_("“%(key)s” is not a text.") % {"key": key})
+            raise PostError(reason("not_text", key=key))
         self.drop(key)
         return one_line(text)
 
@@ -68,7 +68,7 @@ class Keys:
         else:
             said = as_flag(draft)
             if said is None:
-                self.notes.append(_("“draft” is neither true nor false: kept as a draft."))
+                self.notes.append(reason("draft_unclear"))
             else:
                 self.drop("draft")
             is_draft = said is not False
@@ -83,7 +83,7 @@ class Keys:
         for key in keys:
             text = as_text(self.get(key))
             if text is None:
-                raise PostError(_("“%(key)s” is not a date.") % {"key": key})
+                raise PostError(reason("not_date", key=key))
             # Hugo's zero: no date.
             if text and not text.startswith("0001-01-01"):
                 return key, text
@@ -101,18 +101,13 @@ class Keys:
                 self.left["taxonomies"] = others
         for word in found:
             if len(word) > MAX_WORD:
-                self.notes.append(
-                    _("“%(word)s…” in “%(key)s” was cut to %(limit)d characters.")
-                    % {"word": word[:20], "key": plural, "limit": MAX_WORD}
-                )
+                self.notes.append(reason("word_cut", word=word[:20], key=plural, limit=MAX_WORD))
         return tuple(dict.fromkeys(word[:MAX_WORD].rstrip() for word in found))
 
     def _names_in(self, key: str, split_on_spaces: bool = False) -> Iterator[str]:
         value = self.get(key)
         if isinstance(value, dict):
-            self.notes.append(
-                _("“%(key)s” is not a list: left among the other keys.") % {"key": key}
-            )
+            self.notes.append(reason("not_list", key=key))
             return
         self.drop(key)
         yield from _names(value, split_on_spaces=split_on_spaces)
@@ -138,9 +133,7 @@ class Keys:
 
     def _cut(self, authors: tuple[str, ...]) -> tuple[str, ...]:
         if len(", ".join(authors)) > MAX_BYLINE:
-            self.notes.append(
-                _("The authors were cut to %(limit)d characters.") % {"limit": MAX_BYLINE}
-            )
+            self.notes.append(reason("authors_cut", limit=MAX_BYLINE))
         return authors
 
     def language(self) -> str:

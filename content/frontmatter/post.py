@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import PurePath
 
-from django.utils.translation import gettext as _
-
 from content.frontmatter.dates import read_moment
 from content.frontmatter.keys import Keys
 from content.frontmatter.names import Name, find_heading, make_slug
+from content.frontmatter.reasons import reason
 from content.frontmatter.split import decode, split
 from content.frontmatter.values import MAX_BYLINE, MAX_TITLE, PostError, Value
+from scheduling.errors import Reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Post:
     publish_at: datetime | None
     unpublish_at: datetime | None
     extra: dict[str, Value]
-    notes: tuple[str, ...]
+    notes: tuple[Reason, ...]
 
     @property
     def byline(self) -> str:
@@ -54,12 +54,9 @@ def parse(data: bytes, *, path: PurePath, zone: tzinfo) -> Post:
     if not title:
         title = find_heading(body) or name.as_title()
         if values is not None:
-            notes.append(_("It has no title: “%(title)s” was taken instead.") % {"title": title})
+            notes.append(reason("no_title", title=title))
     if len(title) > MAX_TITLE:
-        raise PostError(
-            _("The title has %(length)d characters; %(limit)d are allowed.")
-            % {"length": len(title), "limit": MAX_TITLE}
-        )
+        raise PostError(reason("long_title", length=len(title), limit=MAX_TITLE))
 
     is_draft = keys.is_draft() or "_drafts" in path.parts
     published_key, published_text = keys.find_date("publishdate", "pubdate", "published", "date")
@@ -68,17 +65,16 @@ def parse(data: bytes, *, path: PurePath, zone: tzinfo) -> Post:
     unpublish_at = read_moment(expires_text, zone=zone, notes=notes)
     if values is None:
         is_draft = True
-        notes.append(_("It has no front matter: kept as a draft."))
+        notes.append(reason("no_front_matter"))
     elif publish_at is None and not is_draft:
         is_draft = True
-        notes.append(_("It has no date: kept as a draft."))
+        notes.append(reason("no_date"))
     if not is_draft:
         # A draft has no times; they stay among the other keys.
         keys.drop(published_key, expires_key)
         if publish_at and unpublish_at and unpublish_at <= publish_at:
             raise PostError(
-                _("It ends at %(end)s, before it starts at %(start)s.")
-                % {"end": unpublish_at.isoformat(), "start": publish_at.isoformat()}
+                reason("ends_first", end=unpublish_at.isoformat(), start=publish_at.isoformat())
             )
 
     return Post(

@@ -8,8 +8,8 @@ from datetime import date, time
 from typing import Any
 
 import yaml
-from django.utils.translation import gettext as _
 
+from content.frontmatter.reasons import reason
 from content.frontmatter.values import (
     MAX_BYTES,
     MAX_CHARACTERS,
@@ -21,6 +21,7 @@ from content.frontmatter.values import (
     clean,
     typed,
 )
+from scheduling.errors import Reason
 
 # The C parser is ten times as fast; PyYAML can be built without it.
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,16 +30,16 @@ _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def decode(data: bytes) -> str:
     """Return the text with lines that end in a line feed."""
     if len(data) > MAX_BYTES:
-        raise PostError(_("It is larger than %(limit)d bytes.") % {"limit": MAX_BYTES})
+        raise PostError(reason("too_large", limit=MAX_BYTES))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise PostError(_("It is UTF-16. Save it as UTF-8."))
+        raise PostError(reason("utf16"))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise PostError(_("Line %(line)d is not UTF-8.") % {"line": line}) from error
+        raise PostError(reason("not_utf8", line=line)) from error
     if "\0" in text:
-        raise PostError(_("It has NUL bytes: it is not a text, or it is UTF-16."))
+        raise PostError(reason("nul_bytes"))
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -49,9 +50,9 @@ _FENCES = {
 }
 
 
-def split(text: str) -> tuple[dict[str, Value] | None, str, list[str]]:
+def split(text: str) -> tuple[dict[str, Value] | None, str, list[Reason]]:
     """Return the keys (None without front matter), the body, and notes."""
-    notes: list[str] = []
+    notes: list[Reason] = []
     start = len(text) - len(text.lstrip())
     fence, newline, rest = text[start:].partition("\n")
     closing = _FENCES.get(fence.rstrip())
@@ -60,14 +61,10 @@ def split(text: str) -> tuple[dict[str, Value] | None, str, list[str]]:
     line = text.count("\n", 0, start) + 1
     end = closing.search(rest)
     if end is None:
-        raise PostError(
-            _("The front matter that starts in line %(line)d never ends.") % {"line": line}
-        )
+        raise PostError(reason("front_matter_open", line=line))
     source, body = rest[: end.start()], rest[end.end() :]
     if len(source) > MAX_FRONT_MATTER:
-        raise PostError(
-            _("The front matter is longer than %(limit)d characters.") % {"limit": MAX_FRONT_MATTER}
-        )
+        raise PostError(reason("front_matter_long", limit=MAX_FRONT_MATTER))
     # Empty lines in front, so that the parsers' line numbers are those of the file.
     source = "\n" * line + source
     values = read_toml(source) if fence.startswith("+") else read_yaml(source, notes)
@@ -100,7 +97,7 @@ class _Budget:
     def spend(self, size: int, *, depth: int) -> None:
         self.left -= 1 + size
         if self.left < 0 or depth > MAX_DEPTH:
-            raise PostError(_("The front matter is too large, or nested too deeply."))
+            raise PostError(reason("front_matter_deep"))
 
 
 def read_toml(source: str) -> dict[str, Value]:
@@ -109,9 +106,7 @@ def read_toml(source: str) -> dict[str, Value]:
         values = tomllib.loads(source)
     # ValueError: a number of thousands of digits. RecursionError: thousands of brackets.
     except (ValueError, RecursionError) as error:
-        raise PostError(
-            _("The front matter is not TOML: %(reason)s.") % {"reason": error}
-        ) from error
+        raise PostError(reason("not_toml", reason=error)) from error
     budget = _Budget()
     return {clean(name): _from_toml(value, budget, 1) for name, value in values.items()}
 
@@ -138,41 +133,37 @@ def read_json(source: str) -> dict[str, Value]:
     try:
         values = json.loads(source)
     except (ValueError, RecursionError) as error:
-        raise PostError(
-            _("The front matter is not JSON: %(reason)s.") % {"reason": error}
-        ) from error
+        raise PostError(reason("not_json", reason=error)) from error
     if not isinstance(values, dict):
-        raise PostError(_("The front matter is not a list of keys and values."))
+        raise PostError(reason("front_matter_scalar"))
     budget = _Budget()
     return {clean(name): _from_toml(value, budget, 1) for name, value in values.items()}
 
 
-def read_yaml(source: str, notes: list[str]) -> dict[str, Value]:
+def read_yaml(source: str, notes: list[Reason]) -> dict[str, Value]:
     """Return what YAML says; scalars without quotes stay as written."""
     try:
         _check_depth(source)
         node = yaml.compose(source, Loader=_YamlLoader)
     except yaml.MarkedYAMLError as error:
         raise PostError(
-            _("The front matter is not YAML: line %(line)d: %(reason)s.")
-            % {
-                "line": error.problem_mark.line + 1 if error.problem_mark else 1,
-                "reason": ", ".join(filter(None, (error.context, error.problem))),
-            }
+            reason(
+                "not_yaml_line",
+                line=error.problem_mark.line + 1 if error.problem_mark else 1,
+                reason=", ".join(filter(None, (error.context, error.problem))),
+            )
         ) from error
     except yaml.YAMLError as error:
-        reason = str(error).partition("\n")[0]
-        raise PostError(
-            _("The front matter is not YAML: %(reason)s.") % {"reason": reason}
-        ) from error
+        first_line = str(error).partition("\n")[0]
+        raise PostError(reason("not_yaml", reason=first_line)) from error
     # Front matter of comments and empty lines is empty.
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise PostError(_("The front matter is not a list of keys and values."))
+        raise PostError(reason("front_matter_scalar"))
     names = [str(key.value) for key, _value in node.value if isinstance(key, yaml.ScalarNode)]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        notes.append(_("“%(key)s” is there twice; the last one counts.") % {"key": clean(name)})
+        notes.append(reason("repeated_key", key=clean(name)))
     values = _from_yaml(node, _Budget(), 0)
     assert isinstance(values, dict)
     return values
@@ -184,7 +175,7 @@ def _check_depth(source: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise PostError(_("The front matter is too large, or nested too deeply."))
+            raise PostError(reason("front_matter_deep"))
 
 
 def _from_yaml(node: yaml.Node, budget: _Budget, depth: int) -> Value:

@@ -19,7 +19,7 @@ from content.importing.memory import Plan
 from content.importing.results import Outcome, Result
 from content.models import TitledBody
 from scheduling import operations
-from scheduling.errors import DomainError
+from scheduling.errors import DomainError, Why
 from scheduling.models import Kind, Status, clock
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Importer(ABC):
         try:
             return read(file.path)
         except PostError as error:
-            return Result(file.name, Outcome.FAILED, notes=(str(error),))
+            return Result(file.name, Outcome.FAILED, notes=tuple(error.reasons()))
 
     def _import(self, file: Found, post: Post) -> Result:
         key = getattr(post, self.key)
@@ -77,7 +77,7 @@ class Importer(ABC):
                 if self.dry_run:
                     transaction.set_rollback(True)
         except DomainError as error:
-            return Result(file.name, Outcome.FAILED, notes=(str(error),))
+            return Result(file.name, Outcome.FAILED, notes=tuple(error.reasons()))
         except DatabaseError as error:
             # A lost connection is not the file's fault: the next ones would fail, too.
             if not connection.is_usable():
@@ -126,7 +126,7 @@ class Importer(ABC):
             if item.status == Status.PUBLISHED:
                 self._set_end(item, plan.end, reason=reason)
 
-    def replan(self, item: TitledBody, plan: Plan, old: Plan, *, reason: str) -> list[str]:
+    def replan(self, item: TitledBody, plan: Plan, old: Plan, *, reason: str) -> list[Why]:
         """
         Carry out the plan of a changed file for an existing item.
 
@@ -134,7 +134,7 @@ class Importer(ABC):
 
         :returns: notes about what was left.
         """
-        notes = []
+        notes: list[Why] = []
         match item.status:
             case Status.DRAFT if old.start is None:
                 self._go_live(item, plan, reason=reason)
@@ -173,7 +173,7 @@ class Importer(ABC):
 
     def _move_end(
         self, item: TitledBody, end: datetime | None, old: datetime | None, *, reason: str
-    ) -> list[str]:
+    ) -> list[Why]:
         if item.unpublish_at != old:
             return [_("Its end was changed here: left as it is.")]
         if end is not None and end <= clock.database_now():
@@ -198,12 +198,12 @@ def reason_of(file: Found) -> str:
     return _("imported from %(file)s") % {"file": Path(file.name).name}
 
 
-def result_of(file: Found, outcome: Outcome, item: TitledBody, notes: Iterable[str]) -> Result:
+def result_of(file: Found, outcome: Outcome, item: TitledBody, notes: Iterable[Why]) -> Result:
     """Return the result of a file that has an item."""
     return Result(file.name, outcome, item=item.label, status=item.status, notes=tuple(notes))
 
 
-def possible(plan: Plan, item: TitledBody, notes: list[str]) -> Plan:
+def possible(plan: Plan, item: TitledBody, notes: list[Why]) -> Plan:
     """Return the plan, or that of a draft if the item may not go live."""
     problems = item.publish_problems()
     if plan.start is None or not problems:

@@ -8,6 +8,7 @@ from content.importing.importer import Importer, possible, reason_of, result_of
 from content.importing.memory import Plan
 from content.importing.results import Outcome, Result
 from content.models import Notice
+from scheduling.errors import Why
 
 
 class NoticeImporter(Importer):
@@ -27,7 +28,7 @@ class NoticeImporter(Importer):
         if notice is not None:
             note = _("A notice with this title is there already: it is left as it is.")
             return result_of(file, Outcome.SKIPPED, notice, [note])
-        notes = list(post.notes)
+        notes: list[Why] = list(post.notes)
         for name in ("summary", "authors", "categories", "tags", "keywords"):
             if getattr(post, name):
                 notes.append(_("A notice has no “%(key)s”: it was left out.") % {"key": name})

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from django.db import models
 from django.utils.translation import pgettext_lazy
 
+from scheduling.errors import Why
+
 
 class Outcome(models.TextChoices):
     """The outcome for one file."""
@@ -24,4 +26,4 @@ class Result:
     outcome: Outcome
     item: str = ""  # as `story:42`; empty when there is none, also in a dry run
     status: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Why, ...] = ()

@@ -18,6 +18,7 @@ from content.importing.memory import Memory, Plan, digest
 from content.importing.results import Outcome, Result
 from content.models import Category, Story, Tag
 from scheduling import operations
+from scheduling.errors import Why
 from scheduling.models import Status
 
 
@@ -62,7 +63,7 @@ class StoryImporter(Importer):
 
     def _insert(self, file: Found, post: Post) -> Result:
         story = Story(slug=post.slug)
-        notes = list(post.notes)
+        notes: list[Why] = list(post.notes)
         parts, wanted = _parts(post), Plan.of(post)
         self._fill(story, parts, post)
         plan = possible(wanted, story, notes)
@@ -72,7 +73,7 @@ class StoryImporter(Importer):
         return result_of(file, Outcome.CREATED, story, notes)
 
     def _update(self, file: Found, post: Post, story: Story, memory: Memory) -> Result:
-        notes = list(post.notes)
+        notes: list[Why] = list(post.notes)
         parts, wanted = _parts(post), Plan.of(post)
         now_here = _parts_of(story)
         changed = {}

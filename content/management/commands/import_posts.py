@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,9 @@ class Command(base.ArmoCommand):
 
         counts = _count(results)
         if options["json"]:
-            files = [asdict(result) for result in results]
+            files = [
+                {**vars(result), "notes": [str(it) for it in result.notes]} for result in results
+            ]
             self.print_json({"dry_run": options["dry_run"], "summary": counts, "files": files})
         else:
             self.stdout.write(_summary(counts))
@@ -76,7 +77,7 @@ class Command(base.ArmoCommand):
 
 def _line(result: Result) -> str:
     status = f", {status_label(result.status)}" if result.status else ""
-    text = f"{result.file}: {result.outcome.label}{status}: {' '.join(result.notes)}"
+    text = f"{result.file}: {result.outcome.label}{status}: {' '.join(map(str, result.notes))}"
     # A file may contain escape sequences of terminals.
     return "".join(sign if sign.isprintable() else "�" for sign in text)
 
