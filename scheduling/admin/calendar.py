@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F, Model, Q, QuerySet, Window
-from django.db.models.functions import RowNumber, TruncDate
+from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -43,6 +43,7 @@ from scheduling.models import (
     OPEN_STATES,
     TRANSITIONS,
     Job,
+    SpanOf,
     State,
     clock,
     kind_choices,
@@ -298,7 +299,8 @@ def calendar(request: HttpRequest) -> HttpResponse:
     jobs = form.narrow(jobs_to_show(user), user).filter(
         run_at__gte=start_of(period.first), run_at__lt=start_of(period.last + ONE_DAY)
     )
-    rows, totals = _first_of_each_day(jobs) if period.view == "month" else _all_of(jobs)
+    is_month = period.view == "month"
+    rows, totals = _first_of_each_day(jobs, period.days) if is_month else _all_of(jobs)
     chosen = form.chosen()
 
     def link(view: str, day: date) -> str:
@@ -317,7 +319,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
             entries=entries[day],
             more=_more(totals.get(day, 0) - len(entries[day])),
             is_today=day == today,
-            is_outside=period.view == "month" and day.month != period.day.month,
+            is_outside=is_month and day.month != period.day.month,
         )
         for day in period.days
     ]
@@ -361,9 +363,11 @@ def _all_of(jobs: QuerySet[Job]) -> tuple[Sequence[Row], dict[date, int]]:
     return [Row(*values) for values in found], {}
 
 
-def _first_of_each_day(jobs: QuerySet[Job]) -> tuple[Sequence[Row], dict[date, int]]:
+def _first_of_each_day(
+    jobs: QuerySet[Job], days: Sequence[date]
+) -> tuple[Sequence[Row], dict[date, int]]:
     """Query the first few jobs of each day, and how many each has."""
-    day = TruncDate("run_at", tzinfo=timezone.get_current_timezone())
+    day = SpanOf("run_at", [start_of(day) for day in days])
     in_order = (F("run_at").asc(), F("pk").asc())
     found = (
         jobs.annotate(
@@ -377,9 +381,9 @@ def _first_of_each_day(jobs: QuerySet[Job]) -> tuple[Sequence[Row], dict[date, i
     )
     rows: list[Row] = []
     totals: dict[date, int] = {}
-    for *values, of_day, total in found:
+    for *values, number, total in found:
         rows.append(Row(*values))
-        totals[of_day] = total
+        totals[days[number - 1]] = total
     return rows, totals
 
 

@@ -1,10 +1,12 @@
 """Expressions of PostgreSQL that Django does not have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Func
+from django.db.models import F, Func, Value
 
 
 class ClockTimestamp(Func):
@@ -44,3 +46,18 @@ class IsOneOf(Func):
         field, params = compiler.compile(self.source_expressions[0])
         # As text: psycopg takes ten times as long to adapt a list.
         return f"{field} = ANY(%s::bigint[])", [*params, f"{{{','.join(map(str, self.numbers))}}}"]
+
+
+class SpanOf(Func):
+    """
+    The number of the span that a time lies in: 1 from the first border on, 0 before it.
+
+    The borders of days, months and years are computed in Python: PostgreSQL has time zone rules of
+    its own, which may be older.
+    """
+
+    function = "width_bucket"
+    output_field = models.IntegerField()
+
+    def __init__(self, name: str, borders: Sequence[datetime]) -> None:
+        super().__init__(F(name), Value(list(borders), ArrayField(models.DateTimeField())))

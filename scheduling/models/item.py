@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from scheduling.errors import SHOWN, Why
+from scheduling.models.periods import LocalPeriods
 
 
 class Status(models.TextChoices):
@@ -83,7 +84,7 @@ _BLANK = (
 VISIBLE = f"[^{_BLANK}]"
 
 
-class SchedulableQuerySet(models.QuerySet[Any]):
+class SchedulableQuerySet(LocalPeriods[Any]):
     """Queries of items."""
 
     def published(self) -> Self:

@@ -17,6 +17,7 @@ from scheduling.errors import SHOWN
 from scheduling.models.expressions import ClockNow, ClockTimestamp
 from scheduling.models.fields import user_field
 from scheduling.models.item import Schedulable, schedulable_models
+from scheduling.models.periods import LocalPeriods
 from scheduling.models.references import parse_item
 from scheduling.models.task_names import task_of
 from scheduling.models.times import utc
@@ -88,7 +89,7 @@ def rerunnable() -> Q:
     return Q(state=State.FAILED) & asking
 
 
-class JobQuerySet(models.QuerySet["Job"]):
+class JobQuerySet(LocalPeriods["Job"]):
     """Queries of jobs."""
 
     def open(self) -> Self:

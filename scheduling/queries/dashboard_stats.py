@@ -5,23 +5,18 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.postgres.fields import ArrayField
 from django.db.backends.utils import CursorWrapper
 from django.db.models import (
     Aggregate,
     BooleanField,
     Count,
-    DateTimeField,
     DurationField,
     ExpressionWrapper,
     F,
-    Func,
-    IntegerField,
     Max,
     OuterRef,
     QuerySet,
     Subquery,
-    Value,
 )
 from django.db.models.fields.json import KT
 
@@ -31,6 +26,7 @@ from scheduling.models import (
     JobEvent,
     JobQuerySet,
     Schedulable,
+    SpanOf,
     State,
     Status,
     overdue_limit,
@@ -166,24 +162,10 @@ def _rows(answer: CursorWrapper) -> list[Any]:
     return rows
 
 
-class _SpanOf(Func):
-    """
-    The number of the span that a time lies in: 1 from the first border on, 0 before it.
-
-    The borders of days are computed in Python: PostgreSQL may have other time zone data.
-    """
-
-    function = "width_bucket"
-    output_field = IntegerField()
-
-    def __init__(self, name: str, borders: Sequence[datetime]) -> None:
-        super().__init__(F(name), Value(list(borders), ArrayField(DateTimeField())))
-
-
 def _per(
     jobs: JobQuerySet, name: str, borders: Sequence[datetime], **measures: Aggregate
 ) -> QuerySet[Job, Any]:
-    spans = jobs.order_by().annotate(span=_SpanOf(name, borders)).values("span")
+    spans = jobs.order_by().annotate(span=SpanOf(name, borders)).values("span")
     return spans.annotate(**measures).values_list("span", *measures)
 
 

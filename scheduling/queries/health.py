@@ -24,7 +24,7 @@ from scheduling.models import (
 )
 from scheduling.models.sql import forbid_nested_loops
 from scheduling.operations import pause as pausing
-from scheduling.queries import workers
+from scheduling.queries import workers, zone_rules
 from scheduling.queue.broker import BEAT_SECONDS
 from scheduling.queue.outages import first_line
 from scheduling.queue.payload import read_payload
@@ -69,7 +69,7 @@ def _examine() -> Iterator[Check]:
     yield migrated
     if not migrated.ok:
         return
-    for step in (_workers, _pause, _overdue, _clocks, _pairs, _messages, _failures):
+    for step in (_workers, _pause, _overdue, _clocks, _zones, _pairs, _messages, _failures):
         yield from step()
 
 
@@ -241,6 +241,11 @@ def _clock(name: str, ahead: float) -> Check:
     if not ok:
         text += " Publishing goes by the database's, but logs and forms of this host are off."
     return Check(name, ok, text, {"ahead_seconds": ahead})
+
+
+def _zones() -> Iterator[Check]:
+    rules = zone_rules.rules(clock.database_now())
+    yield Check("time zone rules", True, rules.sentence(), rules._asdict())
 
 
 def _pairs() -> Iterator[Check]:

@@ -164,6 +164,24 @@ class TestPage:
         assert days(text)[DAY] == [job.pk for job in jobs[: calendar.MOST_A_DAY]]
         assert f'href="?view=day&amp;date={DAY}">+3 more' in text
 
+    def test_counts_the_days_of_a_month_by_pythons_rules(
+        self, editor: Client, settings: Settings
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        late = [
+            planned(datetime(2100, 11, 8, 4, n, tzinfo=UTC)) for n in range(calendar.MOST_A_DAY + 1)
+        ]
+        next_day = planned(datetime(2100, 11, 8, 5, tzinfo=UTC))
+
+        with CaptureQueriesContext(connection) as queries:
+            text = page(editor, "month", "2100-11-07")
+
+        # On the 7th, of 25 hours, the clocks are set back.
+        assert days(text)["2100-11-07"] == [job.pk for job in late[: calendar.MOST_A_DAY]]
+        assert days(text)["2100-11-08"] == [next_day.pk]
+        assert "+1 more" in text
+        assert not [it["sql"] for it in queries if "AT TIME ZONE" in it["sql"]]
+
     def test_says_that_it_shows_only_the_first(
         self, editor: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
