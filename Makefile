@@ -46,9 +46,8 @@ bench: .venv/dev | .env ## Measure: ONLY (some workloads), QUICK (all small), JS
 schema: .venv/dev | .env ## Write docs/openapi.yaml anew
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-browser: .venv/dev ## Install what the browser's tests need: Chromium (Debian, as root) and axe-core
+browser: .venv/dev node_modules/installed ## Install what tests need beside Python: Chromium (Debian, as root), axe-core, TypeScript
 	@command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --quiet --yes chromium fonts-noto-cjk; }
-	@test -d node_modules/axe-core || npm install --no-package-lock --no-audit --no-fund --silent
 
 screenshots: .venv/dev | .env ## Make the pictures in docs/screenshots anew
 	@$(BIN)/pytest --quiet tests/browser/screenshots.py
@@ -71,6 +70,9 @@ clean: stop ## Remove .venv and caches; the data in .postgres/ and .env stay
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+node_modules/installed: package.json
+	@if command -v npm >/dev/null; then npm install --no-package-lock --no-audit --no-fund --silent && touch $@; else echo "No npm here: what needs Node is skipped."; fi
 
 .venv/dev: requirements-dev.txt .venv/run
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt

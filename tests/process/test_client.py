@@ -1,5 +1,8 @@
-"""A client that a public generator makes from docs/openapi.yaml, on real processes."""
+"""Clients that public generators make from docs/openapi.yaml, on real processes."""
 
+import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,17 +18,32 @@ from django.conf import global_settings
 from django.contrib.auth.models import Group, User
 
 from scheduling.models.clock import database_now
+from tests.database_rows import failed_publish
+from tests.factories import FAR_OFF, StoryFactory
 from tests.process.conftest import StartWorker
 from tests.process.web import serving
 from tests.process.worker import PROJECT, wait_until
 
 DOCUMENT = PROJECT / "docs" / "openapi.yaml"
-PACKAGE = "made_client"
+GUIDE = PROJECT / "docs" / "api.md"
+CLIENTS = Path(__file__).parent / "clients"
+NODE_MODULES = PROJECT / "node_modules"
+# As the guide has it.
+PACKAGE = "armo_client"
 PASSWORD = "열려라 참깨 42"
 
 # A module of the generated client, by its path inside it: what is in there, no checker can know.
 Client = Callable[[str], Any]
 Connect = Callable[..., Any]
+
+
+def run(*command: str, folder: Path) -> str:
+    """Run a program in a folder, and return what it has printed; fail when it fails."""
+    done = subprocess.run(
+        command, cwd=folder, check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def generate(folder: Path) -> None:
@@ -77,10 +95,10 @@ def client_module(tmp_path: Path) -> Iterator[Client]:
 
 @pytest.fixture
 def editor(transactional_db: None, settings: Any) -> User:
-    """Return an editor whose password the web process can check."""
+    """Return an editor who also runs jobs again; the web process can check their password."""
     settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS
     user = User.objects.create_user("editor", password=PASSWORD)
-    user.groups.add(Group.objects.get(name="Editors"))
+    user.groups.add(*Group.objects.filter(name__in=["Editors", "Operators"]))
     return user
 
 
@@ -176,6 +194,35 @@ class TestTheGeneratedClient:
         ]
         assert found.events[0].reason == "제시간에"
 
+    def test_moves_if_unchanged_runs_again_and_deletes(
+        self, client_module: Client, connect: Connect, editor: User
+    ) -> None:
+        models = client_module("models")
+        failed, story = failed_publish(), StoryFactory(scheduled=True)
+        mine = log_in(client_module, connect)
+        [job] = (
+            client_module("api.jobs.list_jobs").sync(client=mine, item=f"story:{story.pk}").results
+        )
+        move = client_module("api.jobs.move_job").sync_detailed
+        seen = client_module("api.jobs.get_job").sync_detailed(job.id, client=mine)
+        body = models.MoveInputRequest(run_at=FAR_OFF + timedelta(days=1))
+
+        first, second = [
+            move(job.id, client=mine, body=body, if_match=seen.headers["ETag"]) for _ in range(2)
+        ]
+        again = client_module("api.jobs.rerun_jobs").sync(
+            client=mine, body=models.RerunInputRequest(ids=[failed.pk])
+        )
+        deleted = client_module("api.stories.delete_story").sync_detailed(story.pk, client=mine)
+
+        assert first.parsed.run_at == FAR_OFF + timedelta(days=1)
+        assert (second.status_code, second.parsed.code) == (
+            412,
+            models.ProblemCode.VERSION_CONFLICT,
+        )
+        assert again.summary.rerun == 1
+        assert deleted.status_code == 204
+
     def test_meets_a_refusal_as_a_problem(
         self, client_module: Client, connect: Connect, editor: User
     ) -> None:
@@ -197,3 +244,63 @@ class TestTheGeneratedClient:
         assert answer.parsed.code == models.ProblemCode.NOT_IN_FUTURE
         assert answer.parsed.status == 400
         assert answer.parsed.title == "이미 지난 시각입니다."
+
+    def test_passes_mypy_with_the_guide_s_example(self, tmp_path: Path) -> None:
+        generate(tmp_path)
+        [example] = re.findall("```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+        (tmp_path / "example.py").write_text(example)
+        (tmp_path / "mypy.ini").write_text("[mypy]\n")  # its defaults, not those of the project
+
+        printed = run(sys.executable, "-m", "mypy", PACKAGE, "example.py", folder=tmp_path)
+
+        assert printed.startswith("Success: no issues found in")
+
+
+MAKE_TYPESCRIPT = {
+    "with_openapi_fetch": ("openapi-typescript", str(DOCUMENT), "--output", "schema.d.ts"),
+    "with_hey_api": ("openapi-ts", "--input", str(DOCUMENT), "--silent"),
+}
+HEY_API = 'export default { output: { path: "made", module: { extension: ".js" } } };'
+TSCONFIG = {
+    "compilerOptions": {
+        "strict": True,
+        "noUncheckedIndexedAccess": True,  # as openapi-typescript advises
+        "target": "es2022",
+        "module": "nodenext",
+    }
+}
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (NODE_MODULES / "@hey-api").exists(),
+    reason="No generators of TypeScript: `make browser` installs them, where Node is.",
+)
+class TestATypeScriptClient:
+    @pytest.mark.parametrize("name", MAKE_TYPESCRIPT)
+    def test_compiles_strictly_and_does_a_day_s_work(
+        self, name: str, tmp_path: Path, editor: User, start_worker: StartWorker
+    ) -> None:
+        failed_publish()
+        folder = tmp_path / "typescript"
+        folder.mkdir()
+        (folder / "node_modules").symlink_to(NODE_MODULES)
+        (folder / "package.json").write_text('{"type": "module"}')
+        (folder / "tsconfig.json").write_text(json.dumps(TSCONFIG))
+        (folder / "openapi-ts.config.mjs").write_text(HEY_API)
+        shutil.copy(CLIENTS / f"{name}.ts", folder)
+        if name == "with_openapi_fetch":
+            [example] = re.findall("```typescript\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+            (folder / "example.ts").write_text(example)
+        generator, *options = MAKE_TYPESCRIPT[name]
+        run(f"node_modules/.bin/{generator}", *options, folder=folder)
+        run("node_modules/.bin/tsc", folder=folder)
+        start_worker()
+        with serving(tmp_path / "web.log") as web:
+            printed = run("node", f"{name}.js", web.url, "editor", PASSWORD, folder=folder)
+
+        assert json.loads(printed) == {
+            "html": "<p>눈이 <strong>녹는다</strong>.</p>\n",
+            "rerun": 1,
+            "deleted": 204,
+            "then": "not_found",
+        }

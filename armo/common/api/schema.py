@@ -101,11 +101,10 @@ class ArmoSchema(AutoSchema):
                 parameter["schema"]["maxLength"] = options["max_length"]
             if "help_text" in options:
                 parameter["description"] = options["help_text"]
-        if queries:
-            operation["responses"]["414"] = {
-                "description": "The address is too long; the web server's own answer."
-            }
         operation["responses"] = dict(sorted(operation["responses"].items()))
+        if operation.get("security") == [{}]:
+            # The same to the specification; generated clients ask for a login otherwise.
+            operation["security"] = []
         return operation
 
     def get_auth(self) -> list[dict[str, Any]]:
