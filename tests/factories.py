@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from content.models import Notice, Story
-from scheduling.models import Status
+from scheduling.models import GUARDED, Job, Status
 
 if TYPE_CHECKING:
     # factory-boy's own types say that a factory, when called, makes a factory.
@@ -50,6 +50,20 @@ class ItemFactory(DjangoModelFactory):
 
     title = factory.Sequence("제목 {}".format)
     body = "본문 “따옴표”"
+
+    @classmethod
+    def _create(cls, model_class: Any, *args: Any, **fields: Any) -> Any:
+        """Break what is live or scheduled as SQL does: a save refuses it."""
+        item = model_class(*args, **fields)
+        broken = {name: fields[name] for name in ("title", "body") if item.publish_problems()}
+        if item.status not in GUARDED or not broken:
+            return super()._create(model_class, *args, **fields)
+        item = super()._create(model_class, *args, **{**fields, "title": "온전한", "body": "글"})
+        model_class.objects.filter(pk=item.pk).update(**broken)
+        Job.objects.of(item).update(item_title=broken["title"])
+        for name, value in broken.items():
+            setattr(item, name, value)
+        return item
 
 
 class StoryFactory(ItemFactory):

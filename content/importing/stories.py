@@ -17,9 +17,8 @@ from content.importing.importer import Importer, possible, reason_of, result_of
 from content.importing.memory import Memory, Plan, digest
 from content.importing.results import Outcome, Result
 from content.models import Category, Story, Tag
-from scheduling import operations
 from scheduling.errors import Why
-from scheduling.models import Status
+from scheduling.models import GUARDED
 
 
 class StoryImporter(Importer):
@@ -86,15 +85,17 @@ class StoryImporter(Importer):
             else:
                 notes.append(_("“%(part)s” was changed here, too: left as it is.") % {"part": name})
         self._fill(story, changed, post)
-        may_stay_blank = story.status in (Status.DRAFT, Status.UNPUBLISHED)
-        if not may_stay_blank and (problems := story.publish_problems()):
-            raise operations.NotPublishable(problems)
-        plan = possible(wanted, story, notes)
+        # What is live or scheduled is not made a draft for a problem: its save refuses one.
+        plan = wanted if story.status in GUARDED else possible(wanted, story, notes)
         story.imported = replace(Memory.of(parts, wanted), plan=plan).as_json()
-        story.save()
-        self._set_names(story, changed)
+        is_cancelled = wanted.start is None  # and may be left incomplete
+        if not is_cancelled:
+            story.save()
         if plan != memory.plan:
             notes += self.replan(story, plan, memory.plan, reason=reason_of(file))
+        if is_cancelled:
+            story.save()
+        self._set_names(story, changed)
         return result_of(file, Outcome.UPDATED, story, notes)
 
     def _fill(self, story: Story, parts: dict[str, Any], post: Post) -> None:

@@ -223,10 +223,15 @@ class SchedulableViewSet(ApiViewSet):
             if fields and not may_change(request.user, item):
                 raise NotAllowed
             self._require_schedule_right(values, item.status)
+            # What is cancelled may be left incomplete by the same request.
+            is_cancelled = values.get("status") == Status.DRAFT
+            if is_cancelled:
+                self._follow(item, values)
             if fields:
                 self._write(item, fields)
                 self._note(item, CHANGE, [{"changed": {"fields": sorted(fields)}}])
-            self._follow(item, values)
+            if not is_cancelled:
+                self._follow(item, values)
             item = self._read(item.pk)
         return versions.stamp(Response(self._described(item)), etag=self.etag(item))
 

@@ -10,6 +10,7 @@ from scheduling.models.calendar_link import CalendarLink
 from scheduling.models.expressions import ClockNow, ClockTimestamp, IsOneOf, SpanOf
 from scheduling.models.item import (
     ALLOWED,
+    GUARDED,
     VISIBLE,
     Schedulable,
     SchedulableQuerySet,

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import NON_FIELD_ERRORS, ImproperlyConfigured, ValidationError
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import ExpressionWrapper, F, Q
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from scheduling.errors import SHOWN, Why
+from scheduling.errors import SHOWN, ProblemsError, Why
 from scheduling.models.periods import LocalPeriods
 
 
@@ -39,6 +39,9 @@ ALLOWED: dict[str, frozenset[str]] = {
         {Status.SCHEDULED, Status.PUBLISHED, Status.DRAFT, Status.UNPUBLISHED}
     ),
 }
+
+# What readers see, or will see: a save must add no problem to it.
+GUARDED = frozenset({Status.SCHEDULED, Status.PUBLISHED})
 
 STATUSES: dict[str, Any] = {status.value: status.label for status in Status}
 
@@ -82,6 +85,16 @@ _BLANK = (
 )
 # A regular expression, for Python and PostgreSQL, that finds a visible character.
 VISIBLE = f"[^{_BLANK}]"
+
+
+class NotPublishable(ProblemsError):
+    """It cannot go live as it is."""
+
+    code = "not_publishable"
+
+
+class WouldBreak(NotPublishable):
+    """It is live or scheduled, and cannot be saved like this."""
 
 
 class SchedulableQuerySet(LocalPeriods[Any]):
@@ -263,11 +276,13 @@ class Schedulable(models.Model):
         """
         Save the item; of status and times only those that the caller changed.
 
+        :raises WouldBreak: it adds problems to what is live or scheduled, or makes it so.
         :raises django.db.IntegrityError: the status does not fit the times.
         """
         # The signal receiver `follow_saved_item` updates the jobs in this transaction.
         with transaction.atomic():
             if self._state.adding:
+                self.refuse_if_broken()
                 self.has_requested_change = self.status != Status.DRAFT
                 super().save(*args, **kwargs)
                 self._remember_engine_fields()
@@ -278,11 +293,75 @@ class Schedulable(models.Model):
             names -= set(self.ENGINE_FIELDS) - changed
             if not names:
                 return
+            self._refuse_added_problems(names)
             self.has_requested_change = bool(names & changed)
             self.version = F("version") + 1
             super().save(*args, update_fields=names | {"version"}, **kwargs)
             super().refresh_from_db(fields=["version"])
             self._remember_engine_fields(names)
+
+    def clean(self) -> None:
+        """Have forms show, at its field, each problem that `save()` would refuse."""
+        super().clean()
+        if self._state.adding:
+            return
+        names = set(self._saved_names()) - set(self.ENGINE_FIELDS)
+        errors: dict[str, list[str]] = {}
+        for problem in self._added_problems(names):
+            # The field that brings it about alone; a problem of several has no place of its own.
+            fields = (name for name in sorted(names) if problem in self._added_problems({name}))
+            errors.setdefault(next(fields, NON_FIELD_ERRORS), []).append(str(problem))
+        if errors:
+            raise ValidationError(errors)
+
+    def refuse_if_broken(self) -> None:
+        """
+        Refuse to create an item as live or scheduled that has problems.
+
+        :raises WouldBreak:
+        """
+        if self.status in GUARDED and (problems := self.publish_problems()):
+            raise WouldBreak(problems)
+
+    def _refuse_added_problems(self, names: Collection[str]) -> None:
+        if problems := self._added_problems(names, lock=True):
+            raise WouldBreak(problems)
+
+    def _added_problems(self, names: Collection[str], *, lock: bool = False) -> list[Why]:
+        """
+        Return the problems that saving some fields would add to what is live or scheduled.
+
+        It judges the row as it will be: the stored one with these fields. It queries that, unless
+        every field is saved and has no problem.
+
+        :param lock: keep the row as it was judged, to the end of the transaction.
+        """
+        concrete = [field for field in self._meta.concrete_fields if not field.primary_key]
+        saved = [field for field in concrete if {field.name, field.attname} & set(names)]
+        values = {field.attname: getattr(self, field.attname) for field in saved}
+        computed = {
+            field.attname: ExpressionWrapper(values[field.attname], output_field=field)
+            for field in saved
+            if hasattr(values[field.attname], "resolve_expression")
+        }
+        rows = type(self)._base_manager.filter(pk=self.pk)
+        if computed:
+            found = rows.values_list(*computed.values()).first()
+            values |= dict(zip(computed, found or (), strict=False))
+        if any(values[field.attname] is None and not field.null for field in saved):
+            return []  # the database refuses that
+        is_partial = {field.name for field in concrete} - set(names) - set(self.ENGINE_FIELDS)
+        if not (is_partial or computed or self.publish_problems()):
+            return []
+        row = (rows.select_for_update() if lock else rows).first()
+        if row is None:
+            return []
+        known = row.publish_problems() if row.status in GUARDED else []
+        for field in saved:
+            setattr(row, field.attname, field.to_python(values[field.attname]))
+        if row.status not in GUARDED:
+            return []
+        return [problem for problem in row.publish_problems() if problem not in known]
 
     @cached_property
     def _as_read(self) -> dict[str, Any]:

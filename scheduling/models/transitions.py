@@ -20,8 +20,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, pgettext_lazy
 
-from scheduling.errors import SHOWN, DomainError, ProblemsError, Reason, Why
-from scheduling.models.item import ALLOWED, Schedulable, Status
+from scheduling.errors import SHOWN, DomainError, Reason, Why
+from scheduling.models.item import ALLOWED, NotPublishable, Schedulable, Status
 from scheduling.models.task_names import RUN_BY_RUN_JOB, RUN_JOB, task_of
 
 Text = str | Promise
@@ -38,12 +38,6 @@ class InvalidTransition(DomainError):
     """That cannot be done in the present status."""
 
     code = "invalid_transition"
-
-
-class NotPublishable(ProblemsError):
-    """It cannot go live as it is."""
-
-    code = "not_publishable"
 
 
 class EndNotAfterStart(DomainError):

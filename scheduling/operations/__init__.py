@@ -6,12 +6,8 @@ lock, check, change, record. It locks the item, then its jobs; workers lock a jo
 wait for an item, so that there is no deadlock (docs/adr/0003).
 """
 
-from scheduling.models.transitions import (
-    EndNotAfterStart,
-    InvalidTransition,
-    NotPublishable,
-    UnknownKind,
-)
+from scheduling.models.item import NotPublishable, WouldBreak
+from scheduling.models.transitions import EndNotAfterStart, InvalidTransition, UnknownKind
 from scheduling.operations.expected import ChangedMeanwhile, Expected, Seen
 from scheduling.operations.item import (
     UNCHANGED,

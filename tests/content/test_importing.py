@@ -373,6 +373,35 @@ class TestChangedFile:
         assert "Its body is empty." in str(result.notes[-1])
         assert Story.objects.get().body == "Leaves."
 
+    def test_may_not_empty_what_is_scheduled(self, write: Write) -> None:
+        import_one(write(date=JUNE))
+
+        result = import_one(write(date=JULY, body=" ", title="Other"))
+
+        story = Story.objects.get()
+        assert result.outcome == Outcome.FAILED
+        assert "Its body is empty." in str(result.notes[-1])
+        assert (story.body, story.title) == ("Leaves.", "Autumn")
+        assert open_jobs(story) == {Kind.PUBLISH: JUNE}
+
+    def test_may_empty_what_it_makes_a_draft(self, write: Write) -> None:
+        import_one(write(date=JUNE))
+
+        result = import_one(write(draft=True, body=""))
+
+        story = Story.objects.get()
+        assert (result.outcome, story.status, story.body) == (Outcome.UPDATED, "draft", "")
+        assert open_jobs(story) == {}
+
+    def test_mends_what_was_broken_before_step_by_step(self, write: Write) -> None:
+        import_one(write(date="2024-01-01"))
+        Story.objects.update(body="")
+
+        result = import_one(write(date="2024-01-01", title="Other"))
+
+        assert result.outcome == Outcome.UPDATED
+        assert (Story.objects.get().title, Story.objects.get().status) == ("Other", "published")
+
     def test_moves_the_schedule(self, write: Write) -> None:
         import_one(write(date=JUNE, expiryDate=AUGUST))
 

@@ -290,6 +290,50 @@ class TestChanging:
         assert (status, problem["errors"][0]["field"]) == (400, "slug")
 
 
+class TestLeavingSomethingIncomplete:
+    @pytest.fixture(params=["published", "scheduled"])
+    def item(self, request: Any, items: str) -> Any:
+        return make(items, **{request.param: True})
+
+    def test_is_refused_for_what_is_live_or_scheduled(
+        self, ask: Any, items: str, item: Any
+    ) -> None:
+        status, answer = ask("PATCH", f"{items}/{item.pk}/", {"title": "", "body": ""})
+
+        assert (status, answer["code"]) == (409, "not_publishable")
+        assert len(answer["problems"]) == 2
+        assert find(items, item.pk).version == item.version
+
+    def test_is_done_with_a_change_of_time_neither(self, ask: Any, items: str) -> None:
+        item = make(items, scheduled=True)
+
+        status, answer = ask(
+            "PATCH", f"{items}/{item.pk}/", {"body": " ", "publish_at": utc(LATER)}
+        )
+
+        assert (status, answer["code"]) == (409, "not_publishable")
+        assert open_jobs(find(items, item.pk)) == [("publish", FAR_OFF)]
+
+    @pytest.mark.parametrize("trait", ["scheduled", "failed"])
+    def test_is_done_with_the_request_that_cancels_it(
+        self, ask: Any, items: str, trait: str
+    ) -> None:
+        item = make(items, **{trait: True})
+
+        status, answer = ask("PATCH", f"{items}/{item.pk}/", {"status": "draft", "body": ""})
+
+        assert (status, answer["status"], answer["body"]) == (200, "draft", "")
+        assert open_jobs(find(items, item.pk)) == []
+
+    def test_is_mended_in_one_step_with_its_schedule(self, ask: Any, items: str) -> None:
+        item = make(items, body="")
+        body = {"body": "글", "status": "scheduled", "publish_at": utc(LATER)}
+
+        status, answer = ask("PATCH", f"{items}/{item.pk}/", body)
+
+        assert (status, answer["status"]) == (200, "scheduled")
+
+
 class TestDeleting:
     def test_cancels_what_was_scheduled(self, ask: Any, items: str) -> None:
         item = make(items)

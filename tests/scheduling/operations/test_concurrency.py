@@ -58,6 +58,10 @@ def try_to(operation: Callable[..., Any], **arguments: Any) -> str:
     return "done"
 
 
+def schedule_far_off(**arguments: Any) -> Job:
+    return operations.schedule(run_at=FAR_OFF, **arguments)
+
+
 def meet(barrier: Barrier, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Connect, wait for the others, and begin together with them."""
     connection.ensure_connection()
@@ -366,3 +370,33 @@ class TestTwoSweeps:
 
         assert sum(one.messages for one in swept) == OrmQ.objects.count() == 300
         assert messages_of_jobs() == messages()
+
+
+class TestASaveThatEmptiesAnItem:
+    @pytest.mark.parametrize("operation", [operations.publish_now, schedule_far_off])
+    def test_waits_for_who_schedules_it_and_is_refused(
+        self, in_background: InBackground, operation: Callable[..., Any]
+    ) -> None:
+        story = row(StoryFactory())
+        story.body = ""
+        with transaction.atomic():
+            operation(item=row(story), by=None)
+            saved = in_background(try_to, story.save)
+            wait_until_blocked()
+
+        assert saved.result(SECONDS) == "not_publishable"
+        assert row(story).body
+
+    @pytest.mark.parametrize("operation", [operations.publish_now, schedule_far_off])
+    def test_is_waited_for_by_who_schedules_it(
+        self, in_background: InBackground, operation: Callable[..., Any]
+    ) -> None:
+        story = row(StoryFactory())
+        story.body = ""
+        with transaction.atomic():
+            story.save()
+            done = in_background(try_to, operation, item=row(story), by=None)
+            wait_until_blocked()
+
+        assert done.result(SECONDS) == "not_publishable"
+        assert row(story).status == Status.DRAFT

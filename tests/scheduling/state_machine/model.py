@@ -15,7 +15,16 @@ from django_q.exceptions import TimeoutException
 
 from content.models import Notice, Story
 from scheduling.errors import DomainError
-from scheduling.models import ALLOWED, JobEvent, Kind, Pause, State, Status, schedulable_models
+from scheduling.models import (
+    ALLOWED,
+    GUARDED,
+    JobEvent,
+    Kind,
+    Pause,
+    State,
+    Status,
+    schedulable_models,
+)
 from scheduling.models.references import ItemNotFound
 from scheduling.operations import (
     EndNotAfterStart,
@@ -24,6 +33,7 @@ from scheduling.operations import (
     JobNotFound,
     NotInFuture,
     NotPublishable,
+    WouldBreak,
 )
 from scheduling.operations.pause import AlreadyPaused, NotPaused, PublishingPaused
 from scheduling.worker.job_runner import Outcome, WorkerDied
@@ -350,12 +360,20 @@ class Expected:
         """Save an item: `changes` are the status and times that the caller changed."""
         if item.is_deleted:
             raise DatabaseError
+        had_problem = item.status in GUARDED and not item.is_complete
+        is_guarded = changes.get("status", item.status) in GUARDED
+        if is_guarded and not is_complete and not had_problem:
+            raise WouldBreak([])
         if breaks_a_constraint(item, changes):
             raise IntegrityError
         self._put(item, is_complete=is_complete, **changes)
         item.version += 1
         if changes:
             self._bring_in_line(item)
+
+    def empty(self, item: Item) -> None:
+        if not item.is_deleted:
+            item.is_complete = False
 
     def write_around(self, item: Item, changes: Mapping[str, Any]) -> None:
         if item.is_deleted:

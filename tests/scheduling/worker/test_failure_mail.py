@@ -85,7 +85,7 @@ class TestTheMail:
         assert f"({LONG_AGO:%Y-%m-%dT%H:%M:%SZ})" in sent.body
         assert "KST" in sent.body
         assert "It cannot go live as it is. Its body is empty." in sent.body
-        assert "scheduling.models.transitions.NotPublishable" in sent.body
+        assert "scheduling.models.item.NotPublishable" in sent.body
         assert f"https://news.example.org/admin/scheduling/job/{job.pk}/change/\n" in sent.body
         assert f"manage.py rerun {job.pk}" in sent.body
 
@@ -256,7 +256,7 @@ class TestAMailThatCannotBeSent:
         assert (job.state, job.told_at, row(item).version) == (State.FAILED, None, before)
         detail = last_event(job).detail or {}
         assert detail["mail_error"] == "ConnectionRefusedError: no mail server here"
-        assert detail["error"] == "scheduling.models.transitions.NotPublishable"
+        assert detail["error"] == "scheduling.models.item.NotPublishable"
 
     def test_is_tried_again_by_the_sweep(self, settings: Any) -> None:
         fail_as(None)

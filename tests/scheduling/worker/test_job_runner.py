@@ -250,7 +250,7 @@ class TestAPermanentError:
         event = last_event(job)
         assert "It has no title." in event.reason
         assert event.detail is not None
-        assert event.detail["error"] == "scheduling.models.transitions.NotPublishable"
+        assert event.detail["error"] == "scheduling.models.item.NotPublishable"
         assert event.detail["class"] == "permanent"
         assert "Traceback" in event.detail["traceback"]
 
