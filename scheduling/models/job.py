@@ -314,7 +314,7 @@ class Job(models.Model):
         """Return the milliseconds from `run_at` until it was done; None unless it succeeded."""
         if self.state != State.SUCCEEDED or self.finished_at is None:
             return None
-        return (self.finished_at - self.run_at).total_seconds() * 1000
+        return (self.finished_at - self.run_at) / timedelta(milliseconds=1)
 
 
 def items_of(

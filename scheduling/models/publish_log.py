@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ logger = logging.getLogger("armo.publish")
 
 WORKER = "publish-worker"
 BY_HAND = "publish-now"
+
+MILLISECOND = timedelta(milliseconds=1)
 
 LINE = "[%s] %s → %s @%s"
 
@@ -54,7 +56,7 @@ def _log(tag: str, changes: Sequence[Change]) -> None:
             "status": str(status),
             "at": _iso(at),
             "run_at": _iso(run_at),
-            "lateness_ms": (at - run_at).total_seconds() * 1000,
+            "lateness_ms": (at - run_at) / MILLISECOND,
             "job": job_id,
             MORE: place < last,
         }

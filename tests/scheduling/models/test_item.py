@@ -722,12 +722,17 @@ class TestAJob:
 
         assert Job.objects.get().lateness_ms is None
 
-    def test_has_the_lateness_of_its_success_in_milliseconds(self) -> None:
-        late = timedelta(seconds=1, microseconds=500)
+    @pytest.mark.parametrize(
+        ("microseconds", "lateness_ms"), [(1_000_500, 1000.5), (1775, 1.775), (290, 0.29), (0, 0.0)]
+    )
+    def test_has_the_lateness_of_its_success_in_milliseconds(
+        self, microseconds: int, lateness_ms: float
+    ) -> None:
+        late = timedelta(microseconds=microseconds)
 
         job = Job(state=State.SUCCEEDED, run_at=LONG_AGO, finished_at=LONG_AGO + late)
 
-        assert job.lateness_ms == 1000.5
+        assert str(job.lateness_ms) == str(lateness_ms)
 
     def test_finds_no_item_when_its_type_is_gone(self) -> None:
         gone = ContentType.objects.create(app_label="content", model="podcast")
