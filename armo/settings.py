@@ -66,7 +66,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "armo.common.language.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -290,13 +290,15 @@ WHITENOISE_USE_FINDERS = True
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="armo@localhost")
 EMAIL_TIMEOUT = 10
-# The URL of the site; links in mail begin with it.
-SITE_URL = env.str(
-    "SITE_URL",
-    default=f"https://{ALLOWED_HOSTS[0]}"
-    if ALLOWED_HOSTS
-    else f"http://127.0.0.1:{env.int('PORT', default=8000)}",
-).rstrip("/")
+# What the site's absolute addresses begin with. When it is not given, those in answers begin with
+# what the request has asked for, and those in mail with this guess.
+SITE_URL = env.str("SITE_URL", default="").rstrip("/")
+if SITE_URL and not SITE_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured("SITE_URL must be an address such as https://news.example.org.")
+GUESSED_SITE_URL = ""
+if not SITE_URL:
+    host = f"https://{ALLOWED_HOSTS[0]}" if ALLOWED_HOSTS else ""
+    SITE_URL = GUESSED_SITE_URL = host or f"http://127.0.0.1:{env.int('PORT', default=8000)}"
 
 # The publisher
 

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.xmlutils import SimplerXMLGenerator
 from django.views.decorators.http import require_safe
 
+from armo.common.addresses import site_address
 from content import markdown
 from content.models import Category, Story, Tag
 from scheduling.queries.cache_lifetime import Freshness, last_end_of_a_job
@@ -126,17 +127,6 @@ def _body(text: str, url: str) -> str:
     return markdown.render(text, base=url)
 
 
-def site_url(request: HttpRequest) -> str:
-    """
-    Return what the links in a feed begin with: `SITE_URL`.
-
-    Not the host of the request: caches and readers store a feed, and it must not depend on the name
-    or the scheme by which it was fetched, inside a network or behind a proxy. In development the
-    request is used, because `PORT` may be any.
-    """
-    return request.build_absolute_uri("/")[:-1] if settings.DEBUG else settings.SITE_URL
-
-
 class Stories(Feed):
     """A feed of these stories, for one request."""
 
@@ -226,11 +216,12 @@ def atom(request: HttpRequest) -> HttpResponseBase:
 def _answer(request: HttpRequest, *, written_by: type[StoriesFeed]) -> HttpResponseBase:
     freshness = Freshness.ask(Story)
     stories = newest_stories()
-    feed = Stories(stories, written_by=written_by, site=site_url(request), path=request.path)
+    feed = Stories(stories, written_by=written_by, site=site_address(request), path=request.path)
     # A feed has one language: a cache passes what one reader got to the next.
     with translation.override(settings.LANGUAGE_CODE):
         response = feed(request)
     response.headers["Content-Language"] = settings.LANGUAGE_CODE
+    response.is_in_one_language = True  # type: ignore[attr-defined]  # for `LocaleMiddleware`
     response.headers["ETag"] = quote_etag(sha256(response.content).hexdigest()[:32])
     settled = _say_when_modified(response, stories)
     response.headers["Cache-Control"] = f"public, max-age={freshness.max_age()}"

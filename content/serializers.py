@@ -6,6 +6,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from armo.common.addresses import absolute
 from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
 from content import markdown
 from content.models import Notice, Story, TitledBody
@@ -118,8 +119,7 @@ class StoryRow(TitledRow):
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_url(self, story: Story) -> str:
         """Return the URL of the story's page."""
-        path = story.get_absolute_url()
-        return str(self.context["request"].build_absolute_uri(path))
+        return absolute(self.context["request"], story.get_absolute_url())
 
     def get_categories(self, story: Story) -> list[str]:
         """Return their names."""

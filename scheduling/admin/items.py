@@ -28,6 +28,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
 from armo.accounts.local_time import LocalTimeField, LocalTimeInput, choices
+from armo.common.addresses import absolute
 from armo.common.theme import ModelAdmin
 from scheduling import conf, operations
 from scheduling.access.permissions import (
@@ -427,7 +428,7 @@ class SchedulableAdmin(ModelAdmin):
             raise Http404
         assert request.user.is_authenticated  # the admin lets nobody else in
         token = make_preview_token(item, by=request.user)
-        address = request.build_absolute_uri(reverse(str(self.preview_name), args=[token]))
+        address = absolute(request, reverse(str(self.preview_name), args=[token]))
         until = ngettext(
             "Anybody who has this link sees it, for %(hours)d hour.",
             "Anybody who has this link sees it, for %(hours)d hours.",

@@ -9,6 +9,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
 from django.db.models import Max, Q, QuerySet
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -17,10 +18,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
+from armo.common.addresses import absolute
 from armo.common.api import versions
 from armo.common.api.throttles import BulkThrottle
 from armo.common.api.views import ApiViewSet
@@ -210,7 +211,7 @@ class SchedulableViewSet(ApiViewSet):
             self._note(item, ADDITION, [{"added": {}}])
             self._follow(item, values)
             item = self._read(item.pk)
-        where = reverse(f"{self.basename}-detail", args=[item.pk], request=request)
+        where = absolute(request, reverse(f"{self.basename}-detail", args=[item.pk]))
         response = Response(self._described(item), status=201, headers={"Location": where})
         return versions.stamp(response, etag=self.etag(item))
 
@@ -520,7 +521,7 @@ class JobViewSet(ApiViewSet):
             raise ItemNotFound
         expected = IfMatch.read(request, model, item_etag)
         job = operations.schedule(item=item, by=self.by, expected=expected, **data)
-        where = reverse("job-detail", args=[job.pk], request=request)
+        where = absolute(request, reverse("job-detail", args=[job.pk]))
         return described(job, status=201, headers={"Location": where})
 
     @extend_schema(request=MoveInput, responses={200: JobOutput})

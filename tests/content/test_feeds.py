@@ -134,10 +134,10 @@ class TestBothFeeds:
         assert re.findall(r'href="/|src="/', content) == []
 
     @BOTH
-    def test_link_to_where_they_are_fetched_in_development(
+    def test_link_to_where_they_are_fetched_if_the_site_has_no_url(
         self, client: Client, url: str, settings: Any
     ) -> None:
-        settings.DEBUG = True
+        settings.SITE_URL = settings.GUESSED_SITE_URL
         StoryFactory(published=True, slug="x")
 
         content = client.get(url, headers={"host": "127.0.0.1:8001"})

@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
     return found
 
 
-class SchemaView(SpectacularAPIView):
+class SchemaView(ApiView, SpectacularAPIView):
     """The OpenAPI document as YAML or JSON."""
 
     renderer_classes = [OpenApiYamlRenderer, OpenApiJsonRenderer, JSONRenderer]  # noqa: RUF012 (as its base has it)
@@ -52,6 +52,7 @@ class ProblemsView(ApiView):
 
     permission_classes = (AllowAny,)
     authentication_classes = ()
+    is_translated = True
 
     def get(self, request: Request) -> Response:
         """List every code, its status and what it means."""

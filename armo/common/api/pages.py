@@ -24,6 +24,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from armo.common.addresses import absolute
 from armo.common.api.fields import MAX_ID
 
 PAGE_SIZE = 50
@@ -185,7 +186,7 @@ class KeysetPages(BasePagination):
     def _link(self, place: Place, *, is_backward: bool) -> str:
         cursor = Cursor(self.ordering, is_backward, place.key, place.pk).encode()
         params = {**self.request.query_params.dict(), "cursor": cursor}
-        return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(params)}")
+        return absolute(self.request, f"{self.request.path}?{urlencode(params)}")
 
 
 def _read(

@@ -27,6 +27,8 @@ class ApiView(APIView):
     is_repeatable = True
     # Returns for how many seconds caches may keep the answer; None: it is private.
     max_age: Callable[[], int] | None = None
+    # Whether the answer's texts are in the language of the request.
+    is_translated = False
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check permissions; have a request with an Idempotency-Key carried out once."""
@@ -90,7 +92,9 @@ class ApiView(APIView):
     ) -> Response:
         """Set which caches may keep the answer, and for how long."""
         response = super().finalize_response(request, response, *args, **kwargs)
-        patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
+        patch_vary_headers(response, ["Authorization", "Cookie"])
+        in_one = not (self.is_translated or response.exception)
+        response.is_in_one_language = in_one  # type: ignore[attr-defined]  # `LocaleMiddleware` asks
         if "Cache-Control" in response:
             return response
         if self.max_age is None:
