@@ -5,6 +5,8 @@ The REST framework's own are lenient: they take 1 for "1", "yes" for true and a 
 offset. A program that sends these has a fault, so the request is refused.
 """
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +22,19 @@ EARLIEST = datetime(1000, 1, 1, tzinfo=UTC)
 LATEST = datetime(9990, 1, 1, tzinfo=UTC)
 
 MAX_ID = 2**63 - 1
+
+# Controls, format characters such as zero-width joiners, lone surrogates, white space.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
+# What shows nothing although it counts as a letter, a mark or a symbol: the Hangul fillers, the
+# Khmer inherent vowels, the joiner of graphemes, variation selectors, the blank Braille pattern.
+_FILLERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of a text can be seen."""
+    return all(unicodedata.category(sign) in _UNSEEN for sign in _FILLERS.sub("", text))
 
 
 def utc(at: datetime) -> str:

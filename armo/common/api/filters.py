@@ -1,4 +1,4 @@
-"""Filters of lists, which refuse unknown parameters and malformed values."""
+"""Filters of lists, which refuse malformed values."""
 
 # mypy: disallow-subclassing-any=false
 
@@ -8,13 +8,9 @@ from typing import Any
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
-from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from armo.common.api.fields import MomentField
 
@@ -54,19 +50,3 @@ class YesNoFilter(django_filters.Filter):
     """True or false."""
 
     field_class = YesNoFormField
-
-
-class StrictFilterBackend(DjangoFilterBackend):
-    """Refuses a parameter without a value, and one that neither filters nor pages know."""
-
-    def filter_queryset(
-        self, request: Request, queryset: QuerySet[Any], view: APIView
-    ) -> QuerySet[Any]:
-        """Return the rows that match."""
-        if not request.query_params:
-            return queryset
-        filterset = self.get_filterset_class(view, queryset)
-        known = {"cursor", "page_size", "ordering", *(filterset.base_filters if filterset else ())}
-        view.refuse_odd_parameters(known)  # type: ignore[attr-defined]  # an ApiView
-        found: QuerySet[Any] = super().filter_queryset(request, queryset, view)
-        return found

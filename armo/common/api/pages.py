@@ -27,6 +27,7 @@ from rest_framework.views import APIView
 from armo.common.addresses import absolute
 from armo.common.api.fields import MAX_ID
 
+PAGE_PARAMETERS = ("cursor", "page_size", "ordering")
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 

@@ -56,7 +56,7 @@ CODES: dict[str, tuple[HTTPStatus, Any]] = {
     "too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _("The request's body is too large.")),
     "unsupported_media_type": (
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        _("Send JSON, as application/json."),
+        _("Send JSON, as application/json, not compressed."),
     ),
     "throttled": (HTTPStatus.TOO_MANY_REQUESTS, _("Too many requests. Wait a little.")),
     "internal_error": (
@@ -91,6 +91,15 @@ class TooLarge(exceptions.APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_detail = CODES["too_large"][1]
     default_code = "too_large"
+
+
+class CompressedBody(exceptions.APIException):
+    """A body with a Content-Encoding."""
+
+    status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    default_detail = _("Send the body as it is, without Content-Encoding.")
+    default_code = "unsupported_media_type"
+    headers = {"Accept-Encoding": "identity"}  # noqa: RUF012 (RFC 9110, 12.5.3)
 
 
 class LengthRequired(exceptions.APIException):

@@ -47,7 +47,7 @@ class Command(base.ArmoCommand):
     def find(self, options: dict[str, Any]) -> JobQuerySet:
         asked = {name: options[name] for name in ("state", "kind") if options[name]}
         jobs = Job.objects.filter(**asked)
-        if options["item"]:
+        if options["item"] is not None:
             jobs = jobs.of_named(options["item"])
             if not jobs.exists():
                 references.find_item(options["item"])  # it has to exist, unless it has been deleted

@@ -668,6 +668,8 @@ WRONG: dict[str, tuple[int, list[str]]] = {
     "jobs, too many": (2, ["jobs", "--limit", "99999999999999999999"]),
     "jobs, unknown state": (2, ["jobs", "--state", "lost"]),
     "jobs, unknown kind": (2, ["jobs", "--kind", "archive"]),
+    "jobs, no item": (2, ["jobs", "--item", ""]),
+    "jobs, a blank item": (2, ["jobs", "--item", " "]),
     "jobs, unknown type": (2, ["jobs", "--item", "podcast:1"]),
     "jobs, an argument too many": (2, ["jobs", "S"]),
     "publish_due, a time without dry-run": (2, ["publish_due", "--at", FAR]),

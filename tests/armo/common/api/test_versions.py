@@ -595,10 +595,26 @@ class TestTheAgeOfAnAnswer:
 
         assert set(header.split(", ")) == {"private", "no-cache"}
 
-    def test_differs_by_who_asks_and_in_which_language(self, client: Any) -> None:
-        varies = client.get(f"{API}/stories/")["Vary"]
+    @pytest.mark.parametrize("path", ["stories/", "stories/1/", "notices/", "schema/"])
+    def test_differs_by_who_asks_and_not_by_their_language(self, path: str) -> None:
+        StoryFactory(published=True, pk=1)
 
-        assert {"Accept-Language", "Authorization", "Cookie"} <= set(varies.split(", "))
+        korean, english = (
+            client_of().get(f"{API}/{path}", HTTP_ACCEPT_LANGUAGE=it) for it in ("ko", "en")
+        )
+
+        assert korean.content == english.content
+        varies = set(korean["Vary"].split(", "))
+        assert {"Authorization", "Cookie"} <= varies
+        assert "Accept-Language" not in varies
+        assert "Content-Language" not in korean
+
+    @pytest.mark.parametrize("path", ["problems/", "stories/999/", "stories/?x=1", "nowhere/"])
+    def test_differs_by_language_where_it_has_texts(self, path: str) -> None:
+        korean = client_of().get(f"{API}/{path}", HTTP_ACCEPT_LANGUAGE="ko")
+
+        assert "Accept-Language" in korean["Vary"].split(", ")
+        assert korean["Content-Language"] == "ko"
 
 
 class TestAnError:
