@@ -1,5 +1,6 @@
 """A local time as a person types it, and its meanings on days on which the clocks change."""
 
+import re
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -13,6 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from armo.accounts import zones
 
 FORMAT = "%Y-%m-%dT%H:%M:%S"
+# Without it browsers take years of six digits, and the keys of the hour go into the year.
+LATEST_TYPED = "9999-12-31T23:59:59"
+LONG_YEAR = re.compile(r"\s*[+-]?\d{5,}-")
 
 
 class LocalText(str):
@@ -58,7 +62,8 @@ class LocalTimeInput(forms.DateTimeInput):
     template_name = "people/local_time_input.html"
 
     def __init__(self) -> None:
-        super().__init__(attrs={"type": "datetime-local", "step": "any"}, format=FORMAT)
+        attrs = {"type": "datetime-local", "step": "any", "max": LATEST_TYPED}
+        super().__init__(attrs=attrs, format=FORMAT)
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         """Return what was typed, with its zone and which is meant."""
@@ -115,9 +120,10 @@ def _parse(text: str) -> datetime | None:
     return None if found is None or timezone.is_aware(found) else found
 
 
+OUT_OF_RANGE = _("That year is out of range.")
 RANGE: list[Any] = [
-    MinValueValidator(datetime(10, 1, 1, tzinfo=UTC)),
-    MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC)),
+    MinValueValidator(datetime(10, 1, 1, tzinfo=UTC), OUT_OF_RANGE),
+    MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC), OUT_OF_RANGE),
 ]
 
 
@@ -138,6 +144,8 @@ class LocalTimeField(forms.DateTimeField):
 
     def to_python(self, value: Any) -> datetime | None:
         """Return the aware time."""
+        if isinstance(value, str) and LONG_YEAR.match(value):
+            raise ValidationError(OUT_OF_RANGE, code="out_of_range")
         try:
             with timezone.override(zone_typed_in(value)):
                 return super().to_python(value)

@@ -25,7 +25,13 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from armo.accounts import zones
-from armo.accounts.local_time import LocalText, LocalTimeField, LocalTimeInput, choices
+from armo.accounts.local_time import (
+    LATEST_TYPED,
+    LocalText,
+    LocalTimeField,
+    LocalTimeInput,
+    choices,
+)
 from scheduling import operations
 from scheduling.access.permissions import (
     User,
@@ -347,6 +353,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         "all_url": "?" + urlencode({"view": period.view, "date": period.day.isoformat()}),
         "is_empty": not rows,
         "most": MOST_ENTRIES if len(rows) > MOST_ENTRIES else 0,
+        "latest_typed": LATEST_TYPED,
         "may_move": any(entry.is_movable for of_day in entries.values() for entry in of_day),
         "script": {
             "url": reverse("admin-calendar-move"),

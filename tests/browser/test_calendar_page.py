@@ -92,6 +92,20 @@ class TestAnEntry:
 
         assert now_at(job) + timedelta(seconds=job.run_at.second) > timedelta(days=1, hours=1)
 
+    def test_is_moved_to_a_time_that_is_typed_straight_through(
+        self, sign_in: NewPage, job: Job
+    ) -> None:
+        page = sign_in()
+        open_week(page, job).locator(".calendar-move").click()
+
+        page.focus("#calendar-to")
+        page.keyboard.type("030121000930AM")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#calendar-undo")
+
+        moved = Job.objects.get(pk=job.pk).run_at
+        assert f"{moved:%Y-%m-%dT%H:%M}" == "2100-03-01T09:30"
+
     def test_opens_its_item(self, sign_in: NewPage, job: Job) -> None:
         page = sign_in()
 

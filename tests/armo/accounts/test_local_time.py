@@ -59,7 +59,13 @@ class TestALocalTime:
         assert form.cleaned_data["at"] == datetime(2100, 11, 7, hour, 30, tzinfo=UTC)
         assert f'value="{which}" checked' in str(form["at"])
 
-    @pytest.mark.parametrize("local", ["0009-12-31T23:00", "9990-01-02T00:00"])
+    @pytest.mark.parametrize(
+        "local",
+        ["0009-12-31T23:00", "9990-01-02T00:00", "113020-02-06T09:00", "+012026-01-01T09:00"],
+    )
     def test_is_within_the_years_that_every_zone_can_show(self, local: str) -> None:
-        with pytest.raises(ValidationError):
+        with pytest.raises(ValidationError, match="That year is out of range"):
             LocalTimeField().clean(local)
+
+    def test_is_asked_for_with_a_year_of_four_digits(self) -> None:
+        assert 'max="9999-12-31T23:59:59"' in str(At()["at"])
