@@ -17,12 +17,12 @@ from django.utils.translation import gettext_noop
 
 from content.importing import IMPORTERS, Outcome, find_posts
 from scheduling import operations
-from scheduling.errors import DomainError
+from scheduling.errors import DomainError, Reason
 from scheduling.models import Schedulable, clock
 from scheduling.models.references import find_item
 
 FOLDER = Path(settings.BASE_DIR) / "demo"
-REASON = gettext_noop("demo")
+REASON = Reason("demo", gettext_noop("demo"))
 
 # The users and their groups. The name is also the password.
 PEOPLE = {"admin": None, "editor": "Editors", "author": "Authors", "operator": "Operators"}

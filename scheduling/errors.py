@@ -90,7 +90,9 @@ def _shown(value: Any) -> Any:
 
 
 def in_english(*reasons: Why) -> str:
-    """Return reasons in English and UTC, as they are logged and as rows have them beside JSON."""
+    """Return reasons in English and UTC, for logs, and for rows that have them as JSON too."""
+    if all(isinstance(it, str) for it in reasons):
+        return " ".join(map(str, reasons))
     with translation.override(None), timezone.override(UTC):
         return " ".join(map(str, reasons))
 
@@ -100,6 +102,16 @@ def as_json(*reasons: Why) -> list[Any] | None:
     if all(isinstance(it, str) for it in reasons):
         return None
     return [it.as_json() if isinstance(it, Reason) else it for it in reasons]
+
+
+def reasons_of(error: BaseException) -> list[Why]:
+    """Return what an error says; any exception may have a reason as its only argument."""
+    text = str(error)
+    reasons: list[Why] = error.reasons() if isinstance(error, DomainError) else list(error.args)
+    # A site's own error may override `__str__`.
+    if all(isinstance(it, Reason | str) for it in reasons) and " ".join(map(str, reasons)) == text:
+        return reasons
+    return [text]
 
 
 def spoken(text: str, stored: Sequence[Any] | None = None) -> str:
@@ -116,10 +128,12 @@ def spoken(text: str, stored: Sequence[Any] | None = None) -> str:
     return text
 
 
-# Sentences with parameters of which rows have only the text.
-WITH_PARAMS = (
+# What rows have only as text: jobs, and the events of earlier versions.
+ONLY_TEXT = (
+    gettext_noop("demo"),
     gettext_noop("imported from %(file)s"),
     gettext_noop("It is %(status)s by now."),
+    gettext_noop("It was handed out %(times)s times and never came to an end."),
     gettext_noop("It took longer than %(seconds)s s."),
     gettext_noop("It took longer than %(seconds)s s and ignored the time-out."),
     gettext_noop("Its process was ended by %(signal)s."),
@@ -141,7 +155,7 @@ def _sentence(text: str) -> str | None:
     # Not single words, which people write too.
     if text.endswith(".") and " " in text and (known := gettext(text)) != text:
         return known
-    for pattern in WITH_PARAMS:
+    for pattern in ONLY_TEXT:
         parts = re.split(r"%\((\w+)\)s", pattern)
         regex = "".join(f"(?P<{it}>.+)" if n % 2 else re.escape(it) for n, it in enumerate(parts))
         if found := re.fullmatch(regex, text):

@@ -12,6 +12,7 @@ from typing import ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DatabaseError, connection, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from content.frontmatter import Post, PostError
 from content.importing.files import Found, read
@@ -19,7 +20,7 @@ from content.importing.memory import Plan
 from content.importing.results import Outcome, Result
 from content.models import TitledBody
 from scheduling import operations
-from scheduling.errors import DomainError, Why
+from scheduling.errors import DomainError, Reason, Why
 from scheduling.models import Kind, Status, clock
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class Importer(ABC):
 
     # Schedule
 
-    def create(self, item: TitledBody, plan: Plan, *, reason: str) -> None:
+    def create(self, item: TitledBody, plan: Plan, *, reason: Why) -> None:
         """Insert an item; if its date has passed, it is live since then."""
         now = clock.database_now()
         if plan.start is None:
@@ -126,7 +127,7 @@ class Importer(ABC):
             if item.status == Status.PUBLISHED:
                 self._set_end(item, plan.end, reason=reason)
 
-    def replan(self, item: TitledBody, plan: Plan, old: Plan, *, reason: str) -> list[Why]:
+    def replan(self, item: TitledBody, plan: Plan, old: Plan, *, reason: Why) -> list[Why]:
         """
         Carry out the plan of a changed file for an existing item.
 
@@ -153,7 +154,7 @@ class Importer(ABC):
                 self._go_live(item, plan, reason=reason)
         return notes
 
-    def _go_live(self, item: TitledBody, plan: Plan, *, reason: str) -> None:
+    def _go_live(self, item: TitledBody, plan: Plan, *, reason: Why) -> None:
         """Carry the plan out for an item that is not live, unless its end has passed."""
         now = clock.database_now()
         if plan.start is None or (plan.end is not None and plan.end <= now):
@@ -165,14 +166,14 @@ class Importer(ABC):
             operations.publish_now(item=item, by=self.by, reason=reason)
             self._set_end(item, plan.end, reason=reason)
 
-    def _schedule(self, item: TitledBody, plan: Plan, *, reason: str) -> None:
+    def _schedule(self, item: TitledBody, plan: Plan, *, reason: Why) -> None:
         assert plan.start is not None
         operations.schedule(
             item=item, run_at=plan.start, by=self.by, unpublish_at=plan.end, reason=reason
         )
 
     def _move_end(
-        self, item: TitledBody, end: datetime | None, old: datetime | None, *, reason: str
+        self, item: TitledBody, end: datetime | None, old: datetime | None, *, reason: Why
     ) -> list[Why]:
         if item.unpublish_at != old:
             return [_("Its end was changed here: left as it is.")]
@@ -181,7 +182,7 @@ class Importer(ABC):
         self._set_end(item, end, reason=reason)
         return []
 
-    def _set_end(self, item: TitledBody, end: datetime | None, *, reason: str) -> None:
+    def _set_end(self, item: TitledBody, end: datetime | None, *, reason: Why) -> None:
         """Set or cancel the end of a live item."""
         if end == item.unpublish_at:
             return
@@ -193,9 +194,10 @@ class Importer(ABC):
             )
 
 
-def reason_of(file: Found) -> str:
+def reason_of(file: Found) -> Reason:
     """Return the reason that jobs of an import carry."""
-    return _("imported from %(file)s") % {"file": Path(file.name).name}
+    name = Path(file.name).name
+    return Reason("imported", gettext_noop("imported from %(file)s"), {"file": name})
 
 
 def result_of(file: Found, outcome: Outcome, item: TitledBody, notes: Iterable[Why]) -> Result:

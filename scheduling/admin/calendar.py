@@ -44,7 +44,7 @@ from scheduling.access.permissions import (
 from scheduling.admin.display import shown_clock, shown_day, shown_moment, start_of
 from scheduling.admin.filters import start_of_week
 from scheduling.admin.seen import last_change_by
-from scheduling.errors import DomainError
+from scheduling.errors import DomainError, Reason
 from scheduling.models import (
     OPEN_STATES,
     TRANSITIONS,
@@ -442,8 +442,7 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
             job=job,
             run_at=form.cleaned_data["to"],
             by=user,
-            # Stored in English: a history is translated for each reader.
-            reason=gettext_noop("Moved in the calendar."),
+            reason=Reason("moved_in_calendar", gettext_noop("Moved in the calendar.")),
             expected=operations.Seen.job(run_at=form.cleaned_data["expected"]),
         )
     except operations.ChangedMeanwhile:

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from scheduling.access.permissions import has_right, sees_all, visible_jobs
 from scheduling.admin.display import change_url, shown_time
 from scheduling.admin.health_lines import health_lines
+from scheduling.errors import spoken
 from scheduling.models import Job, JobQuerySet, State, clock, schedulable_models
 from scheduling.models.times import distance, formatted, measured
 from scheduling.models.transitions import kind_label
@@ -127,8 +128,7 @@ def _failure(failure: Failure, now: datetime) -> dict[str, Any]:
         "kind": kind_label(failure.kind),
         "time": shown_time(failure.failed_at),
         "distance": distance(failure.failed_at, now),
-        # Reasons of the engine are stored in English and translated here.
-        "why": _(failure.reason) if failure.reason else (failure.error or ""),
+        "why": spoken(failure.reason, failure.reasons) or failure.error or "",
         "job_id": failure.job_id,
         "job_url": change_url(Job, failure.job_id),
     }

@@ -33,7 +33,7 @@ from scheduling.admin.items import ask_again
 from scheduling.admin.panel import buttons, history
 from scheduling.admin.plain import ReadOnlyAdmin
 from scheduling.admin.seen import OF_PAUSE, described, signed
-from scheduling.errors import DomainError
+from scheduling.errors import DomainError, spoken
 from scheduling.models import ClockNow, Job, JobEvent, Pause, PauseEvent
 from scheduling.models.times import distance, duration
 from scheduling.operations import ChangedMeanwhile
@@ -88,9 +88,13 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
         failures = JobEvent.objects.filter(
             job=OuterRef("pk"), what__in=(JobEvent.What.ATTEMPT_FAILED, JobEvent.What.FAILED)
         )
-        newest = Subquery(failures.order_by("-at", "-pk").values("reason")[:1])
+        newest = failures.order_by("-at", "-pk")
         seen: QuerySet[Any] = visible_jobs(request.user, jobs)
-        seen = seen.annotate(clock_at=ClockNow(), error=newest)
+        seen = seen.annotate(
+            clock_at=ClockNow(),
+            error=Subquery(newest.values("reason")[:1]),
+            reasons=Subquery(newest.values("detail__reasons")[:1]),
+        )
         return seen
 
     def get_search_results(
@@ -133,8 +137,9 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
 
     @admin.display(description=_("last error"))
     def last_error(self, job: Job) -> str:
-        reason: str = job.error or ""  # type: ignore[attr-defined]  # by get_queryset
-        return Truncator(gettext(reason)).chars(LONGEST_ERROR) if reason else "-"
+        text: str = job.error or ""  # type: ignore[attr-defined]  # by get_queryset
+        why = spoken(text, job.reasons)  # type: ignore[attr-defined]
+        return Truncator(why).chars(LONGEST_ERROR) or "-"
 
     @admin.display(description=_("queue row"))
     def message(self, job: Job) -> str:
@@ -152,8 +157,7 @@ class JobAdmin(ReadOnlyAdmin, ModelAdmin):
 
     @admin.display(description=_("reason"))
     def why(self, job: Job) -> str:
-        """Show why it was scheduled; reasons that the engine gives are translated."""
-        return gettext(job.reason) if job.reason else "-"
+        return job.why or "-"
 
     @admin.display(description=_("scheduled by"))
     def by(self, job: Job) -> str:

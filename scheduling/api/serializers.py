@@ -175,7 +175,7 @@ class EventOutput(serializers.Serializer[JobEvent]):
     by = serializers.SerializerMethodField(help_text="The user; null for the engine itself.")
     old_run_at = MomentField(allow_null=True)
     new_run_at = MomentField(allow_null=True)
-    reason = serializers.CharField()
+    reason = serializers.CharField(source="why", help_text="In the language of the request.")
     error = serializers.SerializerMethodField(help_text="Of a failed attempt: the error's class.")
 
     def get_by(self, event: JobEvent) -> str | None:
@@ -206,7 +206,7 @@ class JobOutput(serializers.Serializer[Job]):
         allow_null=True, help_text="Milliseconds from `run_at` until it succeeded, if it did."
     )
     attempts = serializers.IntegerField()
-    reason = serializers.CharField()
+    reason = serializers.CharField(source="why", help_text="In the language of the request.")
     params = serializers.DictField(
         allow_null=True, help_text="What its kind needs besides the item and the time."
     )

@@ -140,8 +140,7 @@ def _second(at: datetime) -> datetime:
 def _description(job: Job) -> str:
     facts = [(gettext("state"), job.get_state_display())]
     if job.reason:
-        # The engine's own reasons are translated.
-        facts.append((gettext("reason"), gettext(job.reason)))
+        facts.append((gettext("reason"), job.why))
     return "\n".join(f"{capfirst(name)}: {lines(text)}" for name, text in facts)
 
 
@@ -165,7 +164,9 @@ def _feed(request: HttpRequest, secret: str) -> HttpResponseBase:
     if user is None:
         raise Http404
     note_reading(user)
-    content = write_calendar(list(jobs_to_show(user)[: MOST_EVENTS + 1]))
+    # Calendar programs ask in no language, or in that of their maker.
+    with conf.locale_of(user):
+        content = write_calendar(list(jobs_to_show(user)[: MOST_EVENTS + 1]))
     etag = quote_etag(sha256(content).hexdigest()[:32])
     headers = {
         "ETag": etag,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from scheduling import conf
-from scheduling.errors import SHOWN
+from scheduling.errors import SHOWN, spoken
 from scheduling.models.expressions import ClockNow, ClockTimestamp
 from scheduling.models.fields import user_field
 from scheduling.models.item import Schedulable, schedulable_models
@@ -264,6 +264,11 @@ class Job(models.Model):
         return transition_of(self.kind)
 
     @property
+    def why(self) -> str:
+        """Return why it was scheduled, in the active language, or as a person wrote it."""
+        return spoken(self.reason)
+
+    @property
     def is_open(self) -> bool:
         """Return whether it has still to run."""
         return self.state in OPEN_STATES
@@ -356,7 +361,8 @@ class JobEvent(models.Model):
     old_run_at = models.DateTimeField(_("from"), null=True, blank=True)
     new_run_at = models.DateTimeField(_("to"), null=True, blank=True)
     reason = models.TextField(_("why"), blank=True)
-    # Of a failed attempt: `error` (the class), `traceback`.
+    # `reasons`, if `reason` is the English text of some. Of a failed attempt: `error` (the class),
+    # `traceback`. Of a failure: who was notified, or why the mail could not be sent.
     detail = models.JSONField(_("detail"), null=True, blank=True)
 
     class Meta:
@@ -366,3 +372,8 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.what} {utc(self.at)}"
+
+    @property
+    def why(self) -> str:
+        """Return the reason in the active language, or what a person wrote."""
+        return spoken(self.reason, (self.detail or {}).get("reasons"))

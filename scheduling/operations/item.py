@@ -24,6 +24,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_noop
 
+from scheduling.errors import Why
 from scheduling.models import TRANSITIONS, Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import (
@@ -65,7 +66,7 @@ def schedule(
     kind: str = Kind.PUBLISH,
     unpublish_at: datetime | _Unchanged | None = UNCHANGED,
     params: Mapping[str, Any] | None = None,
-    reason: str = "",
+    reason: Why = "",
     expected: Expected | None = None,
 ) -> Job:
     """
@@ -108,7 +109,7 @@ def _plan(
     unpublish_at: datetime | _Unchanged | None,
     *,
     by: Actor,
-    reason: str,
+    reason: Why,
 ) -> Job:
     """Write the times of a locked item, and make its jobs match them."""
     end = _end_of(locked.row, unpublish_at)
@@ -140,7 +141,7 @@ def check_schedule(
 
 @transaction.atomic
 def move(
-    *, job: Job, run_at: datetime, by: Actor, reason: str = "", expected: Expected | None = None
+    *, job: Job, run_at: datetime, by: Actor, reason: Why = "", expected: Expected | None = None
 ) -> Job:
     """
     Give an open job another time.
@@ -165,7 +166,7 @@ def unschedule(
     item: Schedulable,
     by: Actor,
     kind: str = Kind.PUBLISH,
-    reason: str = "",
+    reason: Why = "",
     expected: Expected | None = None,
 ) -> Job:
     """
@@ -194,7 +195,7 @@ def unschedule(
 
 
 def _cancel(
-    locked: store.Locked, transition: Transition, jobs: list[Job], *, by: Actor, reason: str
+    locked: store.Locked, transition: Transition, jobs: list[Job], *, by: Actor, reason: Why
 ) -> Job:
     """Remove from a locked item what these jobs were to do, and cancel those that are open."""
     fields = transition.unplanned(locked.row)
@@ -221,7 +222,7 @@ def check_cancel(*, job: Job) -> None:
 
 
 @transaction.atomic
-def cancel(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = None) -> Job:
+def cancel(*, job: Job, by: Actor, reason: Why = "", expected: Expected | None = None) -> Job:
     """
     Cancel an open job.
 
@@ -237,7 +238,7 @@ def cancel(*, job: Job, by: Actor, reason: str = "", expected: Expected | None =
 
 @transaction.atomic
 def publish_now(
-    *, item: Schedulable, by: Actor, reason: str = "", expected: Expected | None = None
+    *, item: Schedulable, by: Actor, reason: Why = "", expected: Expected | None = None
 ) -> Job:
     """
     Publish an item at once, whatever is scheduled for it; an end in the future stays.
@@ -273,7 +274,7 @@ def check_publish_now(*, row: Schedulable) -> None:
 
 @transaction.atomic
 def unpublish_now(
-    *, item: Schedulable, by: Actor, reason: str = "", expected: Expected | None = None
+    *, item: Schedulable, by: Actor, reason: Why = "", expected: Expected | None = None
 ) -> Job:
     """
     Take a live item down at once.
@@ -300,7 +301,7 @@ def check_unpublish_now(*, row: Schedulable) -> None:
 
 
 @transaction.atomic
-def rerun(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = None) -> Job:
+def rerun(*, job: Job, by: Actor, reason: Why = "", expected: Expected | None = None) -> Job:
     """
     Run a failed job again: the same job, due at once, with its time and its history.
 
@@ -314,7 +315,7 @@ def rerun(*, job: Job, by: Actor, reason: str = "", expected: Expected | None = 
     # It starts anew: attempts are counted from 0, and another failure is mailed again.
     job.state, job.attempts, job.finished_at, job.told_at = State.WAITING, 0, None, None
     store.wake(job=job, at=now)
-    store.new_event(job=job, what=What.RERUN, at=now, by=by, reason=reason).save()
+    store.new_event(job=job, what=What.RERUN, at=now, by=by, reasons=[reason]).save()
     if fields := job.transition.reopened():
         store.write(locked, **fields)
         locked.open_jobs.append(job)
@@ -348,7 +349,7 @@ def lock_for_change(*, items: QuerySet[Any], expected: Expected | None = None) -
 
 
 @transaction.atomic
-def reconcile(*, item: Schedulable, reason: str) -> None:
+def reconcile(*, item: Schedulable, reason: Why) -> None:
     """
     Make an item's jobs match its status and times.
 
@@ -363,7 +364,7 @@ def reconcile(*, item: Schedulable, reason: str) -> None:
 
 
 @transaction.atomic
-def cancel_all(*, item: Schedulable, reason: str) -> None:
+def cancel_all(*, item: Schedulable, reason: Why) -> None:
     """Cancel every open job of an item that is about to be deleted."""
     try:
         locked = store.lock(item)

@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import F
 
-from scheduling.errors import DomainError
+from scheduling.errors import DomainError, Why
 from scheduling.models import IsOneOf, Job, JobQuerySet, Kind, Schedulable, Status, clock
 from scheduling.models.references import ItemNotFound
 from scheduling.models.sql import along_the_index, pipeline, send
@@ -25,7 +25,7 @@ def schedule_many(
     items: Iterable[Schedulable],
     run_at: datetime,
     by: Actor,
-    reason: str = "",
+    reason: Why = "",
     expected: Mapping[Schedulable, Expected] | None = None,
 ) -> JobQuerySet:
     """
@@ -161,7 +161,7 @@ class _Batch:
     def job_ids(self) -> list[int]:
         return [*(job.pk for job in self.publishes.values()), *(job.pk for job in self.new)]
 
-    def write(self, *, at: datetime, by: Actor, reason: str) -> None:
+    def write(self, *, at: datetime, by: Actor, reason: Why) -> None:
         """Send the statements that change the items and their jobs; wait for no answer."""
         if any(row.unpublish_at != self.ends[pk] for pk, row in self.rows.items()):
             self.here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
@@ -182,7 +182,7 @@ class _Batch:
                 version=row.version + 1,
             )
 
-    def mirror_ends(self, *, at: datetime, by: Actor, reason: str) -> None:
+    def mirror_ends(self, *, at: datetime, by: Actor, reason: Why) -> None:
         """Update the jobs that end the items: few, as an end that stays has its job already."""
         for pk, item in self.items.items():
             end, wanted = self.end_jobs.get(pk), self.ends[pk]

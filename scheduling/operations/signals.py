@@ -5,8 +5,12 @@ from typing import Any
 from django.utils.translation import gettext_noop
 
 from scheduling import operations
+from scheduling.errors import Reason
 from scheduling.models import Schedulable
 from scheduling.operations import store
+
+SAVED = Reason("item_saved", gettext_noop("The item was saved like this."))
+DELETED = Reason("item_deleted", gettext_noop("The item was deleted."))
 
 
 def follow_saved_item(
@@ -17,9 +21,9 @@ def follow_saved_item(
         store.rename_jobs(instance)
     # `save` sets this. Loading a fixture does not call it: a fixture contains its own jobs.
     if instance.has_requested_change:
-        operations.reconcile(item=instance, reason=gettext_noop("The item was saved like this."))
+        operations.reconcile(item=instance, reason=SAVED)
 
 
 def forget_deleted_item(*, instance: Schedulable, **kwargs: Any) -> None:
     """Cancel the item's open jobs, in the transaction that deletes it."""
-    operations.cancel_all(item=instance, reason=gettext_noop("The item was deleted."))
+    operations.cancel_all(item=instance, reason=DELETED)

@@ -17,6 +17,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import F, Field, QuerySet
 from django.utils.translation import gettext_noop
 
+from scheduling.errors import Reason, Why, as_json, in_english
 from scheduling.models import (
     OPEN_STATES,
     TRANSITIONS,
@@ -39,6 +40,8 @@ from scheduling.queue import messages
 from scheduling.queue.sql_files import read_statements
 
 What = JobEvent.What
+
+BY_HAND_INSTEAD = Reason("by_hand", gettext_noop("Done by hand instead."))
 
 Row = TypeVar("Row", Job, Schedulable)
 
@@ -141,13 +144,27 @@ def _are_elsewhere(row: Schedulable, meta: Any, names: Iterable[str]) -> bool:
     return not own.issuperset(names)
 
 
-def new_event(*, job: Job, what: JobEvent.What, at: datetime, by: Actor, **fields: Any) -> JobEvent:
+def new_event(
+    *,
+    job: Job,
+    what: JobEvent.What,
+    at: datetime,
+    by: Actor,
+    reasons: Sequence[Why] = (),
+    detail: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> JobEvent:
     """Return an unsaved event of the job."""
-    return JobEvent(job=job, what=what, at=at, by_id=by.pk if by else None, **fields)
+    stored = as_json(*reasons)
+    if stored is not None:
+        detail = {**(detail or {}), "reasons": stored}
+    text = in_english(*reasons)
+    by_id = by.pk if by else None
+    return JobEvent(job=job, what=what, at=at, by_id=by_id, reason=text, detail=detail, **fields)
 
 
 def new_job(
-    *, item: Schedulable, kind: str, run_at: datetime, by: Actor, reason: str, **fields: Any
+    *, item: Schedulable, kind: str, run_at: datetime, by: Actor, reason: Why, **fields: Any
 ) -> Job:
     """Return an unsaved job of the item."""
     return Job(
@@ -158,7 +175,7 @@ def new_job(
         run_at=run_at,
         next_attempt_at=run_at,
         scheduled_by_id=by.pk if by else None,
-        reason=reason,
+        reason=in_english(reason),
         **fields,
     )
 
@@ -215,7 +232,7 @@ def read_open_jobs(cursor: CursorWrapper, model: type[Schedulable]) -> Iterator[
             yield OpenJob(pk, kind, object_id, run_at, message_id, lanes[kind])
 
 
-def open_jobs(wanted: Iterable[Planned], *, at: datetime, by: Actor, reason: str) -> list[int]:
+def open_jobs(wanted: Iterable[Planned], *, at: datetime, by: Actor, reason: Why) -> list[int]:
     """
     Insert jobs, each with its queue row and first event.
 
@@ -228,7 +245,7 @@ def open_jobs(wanted: Iterable[Planned], *, at: datetime, by: Actor, reason: str
     return [job.pk for job in jobs]
 
 
-def open_job(planned: Planned, *, at: datetime, by: Actor, reason: str) -> Job:
+def open_job(planned: Planned, *, at: datetime, by: Actor, reason: Why) -> Job:
     """Insert a job with its queue row and first event; return it."""
     [new] = give_ids([planned])
     [message_id] = _read(store_jobs([new], at=at, by=by, reason=reason))
@@ -257,7 +274,7 @@ def give_ids(wanted: Iterable[Planned]) -> list[NewJob]:
     return [NewJob(pk, planned) for [pk], planned in zip(ids, wanted, strict=True)]
 
 
-def store_jobs(jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: str) -> CursorWrapper:
+def store_jobs(jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: Why) -> CursorWrapper:
     """Send the statement that inserts jobs; see `open_jobs`."""
     models = {type(job.planned.item) for job in jobs}
     type_ids = {model: ContentType.objects.get_for_model(model).pk for model in models}
@@ -289,13 +306,14 @@ def _store(
     *,
     at: datetime,
     by: Actor,
-    reason: str,
+    reason: Why,
 ) -> CursorWrapper:
     """Send the statement; return its cursor, whose rows are the ids of the new queue rows."""
     new = messages.messages(wakes)
     rows = [job | message.as_row() for job, message in zip(jobs, new, strict=True)]
     # A NULL parameter has no type of its own, and the keys of users may have any type.
     by_type = Job._meta.get_field("scheduled_by").rel_db_type(connection)
+    stored = as_json(reason)
     cursor = prepared_cursor()
     cursor.execute(
         SQL[statement].format(by=f"%(by)s::{by_type}", **messages.PARTS),
@@ -303,7 +321,8 @@ def _store(
             "wanted": json.dumps(rows),
             "by": by.pk if by else None,
             "now": at,
-            "reason": reason,
+            "reason": in_english(reason),
+            "detail": None if stored is None else json.dumps({"reasons": stored}),
             **messages.NOTIFY,
         },
     )
@@ -323,7 +342,7 @@ def rename_jobs(item: Schedulable) -> None:
 
 
 def move_jobs(
-    jobs: Sequence[Job | OpenJob], *, run_at: datetime, at: datetime, by: Actor, reason: str
+    jobs: Sequence[Job | OpenJob], *, run_at: datetime, at: datetime, by: Actor, reason: Why
 ) -> CursorWrapper:
     """
     Give open jobs another time, and new queue rows in place of the old.
@@ -337,7 +356,7 @@ def move_jobs(
     return _store("move_jobs", rows, wakes, at=at, by=by, reason=reason)
 
 
-def move_job(job: Job, *, run_at: datetime, at: datetime, by: Actor, reason: str) -> None:
+def move_job(job: Job, *, run_at: datetime, at: datetime, by: Actor, reason: Why) -> None:
     """Give an open job another time, and update the object."""
     [job.message_id] = _read(move_jobs([job], run_at=run_at, at=at, by=by, reason=reason))
     job.run_at = job.next_attempt_at = run_at
@@ -363,19 +382,19 @@ def close_job(
     what: JobEvent.What,
     at: datetime,
     by: Actor,
-    reason: str = "",
+    reasons: Sequence[Why] = (),
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Finish a job: delete its queue row, and record its last event."""
     messages.delete_rows([job.message_id])
     job.state, job.finished_at, job.message_id, job.attempt_begun_at = state, at, None, None
     job.save()
-    new_event(job=job, what=what, at=at, by=by, reason=reason, detail=detail).save()
+    new_event(job=job, what=what, at=at, by=by, reasons=reasons, detail=detail).save()
 
 
-def cancel_job(*, job: Job, at: datetime, by: Actor, reason: str) -> None:
+def cancel_job(*, job: Job, at: datetime, by: Actor, reason: Why) -> None:
     """Cancel an open job."""
-    close_job(job=job, state=State.CANCELLED, what=What.CANCELLED, at=at, by=by, reason=reason)
+    close_job(job=job, state=State.CANCELLED, what=What.CANCELLED, at=at, by=by, reasons=[reason])
 
 
 @dataclass
@@ -444,7 +463,7 @@ def write(locked: Locked, **fields: object) -> None:
     locked.item.copy_engine_fields(locked.row)
 
 
-def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: str) -> None:
+def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: Why) -> None:
     """
     Create, move or cancel jobs, so that each time that the locked row asks for has one open job.
 
@@ -464,11 +483,10 @@ def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: str) -> Non
             move_job(jobs[0], run_at=run_at, at=at, by=by, reason=reason)
 
 
-def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason: str) -> Job:
+def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason: Why) -> Job:
     """Record a change that was made at once, and cancel the open jobs of its kind."""
     for planned in locked.open_jobs_of(kind):
-        instead = reason or gettext_noop("Done by hand instead.")
-        cancel_job(job=planned, at=at, by=by, reason=instead)
+        cancel_job(job=planned, at=at, by=by, reason=reason or BY_HAND_INSTEAD)
         locked.open_jobs.remove(planned)
     job = record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
     row = locked.row
@@ -477,7 +495,7 @@ def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason
 
 
 def record(
-    locked: Locked, kind: str, what: JobEvent.What, *, at: datetime, by: Actor, reason: str
+    locked: Locked, kind: str, what: JobEvent.What, *, at: datetime, by: Actor, reason: Why
 ) -> Job:
     """Insert a finished job with its only event."""
     job = new_job(
@@ -491,5 +509,5 @@ def record(
         finished_at=at,
     )
     job.save()
-    new_event(job=job, what=what, at=at, by=by, reason=reason).save()
+    new_event(job=job, what=what, at=at, by=by, reasons=[reason]).save()
     return job

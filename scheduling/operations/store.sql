@@ -34,8 +34,8 @@ WITH wanted AS MATERIALIZED (
            0, %(reason)s::text, {by}, message, %(now)s, coalesce(slot, 0), params
     FROM wanted
 ), recorded AS (
-    INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason)
-    SELECT job, 'scheduled', %(now)s, {by}, at, %(reason)s::text FROM wanted
+    INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason, detail)
+    SELECT job, 'scheduled', %(now)s, {by}, at, %(reason)s::text, %(detail)s::jsonb FROM wanted
 )
 SELECT message, (SELECT count(*) FROM notified) FROM wanted
 
@@ -54,7 +54,7 @@ WITH wanted AS MATERIALIZED (
     FROM wanted AS w
     WHERE job.id = w.job
 ), recorded AS (
-    INSERT INTO scheduling_jobevent (job_id, what, at, by_id, old_run_at, new_run_at, reason)
-    SELECT job, 'moved', %(now)s, {by}, was, at, %(reason)s::text FROM wanted
+    INSERT INTO scheduling_jobevent (job_id, what, at, by_id, old_run_at, new_run_at, reason, detail)
+    SELECT job, 'moved', %(now)s, {by}, was, at, %(reason)s::text, %(detail)s::jsonb FROM wanted
 )
 SELECT message, (SELECT count(*) FROM notified) FROM wanted

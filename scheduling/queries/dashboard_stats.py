@@ -1,5 +1,6 @@
 """Query what the admin's dashboard shows: planned publishes, failed jobs, lateness."""
 
+import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
@@ -75,8 +76,10 @@ class Failure(NamedTuple):
     title: str
     kind: str
     failed_at: datetime
-    reason: str | None
     error: str | None
+    # As `spoken` reads them.
+    reason: str
+    reasons: list[Any] | None
 
 
 class Lateness(NamedTuple):
@@ -146,7 +149,7 @@ def dashboard_stats(jobs: JobQuerySet, *, now: datetime, zone: tzinfo) -> Dashbo
         coming=[Planned(*row) for row in coming],
         failed=sum(is_rerunnable for [is_rerunnable] in failed),
         or_more=len(failed) == MOST_COUNTED,
-        failures=[Failure(*row) for row in failures],
+        failures=[_read_failure(*row) for row in failures],
         days={
             start.astimezone(zone).date(): numbers.get(place, 0)
             for place, start in enumerate(days, 1)
@@ -215,11 +218,20 @@ def _coming(publishes: JobQuerySet) -> QuerySet[Job, Any]:
 def _failures(latest: JobQuerySet) -> QuerySet[Job, Any]:
     lines = JobEvent.objects.filter(job=OuterRef("pk"), what=JobEvent.What.FAILED).order_by("-pk")
     rows = Job.objects.filter(rerunnable(), pk__in=latest.values("pk")).annotate(
-        why=Subquery(lines.values("reason")[:1]),
+        text=Subquery(lines.values("reason")[:1]),
+        reasons=Subquery(lines.values(name=KT("detail__reasons"))[:1]),
         error=Subquery(lines.values(name=KT("detail__error"))[:1]),
     )
     columns = ("pk", "content_type_id", "object_id", "item_title", "kind", "finished_at")
-    return rows.order_by("-finished_at", "-pk").values_list(*columns, "why", "error")[:ROWS]
+    names = (*columns, "error", "text", "reasons")
+    return rows.order_by("-finished_at", "-pk").values_list(*names)[:ROWS]
+
+
+def _read_failure(*row: Any) -> Failure:
+    # The pipeline's rows are as PostgreSQL sends them.
+    *columns, reason, reasons = row
+    stored = None if reasons is None else json.loads(reasons)
+    return Failure._make([*columns, reason or "", stored])
 
 
 class _Percentile(Aggregate):

@@ -87,7 +87,7 @@ def _event(event: JobEvent) -> str:
         text += f" from {_utc(event.old_run_at)}"
     if event.new_run_at:
         text += f" to {_utc(event.new_run_at)}"
-    return f"{text}: {event.reason}" if event.reason else f"{text}."
+    return f"{text}: {why}" if (why := event.why) else f"{text}."
 
 
 def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:

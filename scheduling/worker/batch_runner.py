@@ -27,6 +27,7 @@ from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_noop
 from psycopg.types.datetime import TimestamptzLoader
 
+from scheduling.errors import Reason
 from scheduling.models import (
     TRANSITIONS,
     IsOneOf,
@@ -49,6 +50,10 @@ logger = logging.getLogger(__name__)
 BATCH = 1000
 # A pre-warmed worker runs nothing else while it waits.
 LONGEST_WAIT_SECONDS = 0.1
+
+ASKS_FOR_ELSE = Reason(
+    "item_asks_for_else", gettext_noop("The item asks for something else by now.")
+)
 
 SQL = read_statements(__name__)
 
@@ -202,8 +207,7 @@ def _reconcile(jobs: Sequence[DueJob]) -> None:
         )
         for item in {job.object_id: job.find_item() for job in others}.values():
             if item is not None:
-                reason = gettext_noop("The item asks for something else by now.")
-                reconcile(item=item, reason=reason)
+                reconcile(item=item, reason=ASKS_FOR_ELSE)
 
 
 def _run(prepared: Prepared, **wanted: Any) -> Batch:

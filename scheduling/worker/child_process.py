@@ -19,8 +19,10 @@ from types import FrameType
 from typing import NoReturn
 
 from django.db import connections
+from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
 
+from scheduling.errors import Reason
 from scheduling.models.job import HOOK_GRACE_SECONDS
 from scheduling.worker.processes import end_with_parent, offer_to_the_oom_killer
 
@@ -71,7 +73,13 @@ def run(work: Callable[[], None], *, seconds: int, failed: Callable[[BaseExcepti
             os.waitpid(pid, 0)
             _kill_group(pid)
     if status is None:
-        raise ChildHung(f"It took longer than {seconds} s and ignored the time-out.")
+        raise ChildHung(
+            Reason(
+                "hook_hung",
+                gettext_noop("It took longer than %(seconds)s s and ignored the time-out."),
+                {"seconds": seconds},
+            )
+        )
     if not report:
         _kill_group(pid)
         raise ChildDied(_how_it_ended(status))
@@ -111,7 +119,13 @@ def _run_in_time(
     """Run the work; return an empty text, or the traceback of what it raised."""
 
     def raise_timeout(number: int, frame: FrameType | None) -> None:
-        raise TimeoutException(f"It took longer than {seconds} s.")
+        raise TimeoutException(
+            Reason(
+                "hook_timed_out",
+                gettext_noop("It took longer than %(seconds)s s."),
+                {"seconds": seconds},
+            )
+        )
 
     signal.signal(signal.SIGALRM, raise_timeout)
     signal.alarm(seconds)
@@ -155,10 +169,15 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _how_it_ended(status: int) -> str:
+def _how_it_ended(status: int) -> Reason:
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGKILL:
-        return "Its process was killed (SIGKILL), as the kernel does when memory runs out."
+        text = gettext_noop(
+            "Its process was killed (SIGKILL), as the kernel does when memory runs out."
+        )
+        return Reason("hook_killed", text)
     if code < 0:
-        return f"Its process was ended by {signal.Signals(-code).name}."
-    return f"Its process ended itself with exit code {code}."
+        by = {"signal": signal.Signals(-code).name}
+        return Reason("hook_ended", gettext_noop("Its process was ended by %(signal)s."), by)
+    text = gettext_noop("Its process ended itself with exit code %(exit_code)s.")
+    return Reason("hook_exited", text, {"exit_code": code})

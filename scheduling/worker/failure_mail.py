@@ -238,7 +238,6 @@ def _message(to: Sequence[str], failures: Sequence[Failure]) -> EmailMessage:
 
 def _facts(failure: Failure) -> dict[str, object]:
     job, event = failure
-    reason = event.reason if event else ""
     return {
         "job": job,
         "title": " ".join(job.item_title.split()),
@@ -246,7 +245,7 @@ def _facts(failure: Failure) -> dict[str, object]:
         "item": job.item_label,
         "due_local": timezone.localtime(job.run_at).strftime("%Y-%m-%d %H:%M:%S %Z"),
         "due_utc": utc(job.run_at, "seconds"),
-        "reason": Truncator(translation.gettext(reason) if reason else "").chars(LONGEST_REASON),
+        "reason": Truncator(event.why if event else "").chars(LONGEST_REASON),
         "error": failure.detail.get("error", ""),
         "link": _link_to(job),
     }

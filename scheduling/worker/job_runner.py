@@ -24,7 +24,7 @@ from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
 
 from scheduling import conf
-from scheduling.errors import DomainError
+from scheduling.errors import DomainError, Reason, Why, in_english, reasons_of
 from scheduling.models import (
     TRANSITIONS,
     Job,
@@ -69,9 +69,12 @@ class WorkerDied(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            gettext_noop(
-                "The worker ended in the middle of it: it was killed, ran out of memory,"
-                " or its host went away."
+            Reason(
+                "worker_died",
+                gettext_noop(
+                    "The worker ended in the middle of it: it was killed, ran out of memory,"
+                    " or its host went away."
+                ),
             )
         )
 
@@ -272,7 +275,7 @@ def _begin(job_id: int) -> _Begun:
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has no record of how that attempt ended.
         task = {"name": f"job {job_id}", "func": job.task, "args": (job_id,)}
-        messages.keep_failure(task, str(WorkerDied()), at=now)
+        messages.keep_failure(task, in_english(*reasons_of(WorkerDied())), at=now)
         if not job.is_open or job.next_attempt_at > now:
             return nothing
     if job.attempts >= max_attempts():
@@ -336,7 +339,7 @@ def _change(job_id: int, version: int | None) -> None:
         log_changes(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
         if transition.time_field is None and transition.leads_to is not None:
             # Times that the item had in the status before are not asked for any more.
-            reconcile(item=item, reason=gettext_noop("The item asks for something else by now."))
+            reconcile(item=item, reason=batch_runner.ASKS_FOR_ELSE)
         _wake_passed(job, item, at)
 
 
@@ -369,7 +372,7 @@ def _skip(job: Job, item: Schedulable) -> None:
         _postpone(job, NOT_YET_PAUSE)
     else:
         # The item's time was changed without an operation: the item's own values count.
-        reconcile(item=item, reason=gettext_noop("The item asks for something else by now."))
+        reconcile(item=item, reason=batch_runner.ASKS_FOR_ELSE)
 
 
 def _wake_passed(job: Job, item: Schedulable, at: datetime) -> None:
@@ -407,11 +410,11 @@ def _retry_or_fail(job: Job, error: BaseException, *, at: datetime) -> None:
         return
     job.state = State.RETRYING
     store.wake(job=job, at=at + _pause_after(job, error))
-    facts = {"reason": _text(error), "detail": _describe(error)}
+    facts: dict[str, Any] = {"reasons": _reasons(error), "detail": _describe(error)}
     store.new_event(
         job=job, what=What.ATTEMPT_FAILED, at=at, by=None, new_run_at=job.next_attempt_at, **facts
     ).save()
-    logger.warning("Attempt %d of %s failed: %s", job.attempts, job, _text(error))
+    logger.warning("Attempt %d of %s failed: %s", job.attempts, job, in_english(*_reasons(error)))
 
 
 def _pause_after(job: Job, error: BaseException) -> timedelta:
@@ -425,14 +428,14 @@ def _pause_after(job: Job, error: BaseException) -> timedelta:
 
 def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
     """Fail the job; the times on the item stay."""
-    facts: dict[str, Any] = {"reason": _text(error), "detail": _describe(error)}
+    facts: dict[str, Any] = {"reasons": _reasons(error), "detail": _describe(error)}
     store.close_job(job=job, state=State.FAILED, what=What.FAILED, at=at, by=None, **facts)
     item = job.find_item()
     if item is not None and job.transition.on_failure:
         rows = type(item)._base_manager.filter(job.transition.runnable(job.run_at), pk=item.pk)
         rows.update(status=job.transition.on_failure, version=F("version") + 1)
     failure_mail.enqueue()
-    logger.error("%s failed for good: %s", job, _text(error))
+    logger.error("%s failed for good: %s", job, in_english(*_reasons(error)))
 
 
 def _describe(error: BaseException) -> Mapping[str, object]:
@@ -443,8 +446,9 @@ def _describe(error: BaseException) -> Mapping[str, object]:
     }
 
 
-def _text(error: BaseException) -> str:
-    return _storable(str(error)) or type(error).__name__
+def _reasons(error: BaseException) -> list[Why]:
+    reasons = [_storable(it) if isinstance(it, str) else it for it in reasons_of(error)]
+    return reasons if any(reasons) else [type(error).__name__]
 
 
 def _storable(text: str) -> str:

@@ -21,6 +21,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_noop
 
 from scheduling import conf
+from scheduling.errors import Reason
 from scheduling.models import (
     Job,
     JobQuerySet,
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1000
 CLOSE_LOOK = timedelta(hours=1)
+
+FOUND = Reason("item_found", gettext_noop("The item was found like this."))
 
 SQL = read_statements(__name__)
 
@@ -157,8 +160,7 @@ def create_missing_jobs(
                 if item.pk not in taken
             ]
             if wanted:
-                reason = gettext_noop("The item was found like this.")
-                store.open_jobs(wanted, at=clock.database_now(), by=None, reason=reason)
+                store.open_jobs(wanted, at=clock.database_now(), by=None, reason=FOUND)
         created += len(wanted)
         if len(batch) < BATCH:
             return created

@@ -105,7 +105,7 @@ def _failed_job(by: User) -> int:
         what=JobEvent.What.FAILED,
         at=clock.database_now(),
         by=None,
-        reason="made up",
+        reasons=["made up"],
     )
     Story.objects.filter(pk=story.pk).update(status=Status.FAILED)
     return job.pk

@@ -69,7 +69,7 @@ class Command(base.ArmoCommand):
             "attempts": job.attempts,
             "scheduled_by": job.scheduled_by and job.scheduled_by.get_username(),
             "params": job.params,
-            "reason": job.reason,
+            "reason": job.why,
             "created_at": job.created_at,
         }
 

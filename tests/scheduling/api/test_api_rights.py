@@ -103,7 +103,7 @@ def failed_job(item: Schedulable) -> Job:
         what=JobEvent.What.FAILED,
         at=clock.database_now(),
         by=None,
-        reason="made up",
+        reasons=["made up"],
     )
     type(item).objects.filter(pk=item.pk).update(status=Status.FAILED)
     return job

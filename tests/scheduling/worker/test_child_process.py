@@ -37,7 +37,7 @@ def note(path: Path) -> Callable[[BaseException], None]:
     """Return what writes an error down."""
 
     def write(error: BaseException) -> None:
-        path.write_text(repr(error))
+        path.write_text(f"{type(error).__name__}: {error}")
 
     return write
 
@@ -97,7 +97,7 @@ class TestWorkThatRaises:
         with pytest.raises(FailedInChild) as raised:
             child_process.run(work, seconds=10, failed=note(notes))
 
-        assert notes.read_text() == "ConnectionError('검색 서버가 응답하지 않음')"
+        assert notes.read_text() == "ConnectionError: 검색 서버가 응답하지 않음"
         assert "in work" in str(raised.value)
         assert "ConnectionError: 검색 서버가 응답하지 않음" in str(raised.value)
 
@@ -120,7 +120,7 @@ class TestWorkThatTakesTooLong:
         with pytest.raises(FailedInChild, match="in hang_for_ever"):
             child_process.run(hang_for_ever, seconds=1, failed=note(notes))
 
-        assert notes.read_text() == "TimeoutException('It took longer than 1 s.')"
+        assert notes.read_text() == "TimeoutException: It took longer than 1 s."
         assert 1 <= time.monotonic() - start < 3
 
     def test_and_does_not_listen_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
