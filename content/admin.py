@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from armo.common.theme import AreaWidget, AutocompleteDropdownForm, DropdownFilter, ModelAdmin
 from content import markdown, search
 from content.models import Category, Notice, Story, Tag, TitledBody
+from content.text import compose
 from scheduling.admin import SchedulableAdmin, time_column
 from scheduling.admin.filters import DueFilter, OwnerFilter, StatusFilter
 from scheduling.models.references import parse_id
@@ -84,6 +85,15 @@ class TagFilter(WordFilter):
     title, parameter_name, model = _("tag"), "tags", Tag
 
 
+class ComposedSearch:
+    """Looks for what is typed in the normal form in which it is stored."""
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        """Find rows."""
+        term = compose(search_term)
+        return super().get_search_results(request, queryset, term)  # type: ignore[misc]
+
+
 class LinesField(SimpleArrayField):
     """A list of strings, one a line: a keyword may contain a comma."""
 
@@ -143,7 +153,7 @@ class StoryAdmin(SchedulableAdmin):
 
 
 @admin.register(Notice)
-class NoticeAdmin(SchedulableAdmin):
+class NoticeAdmin(ComposedSearch, SchedulableAdmin):
     """Notices."""
 
     list_display = (
@@ -169,7 +179,7 @@ class NoticeAdmin(SchedulableAdmin):
 
 
 @admin.register(Category, Tag)
-class WordAdmin(ModelAdmin):
+class WordAdmin(ComposedSearch, ModelAdmin):
     """Categories and tags: people who write stories may look them up and add new ones."""
 
     search_fields = ("name",)

@@ -10,6 +10,7 @@ from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from content import search
 from content.models import Notice, Story
+from content.text import NameFormField
 from scheduling.api.filters import ItemFilters
 from scheduling.models.references import parse_id
 
@@ -26,17 +27,22 @@ class TitledFilters(ItemFilters):
         pk = parse_id(value)
         if pk is not None:
             return items.filter(author_id=pk)
-        users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: value})
+        name = get_user_model().normalize_username(value)
+        users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: name})
         return items.filter(author_id=users.values_list("pk", flat=True).first() or 0)
+
+
+class NameFilter(django_filters.CharFilter):
+    """A name, in any normal form."""
+
+    field_class = NameFormField
 
 
 class StoryFilters(TitledFilters):
     """Stories by author, category, tag, language, and full text."""
 
-    category = django_filters.CharFilter(
-        method="by_word", max_length=100, help_text="A category's name."
-    )
-    tag = django_filters.CharFilter(method="by_word", max_length=100, help_text="A tag's name.")
+    category = NameFilter(method="by_word", max_length=100, help_text="A category's name.")
+    tag = NameFilter(method="by_word", max_length=100, help_text="A tag's name.")
     language = django_filters.CharFilter(max_length=16, help_text="As it is set: `en`, `ko`.")
     search = django_filters.CharFilter(
         method="by_text", help_text="Words, each of which occurs, or a word that begins with it."

@@ -15,6 +15,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from content.text import ComposedCharField, ComposedTextField, NameField, NormalSlugField
 from scheduling.errors import Reason, Why
 from scheduling.models import VISIBLE, Schedulable
 
@@ -29,8 +30,8 @@ class TitledBody(Schedulable):
 
     OWNER = "author"
 
-    title = models.CharField(_("title"), max_length=200, blank=True)
-    body = models.TextField(_("body"), blank=True, help_text=_("Markdown."))
+    title = ComposedCharField(_("title"), max_length=200, blank=True)
+    body = ComposedTextField(_("body"), blank=True, help_text=_("Markdown."))
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed at"), auto_now=True)
 
@@ -55,14 +56,23 @@ class TitledBody(Schedulable):
         return super().publishable_condition() & Q(title__regex=VISIBLE, body__regex=VISIBLE)
 
 
+def _visible_name() -> models.CheckConstraint:
+    return models.CheckConstraint(
+        name="%(app_label)s_%(class)s_name_can_be_seen",
+        condition=Q(name__regex=VISIBLE),
+        violation_error_message=_("Nothing of this name can be seen."),
+    )
+
+
 class Category(models.Model):
     """A section of the site that stories belong to."""
 
-    name = models.CharField(_("name"), max_length=100, unique=True)
+    name = NameField(_("name"), max_length=100, unique=True)
 
     class Meta:
         verbose_name = _("category")
         verbose_name_plural = _("categories")
+        constraints: ClassVar = [_visible_name()]
 
     def __str__(self) -> str:
         return self.name
@@ -71,17 +81,18 @@ class Category(models.Model):
 class Tag(models.Model):
     """A keyword that stories share."""
 
-    name = models.CharField(_("name"), max_length=100, unique=True)
+    name = NameField(_("name"), max_length=100, unique=True)
 
     class Meta:
         verbose_name = _("tag")
         verbose_name_plural = _("tags")
+        constraints: ClassVar = [_visible_name()]
 
     def __str__(self) -> str:
         return self.name
 
 
-class StorySlugField(models.SlugField):
+class StorySlugField(NormalSlugField):
     """A slug that is made from the title if none is given, also by `bulk_create`."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
@@ -108,7 +119,7 @@ class Story(TitledBody):
         blank=True,
         help_text=_("The end of its address. Left empty, it is made from the title."),
     )
-    summary = models.TextField(_("summary"), blank=True)
+    summary = ComposedTextField(_("summary"), blank=True)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -118,13 +129,13 @@ class Story(TitledBody):
         verbose_name=_("author"),
     )
     # Who wrote it, as readers see it; an imported post's authors need no login here.
-    byline = models.CharField(_("byline"), max_length=200, blank=True)
+    byline = ComposedCharField(_("byline"), max_length=200, blank=True)
     categories = models.ManyToManyField(
         Category, blank=True, related_name="stories", verbose_name=_("categories")
     )
     tags = models.ManyToManyField(Tag, blank=True, related_name="stories", verbose_name=_("tags"))
     keywords = ArrayField(
-        models.CharField(max_length=100), default=list, blank=True, verbose_name=_("keywords")
+        NameField(max_length=100), default=list, blank=True, verbose_name=_("keywords")
     )
     language = models.CharField(_("language"), max_length=16, blank=True, default="en")
     # Keys of an imported post's front matter that have no field of their own.

@@ -10,15 +10,17 @@ from armo.common.addresses import absolute
 from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
 from content import markdown
 from content.models import Notice, Story, TitledBody
+from content.text import as_name, as_slug, compose
 from scheduling.api.serializers import ItemInput, ItemOutput
+from scheduling.models import VISIBLE
 
 # The length of a book of five hundred pages.
 MAX_BODY = 500_000
 MAX_WORDS, MAX_WORD = 100, 100
 
 
-# Neither a blank nor a control character, in every dialect of regular expressions.
-SEEN = r"[^\s\x00-\x1f\x7f-\x9f]"
+# `VISIBLE` in characters that are visible themselves, in every dialect of regular expressions.
+SEEN = re.sub("[^!-~]", lambda found: f"\\u{ord(found[0]):04x}", VISIBLE)
 
 
 @extend_schema_field({"type": "string", "maxLength": MAX_WORD, "pattern": SEEN})
@@ -29,11 +31,27 @@ class NameField(TextField):
         super().__init__(max_length=MAX_WORD, trim_whitespace=True)
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the name."""
-        name = super().to_internal_value(data)
+        """Return the name in NFC."""
+        name = as_name(super().to_internal_value(data))
         if not re.search(SEEN, name):
             self.fail("blank")
         return name
+
+
+class ComposedField(TextField):
+    """A text in NFC; its length is checked afterwards."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text."""
+        return compose(super().to_internal_value(data))
+
+
+class StorySlugField(SlugField):
+    """A slug in NFC."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the slug."""
+        return as_slug(super().to_internal_value(data))
 
 
 def words(help_text: str) -> ListField:
@@ -46,8 +64,8 @@ class TitledInput(ItemInput):
 
     READ_ONLY = (*ItemInput.READ_ONLY, "author")
 
-    title = TextField(required=False, max_length=200, allow_blank=True)
-    body = TextField(
+    title = ComposedField(required=False, max_length=200, allow_blank=True)
+    body = ComposedField(
         required=False, max_length=MAX_BODY, allow_blank=True, help_text="Markdown: CommonMark."
     )
 
@@ -55,14 +73,14 @@ class TitledInput(ItemInput):
 class StoryInput(TitledInput):
     """Input of a story."""
 
-    slug = SlugField(
+    slug = StorySlugField(
         required=False,
         max_length=200,
         allow_unicode=True,
         help_text="The end of its address; made from the title when it is left out.",
     )
-    summary = TextField(required=False, max_length=10_000, allow_blank=True)
-    byline = TextField(
+    summary = ComposedField(required=False, max_length=10_000, allow_blank=True)
+    byline = ComposedField(
         required=False,
         max_length=200,
         allow_blank=True,

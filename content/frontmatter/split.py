@@ -21,6 +21,7 @@ from content.frontmatter.values import (
     clean,
     typed,
 )
+from content.text import compose
 from scheduling.errors import Reason
 
 # The C parser is ten times as fast; PyYAML can be built without it.
@@ -28,7 +29,7 @@ _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def decode(data: bytes) -> str:
-    """Return the text with lines that end in a line feed."""
+    """Return the composed text with lines that end in a line feed."""
     if len(data) > MAX_BYTES:
         raise PostError(reason("too_large", limit=MAX_BYTES))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -40,7 +41,7 @@ def decode(data: bytes) -> str:
         raise PostError(reason("not_utf8", line=line)) from error
     if "\0" in text:
         raise PostError(reason("nul_bytes"))
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return compose(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 # The closing line of each opening line; YAML may end in three dots.

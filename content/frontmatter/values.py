@@ -3,6 +3,7 @@
 import re
 from typing import TypeAlias
 
+from content.text import compose
 from scheduling.errors import DomainError
 
 MAX_BYTES = 5_000_000
@@ -37,8 +38,8 @@ class Unquoted(str):
 
 
 def clean(text: str) -> str:
-    """Remove escaped characters that PostgreSQL cannot store."""
-    return text.replace("\0", "").encode("utf-8", "ignore").decode()
+    """Return composed text without escaped characters that PostgreSQL cannot store."""
+    return compose(text.replace("\0", "").encode("utf-8", "ignore").decode())
 
 
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

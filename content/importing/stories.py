@@ -1,6 +1,7 @@
 """The import of stories."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,8 +18,9 @@ from content.importing.importer import Importer, possible, reason_of, result_of
 from content.importing.memory import Memory, Plan, digest
 from content.importing.results import Outcome, Result
 from content.models import Category, Story, Tag
+from content.text import as_name
 from scheduling.errors import Why
-from scheduling.models import GUARDED
+from scheduling.models import GUARDED, VISIBLE
 
 
 class StoryImporter(Importer):
@@ -111,7 +113,8 @@ class StoryImporter(Importer):
             return None
         [name] = post.authors
         if name not in self._users:
-            users = get_user_model()._default_manager.filter(username__iexact=name)
+            wanted = get_user_model().normalize_username(name)
+            users = get_user_model()._default_manager.filter(username__iexact=wanted)
             ids = users.values_list("pk", flat=True)[:2]
             self._users[name] = ids[0] if len(ids) == 1 else None
         return self._users[name]
@@ -144,11 +147,17 @@ def _parts(post: Post) -> dict[str, Any]:
         "summary": post.summary,
         "byline": post.byline,
         "language": post.language or settings.LANGUAGE_CODE,
-        "keywords": list(post.keywords),
-        "categories": sorted(post.categories),
-        "tags": sorted(post.tags),
+        "keywords": _names(post.keywords),
+        "categories": sorted(_names(post.categories)),
+        "tags": sorted(_names(post.tags)),
         "extra": post.extra,
     }
+
+
+def _names(words: Iterable[str]) -> list[str]:
+    """Return words as names are stored, each once, without those of which nothing is seen."""
+    names = dict.fromkeys(map(as_name, words))
+    return [name for name in names if re.search(VISIBLE, name)]
 
 
 def _parts_of(story: Story) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib.auth import authenticate, logout
+from django.contrib.auth import authenticate, get_user_model, logout
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -72,8 +72,10 @@ class LoginView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Log in."""
-        credentials = self.parsed(LoginInput)
-        user = authenticate(request._request, **credentials)
+        sent = self.parsed(LoginInput)
+        # As the page to sign in does.
+        username = get_user_model().normalize_username(sent["username"])
+        user = authenticate(request._request, username=username, password=sent["password"])
         if user is None:
             raise AuthenticationFailed(_("The user name or the password is wrong."))
         token, secret = AuthToken.objects.create(user=user)

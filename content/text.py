@@ -1,0 +1,117 @@
+"""
+Text as it is stored: what looks alike is alike.
+
+A file name on macOS spells `가` with two characters, or `é` with a letter and an accent (NFD);
+nearly everything else has one (NFC). The fields here take either and store NFC, whoever writes: a
+form, the API, an import, `bulk_create()`, `update()`. What is looked for is treated alike.
+"""
+
+# mypy: disallow-subclassing-any=false
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django import forms
+from django.db import models
+
+# CJK compatibility ideographs: NFC replaces them by others, but somebody's name is written so.
+_KEPT = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f])")
+
+
+def compose(text: str) -> str:
+    """Return text in NFC, except that CJK compatibility ideographs stay."""
+    if unicodedata.is_normalized("NFC", text):
+        return text
+    parts = _KEPT.split(text)
+    return "".join(
+        part if place % 2 else unicodedata.normalize("NFC", part)
+        for place, part in enumerate(parts)
+    )
+
+
+def as_slug(text: str) -> str:
+    """Return a slug, or the path of a page, in NFC."""
+    return unicodedata.normalize("NFC", text)
+
+
+def as_name(text: str) -> str:
+    """Return the name of a tag or category in NFC, with single spaces between its words."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _apply(normal: Callable[[str], str], value: Any) -> Any:
+    return normal(value) if isinstance(value, str) else value
+
+
+class _FormField(forms.CharField):
+    normal: ClassVar[Callable[[str], str]]
+
+    def to_python(self, value: Any) -> Any:
+        """Return the text; its length is checked afterwards."""
+        return _apply(type(self).normal, super().to_python(value))
+
+
+class ComposedFormField(_FormField):
+    """A text."""
+
+    normal = compose
+
+
+class NameFormField(_FormField):
+    """A name."""
+
+    normal = as_name
+
+
+class SlugFormField(_FormField, forms.SlugField):
+    """A slug."""
+
+    normal = as_slug
+
+
+class _ModelField(models.Field):
+    form_class: ClassVar[type[_FormField]]
+
+    def _normal(self, value: Any) -> Any:
+        return _apply(self.form_class.normal, value)
+
+    def to_python(self, value: Any) -> Any:
+        return self._normal(super().to_python(value))
+
+    def get_prep_value(self, value: Any) -> Any:
+        return self._normal(super().get_prep_value(value))
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """Return what is stored; the instance has it from then on, too."""
+        value = self._normal(super().pre_save(model_instance, add))
+        setattr(model_instance, self.attname, value)
+        return value
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": self.form_class, **kwargs})
+
+
+class ComposedCharField(_ModelField, models.CharField):
+    """A line of text, composed."""
+
+    form_class = ComposedFormField
+
+
+class ComposedTextField(_ModelField, models.TextField):
+    """A long text, composed."""
+
+    form_class = ComposedFormField
+
+
+class NameField(_ModelField, models.CharField):
+    """The name of a tag or category, or a keyword."""
+
+    form_class = NameFormField
+
+
+class NormalSlugField(_ModelField, models.SlugField):
+    """A slug in NFC."""
+
+    form_class = SlugFormField
