@@ -8,15 +8,15 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
 from armo.accounts import zones
+from armo.common.moments import MESSAGES, parse_local, parse_moment
 
 FORMAT = "%Y-%m-%dT%H:%M:%S"
 # Without it browsers take years of six digits, and the keys of the hour go into the year.
 LATEST_TYPED = "9999-12-31T23:59:59"
-LONG_YEAR = re.compile(r"\s*[+-]?\d{5,}-")
+LONG_YEAR = re.compile(r"[+-]?[0-9]{5,}-")
 
 
 class LocalText(str):
@@ -102,7 +102,7 @@ def choices(value: Any) -> list[dict[str, Any]]:
         assert local is not None
         which, local = str(local.fold), local.replace(tzinfo=None, fold=0)
     else:
-        which, local = getattr(value, "which", ""), _parse(str(value or ""))
+        which, local = getattr(value, "which", ""), parse_local(str(value or ""))
     moments = meanings(local, zone) if local is not None else []
     if len(moments) < 2:
         return []
@@ -112,15 +112,7 @@ def choices(value: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _parse(text: str) -> datetime | None:
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        return None
-    return None if found is None or timezone.is_aware(found) else found
-
-
-OUT_OF_RANGE = _("That year is out of range.")
+OUT_OF_RANGE = MESSAGES["out_of_range"]
 RANGE: list[Any] = [
     MinValueValidator(datetime(10, 1, 1, tzinfo=UTC), OUT_OF_RANGE),
     MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC), OUT_OF_RANGE),
@@ -129,9 +121,10 @@ RANGE: list[Any] = [
 
 class LocalTimeField(forms.DateTimeField):
     """
-    A local time, as a browser's own input gives it.
+    A local time as a browser's own input gives it, `2026-03-01T09:00`, or one with its offset.
 
-    A time that the clocks skip is refused; of one that they show twice it asks which is meant.
+    Nothing else is taken, whoever posts the form. A time that the clocks skip is refused; of one
+    that they show twice it asks which is meant.
     """
 
     widget = LocalTimeInput
@@ -144,15 +137,26 @@ class LocalTimeField(forms.DateTimeField):
 
     def to_python(self, value: Any) -> datetime | None:
         """Return the aware time."""
-        if isinstance(value, str) and LONG_YEAR.match(value):
-            raise ValidationError(OUT_OF_RANGE, code="out_of_range")
+        if value in self.empty_values or isinstance(value, datetime):
+            return super().to_python(value)
+        local = parse_local(str(value))
+        if local is None:
+            return self._with_offset(str(value))
         try:
             with timezone.override(zone_typed_in(value)):
-                return super().to_python(value)
+                return super().to_python(local)
         except ValidationError as error:
-            if error.code != "ambiguous_timezone" or error.params is None:
+            if error.code != "ambiguous_timezone":
                 raise
-            return self._choose(error.params["datetime"], value, error)
+            return self._choose(local, value, error)
+
+    def _with_offset(self, text: str) -> datetime:
+        try:
+            return parse_moment(text)
+        except ValueError as error:
+            if str(error) == "out_of_range" or LONG_YEAR.match(text):
+                raise ValidationError(OUT_OF_RANGE, code="out_of_range") from error
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
 
     def _choose(self, local: datetime, typed: Any, error: ValidationError) -> datetime:
         shown = {"time": f"{local:%Y-%m-%d %H:%M}"}

@@ -32,6 +32,7 @@ from armo.accounts.local_time import (
     LocalTimeInput,
     choices,
 )
+from armo.common.moments import MESSAGES, MomentFormField, parse_day
 from scheduling import operations
 from scheduling.access.permissions import (
     User,
@@ -178,11 +179,8 @@ PERIODS = {"month": month_of, "week": week_of, "day": day_of}
 
 
 def _read_day(text: str, today: date) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return today
-    return day if FIRST_DAY <= day <= LAST_DAY else today
+    day = parse_day(text)
+    return day if day is not None and FIRST_DAY <= day <= LAST_DAY else today
 
 
 class Entry(NamedTuple):
@@ -403,7 +401,7 @@ class MoveForm(forms.Form):
 
     job = forms.IntegerField(min_value=1, max_value=2**63 - 1)
     to = LocalTimeField()
-    expected = forms.DateTimeField()
+    expected = MomentFormField()
 
 
 @require_POST
@@ -431,7 +429,7 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
         return _refused(gettext("You have no right to do this."), status=403)
     if not form.is_valid():
         errors = [error for errors in form.errors.as_data().values() for error in errors]
-        is_malformed = any(error.code in ("required", "invalid") for error in errors)
+        is_malformed = any(error.code in ("required", *MESSAGES) for error in errors)
         text = " ".join(message for error in errors for message in error.messages)
         which = _which(request)
         status = 400 if is_malformed else 422 if which else 409

@@ -16,12 +16,12 @@ from django import forms
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
-from django.utils.dateparse import parse_datetime
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from armo.common.moments import parse_moment
 from scheduling.models import clock
 
 SEEN = "_seen"
@@ -124,11 +124,11 @@ class SeenForm(forms.ModelForm):
     def _read_seen(self) -> dict[str, Any] | None:
         try:
             seen = json.loads(self.data.get(SEEN, ""))
-            at = parse_datetime(seen["at"])
+            at = parse_moment(seen["at"])
             fields = seen["fields"]
         except (ValueError, TypeError, KeyError):
             return None
-        if at is None or not isinstance(fields, dict):
+        if not isinstance(fields, dict):
             return None
         return {"at": at, "fields": fields}
 

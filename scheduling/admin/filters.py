@@ -6,12 +6,12 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from armo.common.theme import DropdownFilter
+from armo.common.theme import DropdownFilter, ModelAdmin
 from scheduling.admin.display import start_of
 from scheduling.models import (
     IsOneOf,
@@ -30,6 +30,28 @@ from scheduling.models.references import parse_id
 def start_of_week(day: date) -> date:
     """Return the Monday of a day's week: a week ends on Sunday, as on the admin's first page."""
     return day - timedelta(days=day.weekday())
+
+
+class LocalDates(ModelAdmin):
+    """
+    A list whose URL narrows times by the dates above it, and by nothing else.
+
+    Django takes any look-up of a field from the URL: a month without a year would be computed by
+    PostgreSQL, with its own time zone rules, and some times it cannot read.
+    """
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        name, _parts, kind = lookup.partition("__")
+        times = [it.name for it in self.opts.fields if isinstance(it, DateTimeField)]
+        if name not in times or kind == "isnull":
+            return super().lookup_allowed(lookup, value, request)
+        texts = [value] if isinstance(value, str) else list(value)
+        return (
+            name == self.date_hierarchy
+            and kind in ("year", "month", "day")
+            and f"{name}__year" in request.GET
+            and all(it.isascii() and it.isdigit() for it in texts)
+        )
 
 
 class DueFilter(DropdownFilter):

@@ -44,7 +44,7 @@ from scheduling.admin import bulk
 from scheduling.admin.actions import ACTIONS, Action, carry_out, posted, report
 from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column, times_asked
 from scheduling.admin.edit_conflicts import SeenForm
-from scheduling.admin.filters import DueFilter, StatusFilter
+from scheduling.admin.filters import DueFilter, LocalDates, StatusFilter
 from scheduling.admin.panel import action_url_name, panel, when
 from scheduling.admin.pause_banner import everywhere
 from scheduling.admin.seen import Page, last_change_by, page_of
@@ -69,7 +69,7 @@ class ItemList(ChangeList):
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
 
 
-class SchedulableAdmin(ModelAdmin):
+class SchedulableAdmin(LocalDates):
     """
     Base of the admin of every type of content.
 

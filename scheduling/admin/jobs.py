@@ -17,7 +17,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_q.models import OrmQ
 
-from armo.common.theme import ModelAdmin
 from scheduling.access.permissions import (
     has_right,
     has_right_to,
@@ -27,7 +26,7 @@ from scheduling.access.permissions import (
 from scheduling.admin import bulk
 from scheduling.admin.actions import JOB_ACTIONS, Action, carry_out, posted
 from scheduling.admin.display import Text, badge, change_url, shown_actor, shown_time, time_column
-from scheduling.admin.filters import KindFilter, OverdueFilter, StateFilter
+from scheduling.admin.filters import KindFilter, LocalDates, OverdueFilter, StateFilter
 from scheduling.admin.forms import ButtonForm, PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
 from scheduling.admin.panel import buttons, history
@@ -45,7 +44,7 @@ LONGEST_ERROR = 200
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin, ModelAdmin):
+class JobAdmin(ReadOnlyAdmin, LocalDates):
     """Jobs, which are not edited: an open one can be cancelled, a failed one rerun."""
 
     change_form_template = "scheduling/job_change_form.html"

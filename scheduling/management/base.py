@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from scheduling.errors import DomainError
 from scheduling.models import TRANSITIONS, Schedulable, references
-from scheduling.models.times import utc
+from scheduling.models.times import parse_moment, utc
 from scheduling.queue.outages import first_line
 
 REFUSED = 1
@@ -88,24 +87,21 @@ def item(name: str) -> Schedulable:
 
 def moment(text: str) -> datetime:
     """
-    Return the time of an ISO 8601 text with an offset, in UTC.
+    Return the time of an RFC 3339 text, in UTC.
 
     :raises CommandError: it is not such a text.
     """
     try:
-        at = parse_datetime(text)
-        if at is None:
-            raise wrong_usage(
-                _("%(text)s is not a time such as 2026-03-01T09:00:00+09:00.") % {"text": text}
-            )
-        if at.tzinfo is None:
-            raise wrong_usage(
-                _("%(text)s has no offset; write 2026-03-01T09:00:00+09:00, or Z for UTC.")
-                % {"text": text}
-            )
-        return at.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise wrong_usage(f"{text}: {error}.") from error
+        return parse_moment(text)
+    except ValueError as error:
+        message = {
+            "no_offset": _(
+                "%(text)s has no offset; write 2026-03-01T09:00:00+09:00, or Z for UTC."
+            ),
+            "out_of_range": _("%(text)s: that year is out of range."),
+        }.get(str(error), _("%(text)s is not a time such as 2026-03-01T09:00:00+09:00."))
+        typed = " ".join(text.split())[:60]
+        raise wrong_usage(message % {"text": typed}) from error
 
 
 def wrong_usage(message: str) -> CommandError:

@@ -1,5 +1,6 @@
 """Times and durations as text."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from django.utils.formats import number_format
@@ -15,6 +16,37 @@ UNITS = (
 
 
 # For programs and logs
+
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
+)
+
+
+def parse_moment(text: str) -> datetime:
+    """
+    Return the time of an RFC 3339 text, in UTC.
+
+    Digits beyond microseconds are cut off. A leap second is refused: no time after it is counted
+    that way.
+
+    :raises ValueError: its text is `invalid`, `no_offset` or `out_of_range`.
+    """
+    found = _RFC_3339.fullmatch(text)
+    if found is None:
+        raise ValueError("invalid")
+    try:
+        # Python has no year 0; the calendar of 2000 is the same.
+        at = datetime.fromisoformat(re.sub("^0000", "2000", text).upper())
+    except ValueError:
+        raise ValueError("invalid") from None
+    if found[1] is None:
+        raise ValueError("no_offset")
+    # A year from both ends, so that no offset leads out of range.
+    if not "1000" < text[:4] < "9990":
+        raise ValueError("out_of_range")
+    return at.astimezone(UTC)
 
 
 def utc(at: datetime, timespec: str = "microseconds") -> str:

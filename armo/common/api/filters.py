@@ -7,26 +7,15 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail
 
-from armo.common.api.fields import MomentField
+from armo.common.moments import MomentFormField, parse_bound
 
 
-class _MomentFormField(forms.CharField):
-    def clean(self, value: Any) -> datetime | None:
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            # A plus sign that was not escaped arrives as a blank.
-            return MomentField(is_bound=True).to_internal_value(text.strip().replace(" ", "+"))
-        except serializers.ValidationError as error:
-            [detail] = list(error.detail)
-            assert isinstance(detail, ErrorDetail)
-            raise ValidationError(str(detail), code=detail.code) from error
+class _MomentFormField(MomentFormField):
+    def parse(self, text: str) -> datetime:
+        # A plus sign that was not escaped arrives as a blank.
+        return parse_bound(text.replace(" ", "+"))
 
 
 @extend_schema_field({"type": "string", "format": "date-time"})

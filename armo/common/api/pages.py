@@ -68,7 +68,8 @@ class Cursor(NamedTuple):
             # In UTC, as it was encoded: PostgreSQL does not know every offset that Python does.
             at = None if key is None else datetime.fromisoformat(key)
             is_whole = type(pk) is int and 0 <= pk <= MAX_ID and is_backward in (0, 1)
-            if not is_whole or (at is not None and at.utcoffset() != timedelta(0)):
+            is_ours = at is None or (at.utcoffset() == timedelta(0) and at.isoformat() == key)
+            if not (is_whole and is_ours):
                 raise ValueError
         except (ValueError, TypeError, Base64Error, RecursionError) as error:
             raise _wrong("cursor", _("This is not a cursor of this list.")) from error

@@ -26,7 +26,7 @@ class Command(base.ArmoCommand):
             "--dry-run", action="store_true", help="show what would happen, and do nothing"
         )
         parser.add_argument(
-            "--at", metavar="<time>", help="with --dry-run: up to this time, ISO 8601 with offset"
+            "--at", metavar="<time>", help="with --dry-run: up to 2026-03-01T09:00:00+09:00"
         )
         base.add_json(parser)
 

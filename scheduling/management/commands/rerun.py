@@ -36,7 +36,7 @@ class Command(base.ArmoCommand):
         parser.add_argument(
             "--since",
             metavar="<time>",
-            help="with --all-failed: that failed since this time, ISO 8601 with offset",
+            help="with --all-failed: that failed since this time, 2026-03-01T09:00:00+09:00",
         )
         base.add_kind(parser, help="with --all-failed: of this kind only")
         parser.add_argument("--reason", default="", help="kept in the job's history")

@@ -26,7 +26,7 @@ class Command(base.ArmoCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         base.add_item(parser)
         parser.add_argument(
-            "--at", required=True, metavar="<time>", help="ISO 8601 with an offset, or Z for UTC"
+            "--at", required=True, metavar="<time>", help="2026-03-01T09:00:00+09:00, or Z for UTC"
         )
         base.add_kind(parser, default=Kind.PUBLISH, help="default: publish")
         parser.add_argument(
