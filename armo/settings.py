@@ -157,7 +157,7 @@ CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (
     *("accept", "accept-language", "authorization", "content-type", "x-csrftoken"),
-    *("idempotency-key", "if-match", "if-none-match", "if-modified-since"),
+    *("idempotency-key", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"),
 )
 CORS_EXPOSE_HEADERS = ("etag", "idempotency-replayed", "last-modified", "location", "retry-after")
 

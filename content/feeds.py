@@ -23,6 +23,7 @@ from django.utils.xmlutils import SimplerXMLGenerator
 from django.views.decorators.http import require_safe
 
 from armo.common.addresses import site_address
+from armo.common.api import versions
 from content import markdown
 from content.models import Category, Story, Tag
 from scheduling.queries.cache_lifetime import Freshness, last_end_of_a_job
@@ -225,7 +226,8 @@ def _answer(request: HttpRequest, *, written_by: type[StoriesFeed]) -> HttpRespo
     response.headers["ETag"] = quote_etag(sha256(response.content).hexdigest()[:32])
     settled = _say_when_modified(response, stories)
     response.headers["Cache-Control"] = f"public, max-age={freshness.max_age()}"
-    etag = response.headers["ETag"]
+    known = versions.not_modified(request, response.headers["ETag"])
+    response.headers["ETag"] = etag = known or response.headers["ETag"]
     return get_conditional_response(request, etag, settled, response) or response
 
 

@@ -1,14 +1,13 @@
 """The API of items of every type, and of jobs."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Any, ClassVar
 
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, models, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -39,7 +38,7 @@ from scheduling.access.permissions import (
     visible_to,
 )
 from scheduling.api.filters import ItemFilters, JobFilters
-from scheduling.api.if_match import IfMatch
+from scheduling.api.preconditions import Changed, OfOneInBulk, Preconditions
 from scheduling.api.serializers import (
     EXAMPLE_TIME,
     BulkScheduleInput,
@@ -120,6 +119,8 @@ class SchedulableViewSet(ApiViewSet):
     lookup_value_regex = ID_PATTERN
     orderings = ("id", "publish_at", "published_at")
     is_versioned = True
+    # With the tags of all its items.
+    compared_on = ("bulk_schedule",)
     is_public_to_read = True
     # What the docstrings here call a row; the OpenAPI document has the type's own name instead.
     generic_name = "item"
@@ -191,11 +192,13 @@ class SchedulableViewSet(ApiViewSet):
         item = self.get_queryset().filter(pk=pk).first()
         if item is None:
             raise ItemNotFound
-        modified_at = self._modified_at(item)
-        etag = self.etag(item)
-        if known := versions.not_modified(request, etag, modified_at):
-            return known
-        return versions.stamp(Response(self._described(item)), etag=etag, modified_at=modified_at)
+        changed = item_changed(item)
+        return versions.unless_known(
+            request,
+            lambda: self._described(item),
+            etag=self.etag(item),
+            modified_at=changed and changed.at,
+        )
 
     # Writing
 
@@ -283,9 +286,17 @@ class SchedulableViewSet(ApiViewSet):
             # Ten thousand bodies need not be read for this.
             found = {item.pk: item for item in items.defer(*self.model.long_fields())}
             missing = {_with_id(self.model, pk): ItemNotFound() for pk in ids if pk not in found}
+            preconditions = self._expected()
+            expected = {
+                it: OfOneInBulk(preconditions, it) for it in found.values() if preconditions
+            }
             try:
                 jobs = operations.schedule_many(
-                    items=found.values(), run_at=at, by=self.by, reason=data["reason"]
+                    items=found.values(),
+                    run_at=at,
+                    by=self.by,
+                    reason=data["reason"],
+                    expected=expected,
                 )
             except operations.SomeRefused as refused:
                 raise operations.SomeRefused({**missing, **refused.refusals}) from refused
@@ -315,16 +326,8 @@ class SchedulableViewSet(ApiViewSet):
     def _read(self, pk: int) -> Any:
         return self.rows().get(pk=pk)
 
-    def _modified_at(self, item: Any) -> datetime:
-        """Query when the item last changed: operations change it without setting `updated_at`."""
-        content_type = ContentType.objects.get_for_model(self.model)
-        events = JobEvent.objects.filter(job__content_type=content_type, job__object_id=item.pk)
-        last = events.aggregate(at=Max("at"))["at"]
-        times: list[datetime | None] = [getattr(item, "updated_at", None), item.published_at, last]
-        return max(at for at in times if at is not None)
-
-    def _expected(self) -> IfMatch | None:
-        return IfMatch.read(self.request, self.model, self.etag)
+    def _expected(self) -> Preconditions | None:
+        return Preconditions.read(self.request, self.model, self.etag, item_changed)
 
     def _asked(self) -> QuerySet[Any]:
         return self.get_queryset().filter(pk=self.kwargs["pk"])
@@ -333,7 +336,7 @@ class SchedulableViewSet(ApiViewSet):
         """
         Lock the route's item, and return it.
 
-        :raises ChangedMeanwhile: its version is not the one of `If-Match`.
+        :raises ChangedMeanwhile: its version is not the one that the request expects.
         """
         return operations.lock_for_change(items=self._asked(), expected=self._expected())
 
@@ -420,6 +423,26 @@ def job_etag(job: Job) -> str:
     return versions.tag(job.pk, last, job.state, job.attempts, job.next_attempt_at)
 
 
+def job_changed(job: Job) -> Changed:
+    """Query when a job last changed: each change is an event."""
+    found = JobEvent.objects.filter(job=job).aggregate(at=Max("at"), number=Count("pk"))
+    return Changed(found["at"] or job.created_at, is_first=found["number"] <= 1)
+
+
+def item_changed(item: Any) -> Changed | None:
+    """
+    Query when an item last changed: its text, or by one of its jobs.
+
+    None of a type that does not keep, as `updated_at`, when its text was changed.
+    """
+    if not hasattr(item, "updated_at"):
+        return None
+    content_type = ContentType.objects.get_for_model(item)
+    events = JobEvent.objects.filter(job__content_type=content_type, job__object_id=item.pk)
+    times = [item.updated_at, item.published_at, events.aggregate(at=Max("at"))["at"]]
+    return Changed(max(at for at in times if at is not None), is_first=item.version == 1)
+
+
 def item_etag(item: Schedulable) -> str:
     """Return the entity tag that the API gives an item; of a type without routes, of its own."""
     view = SchedulableViewSet.by_model.get(type(item))
@@ -479,7 +502,7 @@ class JobViewSet(ApiViewSet):
     orderings = ("id", "run_at")
     is_versioned = True
     # With the item's tag.
-    if_match_on = ("create",)
+    compared_on = ("create",)
 
     def get_queryset(self) -> QuerySet[Job]:
         return visible_jobs(self.request.user, Job.objects.select_related("scheduled_by"))
@@ -503,11 +526,12 @@ class JobViewSet(ApiViewSet):
         etag = job_etag(job)
         newest = job.events.select_related("by").order_by("-pk")[:EVENTS_SHOWN]
         events = list(reversed(newest))
+
+        def describe() -> dict[str, Any]:
+            return {**JobOutput(job).data, "events": [EventOutput(it).data for it in events]}
+
         modified_at = events[-1].at if events else job.created_at
-        if known := versions.not_modified(request, etag, modified_at):
-            return known
-        data = {**JobOutput(job).data, "events": [EventOutput(it).data for it in events]}
-        return versions.stamp(Response(data), etag=etag, modified_at=modified_at)
+        return versions.unless_known(request, describe, etag=etag, modified_at=modified_at)
 
     @extend_schema(request=JobInput, responses={201: JobOutput}, examples=[TAKE_DOWN])
     def create(self, request: Request) -> Response:
@@ -519,7 +543,14 @@ class JobViewSet(ApiViewSet):
         item = visible_to(request.user, model._default_manager.filter(pk=data.pop("id"))).first()
         if item is None:
             raise ItemNotFound
-        expected = IfMatch.read(request, model, item_etag)
+        kind = data["kind"]
+        expected = Preconditions.read(
+            request,
+            model,
+            item_etag,
+            item_changed,
+            is_there=lambda row: Job.objects.of(row).open().filter(kind=kind).exists(),
+        )
         job = operations.schedule(item=item, by=self.by, expected=expected, **data)
         where = absolute(request, reverse("job-detail", args=[job.pk]))
         return described(job, status=201, headers={"Location": where})
@@ -592,5 +623,5 @@ class JobViewSet(ApiViewSet):
     def _operate(self, operation: Callable[..., Job], **data: Any) -> Response:
         with transaction.atomic():
             job = self.get_object()
-            expected = IfMatch.read(self.request, Job, job_etag)
+            expected = Preconditions.read(self.request, Job, job_etag, job_changed)
             return described(operation(job=job, by=self.by, expected=expected, **data))

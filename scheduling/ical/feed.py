@@ -167,7 +167,11 @@ def _feed(request: HttpRequest, secret: str) -> HttpResponseBase:
     # Calendar programs ask in no language, or in that of their maker.
     with conf.locale_of(user):
         content = write_calendar(list(jobs_to_show(user)[: MOST_EVENTS + 1]))
-    etag = quote_etag(sha256(content).hexdigest()[:32])
+    digest = sha256(content).hexdigest()[:32]
+    etag = quote_etag(digest)
+    if digest in request.headers.get("If-None-Match", ""):
+        # A proxy that compresses may have appended the encoding to the tag.
+        request.META["HTTP_IF_NONE_MATCH"] = etag
     headers = {
         "ETag": etag,
         "Cache-Control": "private, no-cache",

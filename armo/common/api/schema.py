@@ -136,7 +136,7 @@ class ArmoSchema(AutoSchema):
     def _is_versioned(self) -> bool:
         """Return whether the operation is on one row that has a version, or compares one."""
         action = getattr(self.view, "action", None)
-        is_compared = action in getattr(self.view, "if_match_on", ())
+        is_compared = action in getattr(self.view, "compared_on", ())
         return self._is_readable() and bool(getattr(self.view, "detail", False) or is_compared)
 
     def _is_readable(self) -> bool:
@@ -153,13 +153,23 @@ class ArmoSchema(AutoSchema):
                 )
             )
         if self.method != "GET" and self._is_versioned():
-            found.append(
+            found += [
                 _header(
                     "If-Match",
                     "The ETag of the version that you know: 412 when there is another by now.",
                     {"type": "string", "examples": ['"0f3a1c"', "*"]},
-                )
-            )
+                ),
+                _header(
+                    "If-Unmodified-Since",
+                    "Without If-Match: 412 when it was changed after this time.",
+                    {"type": "string", "examples": ["Sun, 01 Mar 2099 00:00:00 GMT"]},
+                ),
+                _header(
+                    "If-None-Match",
+                    "412 when it has this version; `*`: when it is there at all.",
+                    {"type": "string", "examples": ['"0f3a1c"', "*"]},
+                ),
+            ]
         if self.method == "GET" and self._is_readable():
             found.append(
                 _header(

@@ -158,8 +158,8 @@ class ApiView(APIView):
 
     def unless_known(self, response: Response) -> Response:
         """Return a list's answer, or 304 if the client has the same already."""
-        etag = versions.tag(response.data)
-        return versions.not_modified(self.request, etag) or versions.stamp(response, etag=etag)
+        data = response.data
+        return versions.unless_known(self.request, lambda: data, etag=versions.tag(data))
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

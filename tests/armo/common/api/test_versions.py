@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import F
 
+from armo.common.api import versions
 from content.models import Category, Story, Tag
 from scheduling import operations
-from scheduling.models import Job, Kind, Schedulable, Status, clock
+from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, clock
 from scheduling.worker import job_runner
 from tests.api_clients import API, client_of, number_waiting, person, stories, superuser
 from tests.conftest import InBackground
@@ -25,6 +27,7 @@ from tests.scheduling.api.test_api_rights import failed_job
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 AT = FAR_OFF.isoformat()
 STALE = '"stale"'
+EARLY = datetime(2001, 1, 1, tzinfo=UTC)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unthrottled")]
 
@@ -302,7 +305,7 @@ class TestAWriteOfAnItem:
 
         assert done.status_code in (200, 204)
 
-    @pytest.mark.parametrize("stale", [STALE, "W/{etag}", "nonsense", ""])
+    @pytest.mark.parametrize("stale", [STALE, f"W/{STALE}", "nonsense", ""])
     @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
     def test_of_another_version_changes_nothing(
         self, client: Any, kind: str, state: Any, method: str, action: str, data: Any, stale: str
@@ -312,9 +315,7 @@ class TestAWriteOfAnItem:
         before = client.get(path)
         jobs = Job.objects.count()
 
-        refused = getattr(client, method)(
-            path + action, data, format="json", HTTP_IF_MATCH=stale.format(etag=before["ETag"])
-        )
+        refused = getattr(client, method)(path + action, data, format="json", HTTP_IF_MATCH=stale)
 
         problem = refused.json()
         assert (refused.status_code, problem["code"]) == (412, "version_conflict")
@@ -417,17 +418,14 @@ class TestAWriteOfAJob:
 
         assert done.status_code == 200
 
-    @pytest.mark.parametrize("stale", [STALE, "W/{etag}", ""])
+    @pytest.mark.parametrize("stale", [STALE, f"W/{STALE}", ""])
     def test_of_another_version_changes_nothing(self, client: Any, write: Any, stale: str) -> None:
         _, path, how = write
         known = client.get(path)["ETag"]
         before = everything()
 
         refused = client.post(
-            f"{path}{how['action']}/",
-            how["data"],
-            format="json",
-            HTTP_IF_MATCH=stale.format(etag=known),
+            f"{path}{how['action']}/", how["data"], format="json", HTTP_IF_MATCH=stale
         )
 
         problem = refused.json()
@@ -453,6 +451,278 @@ class TestAWriteOfAJob:
 
         assert refused.status_code == 412
         assert everything() == before
+
+
+# What proxies make of `"abc"` when they compress.
+CHANGED_BY_PROXIES = [
+    pytest.param('W/"{}"', id="nginx, Varnish, Cloudflare"),
+    pytest.param('"{}-gzip"', id="Apache, Caddy"),
+    pytest.param('"{}-br"', id="mod_brotli"),
+    pytest.param('W/"{}-gzip"', id="two of them"),
+    pytest.param('"{}--gzip"', id="Jetty"),
+    pytest.param('"{}--gzip--br"', id="Jetty, twice"),
+    pytest.param('"{};gzip"', id="IBM"),
+    pytest.param('"{}:dtagent10"', id="an agent"),
+    pytest.param('"other", W/"{}", "third"', id="of a list"),
+    pytest.param('"other" ,"{}-zstd"', id="of a list without blanks"),
+]
+OTHERS = ['"x{}"', '"{}x"', '"{}', "{}", 'w/"{}"', '"{}-gzip', '"a, {}"', '""', ","]
+
+
+class TestATagBehindAProxy:
+    @pytest.mark.parametrize("changed", CHANGED_BY_PROXIES)
+    def test_is_known_where_nothing_need_be_sent_again(self, changed: str) -> None:
+        paths = [f"{API}/stories/{StoryFactory(published=True).pk}/", f"{API}/stories/"]
+        for path in [*paths, f"{API}/stories/?page_size=1", "/feeds/stories/"]:
+            first = client_of().get(path)
+            sent = changed.format(first["ETag"].strip('"'))
+
+            again = client_of().get(path, HTTP_IF_NONE_MATCH=sent)
+
+            assert (again.status_code, again.content) == (304, b"")
+            # As the proxy named it, or its cache would not find what it keeps.
+            assert again["ETag"] in sent
+            assert first["ETag"].strip('"') in again["ETag"]
+
+    @pytest.mark.parametrize("changed", CHANGED_BY_PROXIES)
+    @pytest.mark.parametrize("kind", ["stories", "jobs"])
+    def test_is_known_to_a_write(self, client: Any, kind: str, changed: str) -> None:
+        job = operations.schedule(item=StoryFactory(), run_at=FAR_OFF, by=None)
+        path = f"{API}/{kind}/{job.object_id if kind == 'stories' else job.pk}/"
+        sent = changed.format(client.get(path)["ETag"].strip('"'))
+        action = "unschedule" if kind == "stories" else "cancel"
+
+        done = client.post(f"{path}{action}/", {}, format="json", HTTP_IF_MATCH=sent)
+
+        assert done.status_code == 200
+
+    @pytest.mark.parametrize("other", OTHERS)
+    def test_is_not_taken_for_another(self, client: Any, other: str) -> None:
+        path = f"{API}/stories/{StoryFactory().pk}/"
+        sent = other.format(client.get(path)["ETag"].strip('"'))
+
+        assert client.get(path, HTTP_IF_NONE_MATCH=sent).status_code == 200
+        refused = client.patch(path, {"title": "neu"}, format="json", HTTP_IF_MATCH=sent)
+        assert refused.status_code == 412
+
+    def test_of_the_version_before_is_stale(self, client: Any) -> None:
+        story = StoryFactory()
+        path = f"{API}/stories/{story.pk}/"
+        sent = f"W/{client.get(path)['ETag']}"
+        row(story).save()
+
+        assert client.get(path, HTTP_IF_NONE_MATCH=sent).status_code == 200
+        refused = client.patch(path, {"title": "neu"}, format="json", HTTP_IF_MATCH=sent)
+        assert refused.status_code == 412
+
+
+def back(story: Story, by: timedelta) -> datetime:
+    """Have a story, its jobs and their events changed that long ago; return that time."""
+    at = (clock.database_now() - by).replace(microsecond=0)
+    Story.objects.filter(pk=story.pk).update(updated_at=at)
+    JobEvent.objects.filter(job__object_id=story.pk).update(at=at)
+    return at
+
+
+IUS = "HTTP_IF_UNMODIFIED_SINCE"
+
+
+class TestIfUnmodifiedSince:
+    """`If-Unmodified-Since`, for clients that know no tags."""
+
+    def write(self, client: Any, path: str, method: str = "patch", **headers: str) -> int:
+        data = {"title": "neu"} if method == "patch" else None
+        answer = getattr(client, method)(path, data, format="json", **headers)
+        return int(answer.status_code)
+
+    @pytest.fixture
+    def story(self) -> Story:
+        story: Story = StoryFactory()
+        row(story).save()
+        return story
+
+    @pytest.mark.parametrize("kind", ["stories", "notices"])
+    @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
+    def test_of_an_earlier_time_changes_nothing(
+        self, client: Any, kind: str, state: Any, method: str, action: str, data: Any
+    ) -> None:
+        item = TestAWriteOfAnItem().made(kind, state)
+        path = f"{API}/{kind}/{item.pk}/"
+        before = everything()
+
+        refused = getattr(client, method)(path + action, data, format="json", **{IUS: http(EARLY)})
+
+        assert (refused.status_code, refused.json()["code"]) == (412, "version_conflict")
+        assert refused["ETag"] == client.get(path)["ETag"]
+        assert everything() == before
+
+    @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
+    def test_of_a_later_time_goes_through(
+        self, client: Any, state: Any, method: str, action: str, data: Any
+    ) -> None:
+        path = f"{API}/stories/{TestAWriteOfAnItem().made('stories', state).pk}/"
+
+        done = getattr(client, method)(path + action, data, format="json", **{IUS: http(FAR_OFF)})
+
+        assert done.status_code in (200, 204)
+
+    def test_of_the_time_that_a_read_gave_goes_through(self, client: Any, story: Story) -> None:
+        back(story, HOUR)
+        path = f"{API}/stories/{story.pk}/"
+        known = client.get(path)["Last-Modified"]
+
+        assert [self.write(client, path, **{IUS: known}) for _ in range(2)] == [200, 412]
+
+    def test_of_the_time_of_a_new_item_goes_through_at_once(self, client: Any) -> None:
+        path = f"{API}/stories/{StoryFactory().pk}/"
+        known = client.get(path)["Last-Modified"]
+
+        assert [self.write(client, path, **{IUS: known}) for _ in range(2)] == [200, 412]
+
+    @pytest.mark.parametrize(("read", "changed"), [(0, 300), (200, 700)])
+    def test_refuses_where_another_change_was_in_the_same_second(
+        self, client: Any, story: Story, read: int, changed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        second = back(story, HOUR)
+        path = f"{API}/stories/{story.pk}/"
+        stories, milliseconds = Story.objects.filter(pk=story.pk), timedelta(milliseconds=1)
+        stories.update(updated_at=second + read * milliseconds)
+        monkeypatch.setattr(versions, "time", lambda: second.timestamp() + (read + 50) / 1000)
+        known = client.get(path)["Last-Modified"]
+        stories.update(updated_at=second + changed * milliseconds, version=F("version") + 1)
+
+        assert parsedate_to_datetime(known) == second
+        assert self.write(client, path, **{IUS: known}) == 412
+
+    def test_counts_what_was_scheduled_since(self, client: Any, story: Story) -> None:
+        at = back(story, HOUR)
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+
+        assert self.write(client, f"{API}/stories/{story.pk}/", **{IUS: http(at)}) == 412
+
+    def test_counts_what_went_live_since(self, client: Any) -> None:
+        story = StoryFactory(due=True)
+        at = back(story, HOUR)
+        job_runner.run_everything_due()
+
+        assert self.write(client, f"{API}/stories/{story.pk}/", **{IUS: http(at)}) == 412
+
+    @pytest.mark.parametrize("date", ["", "yesterday", "2026-03-01T00:00:00Z", "Sun, 99 Mar 2026"])
+    def test_that_is_no_date_is_ignored(self, client: Any, story: Story, date: str) -> None:
+        assert self.write(client, f"{API}/stories/{story.pk}/", **{IUS: date}) == 200
+
+    def test_in_an_old_spelling_is_read(self, client: Any, story: Story) -> None:
+        path = f"{API}/stories/{story.pk}/"
+
+        for date in ("Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"):
+            assert self.write(client, path, **{IUS: date}) == 412
+
+    def test_is_ignored_beside_if_match(self, client: Any, story: Story) -> None:
+        path = f"{API}/stories/{story.pk}/"
+        known = client.get(path)["ETag"]
+
+        assert self.write(client, path, HTTP_IF_MATCH=known, **{IUS: http(EARLY)}) == 200
+        assert self.write(client, path, HTTP_IF_MATCH=known, **{IUS: http(FAR_OFF)}) == 412
+
+    @pytest.mark.parametrize(("action", "data"), [("move", {"run_at": AT}), ("cancel", {})])
+    def test_of_a_job_is_compared_with_its_last_event(
+        self, client: Any, action: str, data: Any
+    ) -> None:
+        job = operations.schedule(item=StoryFactory(), run_at=FAR_OFF + HOUR, by=None)
+        path = f"{API}/jobs/{job.pk}/"
+
+        answers = [
+            client.post(f"{path}{action}/", data, format="json", **{IUS: date})
+            for date in (http(EARLY), client.get(path)["Last-Modified"])
+        ]
+
+        assert [it.status_code for it in answers] == [412, 200]
+
+    def test_of_many_is_compared_with_each(self, client: Any) -> None:
+        old, new = StoryFactory(), StoryFactory()
+        at = back(old, HOUR)
+        row(new).save()
+        data = {"ids": [old.pk, new.pk], "publish_at": AT}
+
+        refused = client.post(
+            f"{API}/stories/bulk/schedule/", data, format="json", **{IUS: http(at)}
+        )
+        done = client.post(
+            f"{API}/stories/bulk/schedule/", data, format="json", **{IUS: http(FAR_OFF)}
+        )
+
+        assert (refused.status_code, refused.json()["code"]) == (412, "version_conflict")
+        assert [it["id"] for it in refused.json()["refusals"]] == [new.pk]
+        assert done.status_code == 200
+
+
+class TestIfNoneMatch:
+    @pytest.mark.parametrize(("state", "method", "action", "data"), WRITES)
+    @pytest.mark.parametrize("sent", ["*", "{}", "W/{}", '"x", {}'])
+    def test_of_what_is_there_changes_nothing(
+        self, client: Any, state: Any, method: str, action: str, data: Any, sent: str
+    ) -> None:
+        path = f"{API}/stories/{TestAWriteOfAnItem().made('stories', state).pk}/"
+        tags = sent.format(client.get(path)["ETag"])
+        before = everything()
+
+        refused = getattr(client, method)(
+            path + action, data, format="json", HTTP_IF_NONE_MATCH=tags
+        )
+
+        assert (refused.status_code, refused.json()["code"]) == (412, "version_conflict")
+        assert everything() == before
+
+    def test_of_another_version_goes_through(self, client: Any) -> None:
+        path = f"{API}/stories/{StoryFactory().pk}/"
+
+        done = client.patch(path, {"title": "u"}, format="json", HTTP_IF_NONE_MATCH=STALE)
+
+        assert done.status_code == 200
+
+    def test_is_compared_beside_if_match(self, client: Any) -> None:
+        path = f"{API}/stories/{StoryFactory().pk}/"
+        etag = client.get(path)["ETag"]
+        both = {"HTTP_IF_MATCH": etag, "HTTP_IF_NONE_MATCH": etag}
+
+        assert client.patch(path, {"title": "u"}, format="json", **both).status_code == 412
+
+    def test_of_anything_makes_what_is_not_there_yet(self, client: Any) -> None:
+        made = client.post(f"{API}/stories/", {"title": "t"}, format="json", HTTP_IF_NONE_MATCH="*")
+
+        assert made.status_code == 201
+
+    def test_of_anything_makes_a_job_and_moves_none(self, client: Any) -> None:
+        data = {"model": "story", "id": StoryFactory().pk, "kind": "publish", "run_at": AT}
+
+        answers = [
+            client.post(f"{API}/jobs/", data, format="json", HTTP_IF_NONE_MATCH="*")
+            for _ in range(2)
+        ]
+
+        assert [it.status_code for it in answers] == [201, 412]
+        assert Job.objects.get().events.count() == 1
+
+
+class TestManyAtOnce:
+    def test_are_compared_with_all_tags_that_are_sent(self, client: Any) -> None:
+        found = [StoryFactory(), StoryFactory()]
+        found[0].tags.add(Tag.objects.create(name="봄"))
+        tags = [client.get(f"{API}/stories/{it.pk}/")["ETag"] for it in found]
+        data = {"ids": [it.pk for it in found], "publish_at": AT}
+
+        def send(*tags: str) -> Any:
+            path = f"{API}/stories/bulk/schedule/"
+            return client.post(path, data, format="json", HTTP_IF_MATCH=", ".join(tags))
+
+        refused, done, again = send(tags[0]), send(*tags), send(*tags)
+
+        [refusal] = refused.json()["refusals"]
+        assert (refused.status_code, refusal["code"]) == (412, "version_conflict")
+        assert (refusal["id"], refusal["current_etag"]) == (found[1].pk, tags[1])
+        assert (done.status_code, again.status_code) == (200, 412)
+        now = [client.get(f"{API}/stories/{it.pk}/")["ETag"] for it in found]
+        assert [it["current_etag"] for it in again.json()["refusals"]] == now
 
 
 @pytest.mark.slow
