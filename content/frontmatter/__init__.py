@@ -1,12 +1,29 @@
 """
-Reads a Markdown file of a Jekyll, Hugo or Zola site into a `Post`, without the database.
+Reads a file of a Jekyll, Hugo, Zola or Astro site into a `Post`, without the database.
 
-Where the three differ, all their rules apply: keys in any case (Hugo), a date in
-the file name (Jekyll, Zola), `categories: a b` as two (Jekyll, Hugo), `[taxonomies]` (Zola).
+Where the tools differ and nothing says which one it is, all their rules apply: keys in any case
+(Hugo), a date in the file name (Jekyll, Zola), `categories: a b` as two (Jekyll, Hugo),
+`[taxonomies]` (Zola).
 """
 
-from content.frontmatter.post import Post, parse
+from content.frontmatter.post import HTML_SUFFIXES, Post, parse
+from content.frontmatter.reading import FILE_NAME, Reading, Shortcodes, Tool
+from content.frontmatter.reasons import TEXTS, reason
 from content.frontmatter.split import read_values
-from content.frontmatter.values import MAX_BYTES, PostError
+from content.frontmatter.values import MAX_BYTES, PostError, Value
 
-__all__ = ["MAX_BYTES", "Post", "PostError", "parse", "read_values"]
+__all__ = [
+    "FILE_NAME",
+    "HTML_SUFFIXES",
+    "MAX_BYTES",
+    "TEXTS",
+    "Post",
+    "PostError",
+    "Reading",
+    "Shortcodes",
+    "Tool",
+    "Value",
+    "parse",
+    "read_values",
+    "reason",
+]  # fmt: skip

@@ -1,6 +1,7 @@
 """The keys of front matter."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
 from content.frontmatter.reasons import reason
@@ -17,14 +18,60 @@ from content.frontmatter.values import (
 )
 from scheduling.errors import Reason
 
+# The date in the words of other tools and themes, without `_` and `-`, the best first.
+OTHER_DATES = (
+    "publishdate", "pubdate", "pubdatetime", "publisheddate", "publishedat", "publishedon",
+    "publishat", "publishtime", "publishedtime", "datepublished", "publicationdate", "date",
+    "datetime", "posted", "postdate", "postedat", "postedon", "created", "createdat", "createdon",
+    "createddate", "datecreated", "creationdate",
+)  # fmt: skip
+
+
+def _is_set(value: Value) -> bool:
+    """Return whether a value is there that does not mean no."""
+    return bool(value) and as_text(value) not in ("", "0") and as_flag(value) is not False
+
+
+def _is_no(value: Value) -> bool:
+    return as_flag(value) is False
+
+
+def _is_word(*words: str) -> Callable[[Value], bool]:
+    return lambda value: (as_text(value) or "").lower() in words
+
+
+# The keys of tools and themes by which a post is kept from readers, or from lists and searches.
+_HIDING: dict[str, Callable[[Value], bool]] = {
+    **dict.fromkeys(
+        (
+            "headless", "private", "is_private", "isprivate", "hidden", "unlisted", "noindex",
+            "password", "protected", "encrypted", "redirect_to",
+        ),
+        _is_set,
+    ),
+    **dict.fromkeys(("publish", "render", "listed", "visible"), _is_no),
+    "visibility": _is_word("private", "hidden", "unlisted", "protected", "password", "draft"),
+    "access": _is_word("private"),
+    "status": _is_word("draft", "private", "hidden", "pending", "trash", "unpublished"),
+    "robots": lambda value: "noindex" in (as_text(value) or ""),
+}  # fmt: skip
+
 
 class Keys:
     """The keys of one file: those that are read are removed, the rest goes into `extra`."""
 
-    def __init__(self, values: dict[str, Value], notes: list[Reason]) -> None:
-        self.left = dict(values)
+    def __init__(
+        self,
+        values: dict[str, Value],
+        notes: list[Reason],
+        *,
+        defaults: Mapping[str, Value] | None = None,
+    ) -> None:
+        written = {name.lower() for name in values}
+        others = {k: v for k, v in (defaults or {}).items() if k.lower() not in written}
+        self.left = {**others, **values}
         self.notes = notes
-        self._names = {name.lower(): name for name in values}
+        self._names = {name.lower(): name for name in self.left}
 
     def get(self, key: str) -> Value:
         """Return the value of a key, in whatever case it is written."""
@@ -78,6 +125,43 @@ class Keys:
             self.drop("published")
         return is_draft or published is False
 
+    def find_hidden(self) -> str:
+        """
+        Return the key by which the site keeps the post from its readers; empty without one.
+
+        The key stays among the others.
+        """
+        if name := self._find_unrendered():
+            return name
+        for values, names in self._own_and_inner():
+            for key, is_hiding in _HIDING.items():
+                name = names.get(key, "")
+                if name and is_hiding(values[name]):
+                    return name
+        return ""
+
+    def _find_unrendered(self) -> str:
+        """Return the key that lets Hugo or Zola make no page of the file."""
+        for key in ("build", "_build"):
+            options = self.get(key)
+            if not isinstance(options, dict):
+                continue
+            for option in ("render", "list"):
+                value = next((v for k, v in options.items() if k.lower() == option), None)
+                text = as_text(value) or ""
+                if text.lower() in ("never", "link", "false", "0"):
+                    return f"{self._names[key]}.{option}"
+        outputs = self.get("outputs")
+        return "outputs" if isinstance(outputs, list) and not outputs else ""
+
+    def _own_and_inner(self) -> Iterator[tuple[dict[str, Value], dict[str, str]]]:
+        """Return the keys, and those inside Hugo's `params` and Zola's `[extra]`."""
+        yield self.left, self._names
+        for key in ("params", "extra"):
+            values = self.get(key)
+            if isinstance(values, dict):
+                yield values, {name.lower(): name for name in values}
+
     def find_date(self, *keys: str) -> tuple[str, str]:
         """Return the first key that has a date, and its text; empty strings if none has."""
         for key in keys:
@@ -88,6 +172,15 @@ class Keys:
             if text and not text.startswith("0001-01-01"):
                 return key, text
         return "", ""
+
+    def find_other_dates(self) -> Iterator[tuple[str, str]]:
+        """Return the keys that have a date in the words of other tools, and their texts."""
+        plain = {re.sub("[_-]", "", name.lower()): name.lower() for name in self.left}
+        for key in OTHER_DATES:
+            name = plain.get(key, "")
+            text = as_text(self.get(name)) or ""
+            if text and not text.startswith("0001-01-01"):
+                yield name, text
 
     def words(self, singular: str, plural: str, *, split_on_spaces: bool = True) -> tuple[str, ...]:
         """Take a list of names: of both keys, and of Zola's `[taxonomies]`."""

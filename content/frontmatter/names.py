@@ -10,7 +10,10 @@ from django.utils.text import slugify
 
 from content.frontmatter.values import MAX_LANGUAGE, MAX_SLUG, MAX_TITLE, clean, one_line
 
-_DATED = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})(?:[-_](.+))?", re.ASCII)
+# Zola takes a time with an offset, too.
+_DATED = re.compile(
+    r"(\d{4}-\d{1,2}-\d{1,2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2}))?)(?:[-_ ]+(.+))?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,16 @@ class Name:
     language: str
 
     @classmethod
-    def of(cls, path: PurePath) -> "Name":
-        """Take the name of a file apart."""
+    def of(cls, path: PurePath, *, languages: frozenset[str] | None = None) -> "Name":
+        """
+        Take the name of a file apart.
+
+        :param languages: in lower case, those that it may end in; None is any.
+        """
         # A name that is not UTF-8 contains characters that PostgreSQL cannot store.
         stem = clean(path.stem)
         before, _dot, suffix = stem.rpartition(".")
-        known = suffix.lower() in LANG_INFO or (suffix[2:3] == "-" and suffix[:2] in LANG_INFO)
-        language = suffix if before and known else ""
+        language = suffix if before and _is_language(suffix.lower(), languages) else ""
         base = before if language else stem
         if base == "index":
             base = clean(path.parent.name)
@@ -44,6 +50,12 @@ class Name:
         """Return the name as a title: the signs between words become spaces."""
         words = one_line(re.sub(r"[-_]+", " ", self.stem))
         return words[:1].upper() + words[1:MAX_TITLE]
+
+
+def _is_language(code: str, known: frozenset[str] | None) -> bool:
+    if known is not None:
+        return code in known
+    return code in LANG_INFO or (code[2:3] == "-" and code[:2] in LANG_INFO)
 
 
 def make_slug(wanted: str, stem: str, title: str, *, path: PurePath) -> str:

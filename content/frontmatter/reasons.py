@@ -12,6 +12,7 @@ TEXTS = {
     "utf16": gettext_noop("It is UTF-16. Save it as UTF-8."),
     "not_utf8": gettext_noop("Line %(line)d is not UTF-8."),
     "nul_bytes": gettext_noop("It has NUL bytes: it is not a text, or it is UTF-16."),
+    "bare_html": gettext_noop("It has no front matter: a page of HTML, not a post."),
     # Front matter
     "no_front_matter": gettext_noop("It has no front matter: kept as a draft."),
     "front_matter_open": gettext_noop("The front matter that starts in line %(line)d never ends."),
@@ -31,12 +32,31 @@ TEXTS = {
     "draft_unclear": gettext_noop("“draft” is neither true nor false: kept as a draft."),
     "word_cut": gettext_noop("“%(word)s…” in “%(key)s” was cut to %(limit)d characters."),
     "authors_cut": gettext_noop("The authors were cut to %(limit)d characters."),
+    # Kept from readers by the site itself
+    "hidden": gettext_noop("Its site keeps it from readers (“%(key)s”): kept as a draft."),
+    # Bodies
+    "code_draft": gettext_noop("Only its own tool can run %(names)s: kept as a draft."),
+    "code_kept": gettext_noop("Readers will see code that only its own tool can run: %(names)s."),
+    "code_dropped": gettext_noop("Code that only its own tool can run was left out: %(names)s."),
+    "code_translated": gettext_noop("Written as Markdown: %(names)s."),
+    "attributes": gettext_noop("Attributes such as “{: .class}” were left out: %(count)d."),
+    "embeds": gettext_noop("Readers will not see %(names)s."),
+    "local_pictures": gettext_noop("Pictures with an address within its own site: %(count)d."),
+    "local_links": gettext_noop("Links to addresses within its own site: %(count)d."),
     # Dates
     "no_date": gettext_noop("It has no date: kept as a draft."),
     "not_date": gettext_noop("“%(key)s” is not a date."),
     "date_unclear": gettext_noop("“%(text)s” is not a date such as 2025-09-23 10:30:00 +09:00."),
     "date_impossible": gettext_noop("“%(text)s” is not a date: %(reason)s."),
-    "ends_first": gettext_noop("It ends at %(end)s, before it starts at %(start)s."),
+    "date_ambiguous": gettext_noop(
+        "“%(text)s” could be two days, by which comes first, day or month: kept as a draft."
+    ),
+    "zone_unknown": gettext_noop(
+        "“%(zone)s” is not a known time zone: the time was read as one without."
+    ),
+    "ends_first": gettext_noop(
+        "It ends at %(end)s, before it starts at %(start)s: kept as a draft."
+    ),
     "time_skipped": gettext_noop(
         "In %(zone)s the clock skips %(time)s: %(shown)s was taken instead."
     ),

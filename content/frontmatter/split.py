@@ -44,23 +44,30 @@ def decode(data: bytes) -> str:
     return compose(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-# The closing line of each opening line; YAML may end in three dots.
-_FENCES = {
-    "---": re.compile(r"^(?:---|\.\.\.)[ \t]*$", re.M),
-    "+++": re.compile(r"^\+\+\+[ \t]*$", re.M),
+# The closing line of each opening line, and what stands between; YAML may end in three dots. A
+# language may be named, as gray-matter (Astro, Gatsby) takes it.
+_CLOSING = {
+    "-": re.compile(r"^(?:---|\.\.\.)[ \t]*$", re.M),
+    "+": re.compile(r"^\+\+\+[ \t]*$", re.M),
+    ";": re.compile(r"^;;;[ \t]*$", re.M),
 }
+_OPENING = re.compile(r"(---|\+\+\+|;;;)[ \t]*(yaml|yml|toml|json)?[ \t]*", re.IGNORECASE)
+_LANGUAGES = {"-": "yaml", "+": "toml", ";": "json"}
 
 
 def split(text: str) -> tuple[dict[str, Value] | None, str, list[Reason]]:
     """Return the keys (None without front matter), the body, and notes."""
     notes: list[Reason] = []
     start = len(text) - len(text.lstrip())
-    fence, newline, rest = text[start:].partition("\n")
-    closing = _FENCES.get(fence.rstrip())
-    if closing is None or not newline:
+    first, newline, rest = text[start:].partition("\n")
+    if re.match(r'\{\s*(?:"|\})', text[start : start + 100]):
+        return _split_json(text[start:], notes)
+    opening = _OPENING.fullmatch(first)
+    if opening is None or not newline:
         return None, text.strip("\n").rstrip(), notes
+    fence = opening[1][0]
     line = text.count("\n", 0, start) + 1
-    end = closing.search(rest)
+    end = _CLOSING[fence].search(rest)
     if end is None:
         raise PostError(reason("front_matter_open", line=line))
     source, body = rest[: end.start()], rest[end.end() :]
@@ -68,8 +75,24 @@ def split(text: str) -> tuple[dict[str, Value] | None, str, list[Reason]]:
         raise PostError(reason("front_matter_long", limit=MAX_FRONT_MATTER))
     # Empty lines in front, so that the parsers' line numbers are those of the file.
     source = "\n" * line + source
-    values = read_toml(source) if fence.startswith("+") else read_yaml(source, notes)
+    match (opening[2] or _LANGUAGES[fence]).lower():
+        case "toml":
+            values = read_toml(source)
+        case "json":
+            # Between `;;;` the braces may be left out.
+            values = read_json(source if source.strip()[:1] == "{" else f"{{{source}}}")
+        case _:
+            values = read_yaml(source, notes)
     return values, body.strip("\n").rstrip(), notes
+
+
+def _split_json(text: str, notes: list[Reason]) -> tuple[dict[str, Value], str, list[Reason]]:
+    """Split where the object ends that the text begins with, as Hugo does."""
+    try:
+        _value, end = json.JSONDecoder().raw_decode(text[: MAX_FRONT_MATTER + 1])
+    except (ValueError, RecursionError) as error:
+        raise PostError(reason("not_json", reason=error)) from error
+    return read_json(text[:end]), text[end:].strip("\n").rstrip(), notes
 
 
 def read_values(data: bytes, *, suffix: str) -> dict[str, Value]:

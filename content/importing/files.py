@@ -8,7 +8,7 @@ from pathlib import Path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from content.frontmatter import MAX_BYTES, Post, PostError, parse
+from content.frontmatter import MAX_BYTES, Post, PostError, Reading, parse
 from content.importing.results import Outcome
 
 SUFFIXES = (".md", ".markdown")
@@ -81,4 +81,8 @@ def read(path: Path) -> Post:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise PostError(error.strerror or str(error)) from error
-    return parse(data, path=Path(os.path.abspath(path)), zone=timezone.get_default_timezone())
+    return parse(
+        data,
+        path=Path(os.path.abspath(path)),
+        reading=Reading(zone=timezone.get_default_timezone()),
+    )

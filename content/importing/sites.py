@@ -7,24 +7,12 @@ Nothing is executed: what a configuration computes (Astro's is a program) is not
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from content.frontmatter import MAX_BYTES, PostError, read_values
-
-
-class Tool(StrEnum):
-    """The programs whose sites are known."""
-
-    JEKYLL = "Jekyll"
-    HUGO = "Hugo"
-    ZOLA = "Zola"
-    HEXO = "Hexo"
-    ASTRO = "Astro"
-    UNKNOWN = ""
+from content.frontmatter import MAX_BYTES, PostError, Tool, read_values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content.frontmatter import MAX_BYTES, Post, PostError, parse
+from content.frontmatter import MAX_BYTES, Post, PostError, Reading, parse
 
 SEOUL = ZoneInfo("Asia/Seoul")
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def read(text: str, name: str = "/site/_posts/autumn.md", zone: ZoneInfo = SEOUL) -> Post:
-    return parse(text.encode(), path=PurePosixPath(name), zone=zone)
+    return parse(text.encode(), path=PurePosixPath(name), reading=Reading(zone=zone))
 
 
 def texts(post: Post) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def read_toml(keys: str) -> Post:
 
 def attempt(data: bytes) -> Post | None:
     try:
-        return parse(data, path=PurePosixPath("/site/autumn.md"), zone=SEOUL)
+        return parse(data, path=PurePosixPath("/site/autumn.md"), reading=Reading(zone=SEOUL))
     except PostError:
         return None
 
@@ -136,15 +136,11 @@ class TestParse:
             (b"---\ndate: 2025-02-30\n---\n", "“2025-02-30” is not a date: day is out of range"),
             (b"---\ndate: last week\n---\n", "“last week” is not a date such as 2025-09-23 10:30"),
             (b"+++\ndate = 2025-02-30\n+++\n", "is not TOML: Invalid date or datetime (at line 2"),
-            (
-                b"---\ndate: 2025-09-23\nexpiryDate: 2025-09-01\n---\n",
-                "It ends at 2025-08-31T15:00:00+00:00, before it starts",
-            ),
         ],
     )
     def test_refuses_what_makes_no_sense_with_a_reason(self, data: bytes, reason: str) -> None:
         with pytest.raises(PostError) as refused:
-            parse(data, path=PurePosixPath("/site/autumn.md"), zone=SEOUL)
+            parse(data, path=PurePosixPath("/site/autumn.md"), reading=Reading(zone=SEOUL))
 
         assert reason in str(refused.value)
 
@@ -233,6 +229,26 @@ class TestDates:
             "23 Sep 2025 10:30:00 +0900",
             "Tue, 23 Sep 2025 01:30:00 GMT",
             "2025-09-22 18:30:00 -0700 PDT",
+            "2025-09-23 10:30:00 + 0900",
+            "2025-09-23 10:30:00 +0900 (KST)",
+            "2025-09-23 10:30 KST",
+            "2025-09-23 10:30:00 Asia/Seoul",
+            "2025-09-23 10:30:00 GMT+9",
+            "Tue Sep 23 2025 10:30:00 GMT+0900 (Korean Standard Time)",
+            "Tue Sep 23 01:30:00 UTC 2025",
+            "Tue Sep 23 10:30:00 +0900 2025",
+            "Tuesday, 23-Sep-25 01:30:00 UTC",
+            "20250923T103000",
+            "20250923103000",
+            "9/23/2025 10:30",
+            "23.9.2025 10:30",
+            "23/09/2025 10:30:00 a.m.",
+            "2025. 9. 23. 오전 10:30",
+            "2025년 9월 23일 오전 10시 30분",
+            "2025年9月23日 10:30",
+            "２０２５－０９－２３ １０：３０",
+            "1758591000",
+            "1758591000000",
         ],
     )
     def test_reads_a_moment_in_all_the_ways_sites_write_it(self, written: str) -> None:
@@ -249,7 +265,10 @@ class TestDates:
 
         assert post.publish_at == datetime(2025, 9, 23, 1, 30, tzinfo=UTC)
 
-    @pytest.mark.parametrize("written", ["2025-09-23", "'2025-09-23'", "Sep 23, 2025", "2025.9.23"])
+    @pytest.mark.parametrize(
+        "written",
+        ["2025-09-23", "'2025-09-23'", "Sep 23, 2025", "2025.9.23", "20250923", "23/9/2025"],
+    )
     def test_takes_a_day_from_its_first_moment(self, written: str) -> None:
         post = read(f"---\ntitle: Autumn\ndate: {written}\n---\nLeaves.")
 
@@ -258,13 +277,43 @@ class TestDates:
     @pytest.mark.parametrize(
         "written",
         [
-            "20250923", "3/27/2009", "10:30:00", "2025-09-23 25:00", "2025-09-23 10:30 KST",
-            "2025-09-23 13:00 pm", "9999-12-31", "2025-09-23 10:30:00 +99:00",
+            "last week", "2025-09", "10:30:00", "2025-09-23 25:00", "2025-09-23 24:00:01",
+            "2025-09-23 13:00 pm", "9999-12-31", "2025-09-23 10:30:00 +99:00", "2025-W39-2",
+            "2025-09-23 10:30:00 +09:60", "2025-09-23 10:30 Asia/Nowhere", "2025-09-23 Tuesday",
         ],
     )  # fmt: skip
-    def test_refuses_a_date_that_is_none_or_could_be_two(self, written: str) -> None:
+    def test_refuses_a_date_that_is_none(self, written: str) -> None:
         with pytest.raises(PostError, match="is not a date"):
             read(f"---\ntitle: Autumn\ndate: {written}\n---\nLeaves.")
+
+    @pytest.mark.parametrize("written", ["01/02/2023", "1.2.2023", "01-02-2023 10:30"])
+    def test_keeps_a_date_that_could_be_two_as_a_draft_and_says_so(self, written: str) -> None:
+        post = read(f"---\ntitle: Autumn\ndate: {written}\n---\nLeaves.")
+
+        assert (post.is_draft, post.publish_at, post.extra) == (True, None, {"date": written})
+        assert texts(post) == (
+            f"“{written}” could be two days, by which comes first, day or month: kept as a draft.",
+        )
+
+    def test_reads_a_zone_that_nobody_knows_as_none_and_says_so(self) -> None:
+        post = read("---\ntitle: Autumn\ndate: 2025-09-23 10:30 XYZ\n---\nLeaves.")
+
+        assert post.publish_at == datetime(2025, 9, 23, 1, 30, tzinfo=UTC)
+        assert texts(post) == ("“XYZ” is not a known time zone: the time was read as one without.",)
+
+    @pytest.mark.parametrize(
+        ("written", "at"),
+        [
+            ("2025-09-22 24:00", datetime(2025, 9, 22, 15, tzinfo=UTC)),
+            ("2025-09-22 23:59:60", datetime(2025, 9, 22, 15, tzinfo=UTC)),
+            ("2025-09-23 12:00 am", datetime(2025, 9, 22, 15, tzinfo=UTC)),
+            ("02 Jan 06 15:04 GMT", datetime(2006, 1, 2, 15, 4, tzinfo=UTC)),
+            ("Friday, 02-Jan-98 15:04:05 GMT", datetime(1998, 1, 2, 15, 4, 5, tzinfo=UTC)),
+            ("2025-09-23T10:30:00.1234567Z", datetime(2025, 9, 23, 10, 30, 0, 123456, tzinfo=UTC)),
+        ],
+    )
+    def test_reads_the_borders(self, written: str, at: datetime) -> None:
+        assert read(f"---\ntitle: Autumn\ndate: {written}\n---\n").publish_at == at
 
     def test_moves_a_time_that_the_clock_skips_and_says_so(self) -> None:
         post = read("---\ntitle: A\ndate: 2025-03-30 02:30\n---\n", zone=BERLIN)
@@ -296,6 +345,39 @@ class TestDates:
 
         assert post.unpublish_at == datetime(2025, 10, 1, tzinfo=UTC)
         assert post.extra == {}
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "pubDatetime", "publishedAt", "published_at", "publish_date", "datePublished",
+            "created", "created_at", "pub-date", "PostDate",
+        ],
+    )  # fmt: skip
+    def test_finds_the_date_in_other_words(self, key: str) -> None:
+        post = read(f"---\ntitle: Autumn\n{key}: 2025-10-01T00:00:00Z\n---\n")
+
+        assert (post.publish_at, post.extra) == (datetime(2025, 10, 1, tzinfo=UTC), {})
+        assert not post.notes
+
+    def test_prefers_the_name_of_the_file_to_other_words(self) -> None:
+        post = read("---\ntitle: A\ncreated: 2025-10-01\n---\n", "/s/_posts/2025-09-23-a.md")
+
+        assert post.publish_at == datetime(2025, 9, 22, 15, tzinfo=UTC)
+
+    def test_passes_over_other_words_that_are_no_dates(self) -> None:
+        post = read("---\ntitle: A\ncreated: by hand in 2025\n---\n")
+
+        assert texts(post) == ("It has no date: kept as a draft.",)
+
+    def test_keeps_what_ends_before_it_starts_as_a_draft_and_says_so(self) -> None:
+        post = read_yaml("expiryDate: 2025-09-01")
+
+        assert (post.is_draft, post.publish_at, post.unpublish_at) == (True, None, None)
+        assert post.extra == {"date": "2025-09-23", "expiryDate": "2025-09-01"}
+        assert texts(post) == (
+            "It ends at 2025-08-31T15:00:00+00:00, before it starts at 2025-09-22T15:00:00+00:00: "
+            "kept as a draft.",
+        )
 
     @pytest.mark.parametrize("zero", ["''", "0001-01-01T00:00:00Z", "null"])
     def test_passes_over_an_empty_date(self, zero: str) -> None:
@@ -334,6 +416,76 @@ class TestDrafts:
 
         assert post.is_draft
         assert texts(post) == ("“draft” is neither true nor false: kept as a draft.",)
+
+    @pytest.mark.parametrize(
+        ("keys", "key"),
+        [
+            ("headless: true", "headless"),
+            ("build: {render: never}", "build.render"),
+            ("build:\n  render: false", "build.render"),
+            ("_build:\n  render: link", "_build.render"),
+            ("_build: {list: never}", "_build.list"),
+            ("outputs: []", "outputs"),
+            ("render: false", "render"),
+            ("private: true", "private"),
+            ("hidden: yes", "hidden"),
+            ("unlisted: true", "unlisted"),
+            ("noindex: true", "noindex"),
+            ("password: s3cret", "password"),
+            ("protected: admins", "protected"),
+            ("visibility: Private", "visibility"),
+            ("status: draft", "status"),
+            ("publish: false", "publish"),
+            ("robots: noindex, nofollow", "robots"),
+            ("redirect_to: https://a.example/", "redirect_to"),
+            ("params: {private: true}", "private"),
+            ("extra: {hidden: true}", "hidden"),
+        ],
+    )
+    def test_are_what_the_site_keeps_from_readers_and_say_so(self, keys: str, key: str) -> None:
+        post = read_yaml(keys)
+
+        assert (post.is_draft, post.publish_at) == (True, None)
+        assert texts(post) == (f"Its site keeps it from readers (“{key}”): kept as a draft.",)
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            "headless: false", "build: {render: always, list: local}", "private: 0", "hidden:",
+            "password: ''", "visibility: public", "status: published", "publish: true",
+            "render: true", "robots: index", "outputs: [html]", "build: now",
+        ],
+    )  # fmt: skip
+    def test_are_not_what_the_site_shows(self, keys: str) -> None:
+        assert not read_yaml(keys).is_draft
+
+
+class TestFrontMatter:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"title": "Autumn", "date": "2025-09-23"}\n\nLeaves.',
+            '{\n  "title": "Autumn",\n  "date": "2025-09-23"\n}\nLeaves.',
+            ';;;\n"title": "Autumn", "date": "2025-09-23"\n;;;\nLeaves.',
+            ';;;\n{"title": "Autumn", "date": "2025-09-23"}\n;;;\nLeaves.',
+            '---json\n{"title": "Autumn", "date": "2025-09-23"}\n---\nLeaves.',
+            '---toml\ntitle = "Autumn"\ndate = 2025-09-23\n---\nLeaves.',
+            "---yaml\ntitle: Autumn\ndate: 2025-09-23\n---\nLeaves.",
+        ],
+    )
+    def test_is_read_in_every_form(self, text: str) -> None:
+        post = read(text)
+
+        assert (post.title, post.body, post.is_draft) == ("Autumn", "Leaves.", False)
+        assert post.publish_at == datetime(2025, 9, 22, 15, tzinfo=UTC)
+
+    @pytest.mark.parametrize("text", ["{{< youtube abc >}}", "{% include a.html %}", "{a: b}"])
+    def test_is_not_what_only_begins_with_a_brace(self, text: str) -> None:
+        assert read(text).body == text
+
+    def test_is_refused_where_json_goes_wrong(self) -> None:
+        with pytest.raises(PostError, match=r"not JSON: Expecting ',' delimiter: line 2"):
+            read('{"title": "A"\n"date": "B"}\n')
 
 
 class TestNames:

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from content.importing.sites import Site, Sites, Tool
+from content.frontmatter import Tool
+from content.importing.sites import Site, Sites
 
 
 def write(root: Path, files: dict[str, str]) -> None:
