@@ -32,6 +32,9 @@ class TitledBody(Schedulable):
 
     title = ComposedCharField(_("title"), max_length=200, blank=True)
     body = ComposedTextField(_("body"), blank=True, help_text=_("Markdown."))
+    # The file at the last import, for the next one to find what has changed; see
+    # `content.importing.memory.Memory`.
+    imported = models.JSONField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed at"), auto_now=True)
 
@@ -140,9 +143,6 @@ class Story(TitledBody):
     language = models.CharField(_("language"), max_length=16, blank=True, default="en")
     # Keys of an imported post's front matter that have no field of their own.
     extra = models.JSONField(_("other front matter"), default=dict, blank=True)
-    # The file at the last import, for the next one to find what has changed; see
-    # `content.importing.memory.Memory`.
-    imported = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta(TitledBody.Meta):
         verbose_name = _("story")
@@ -228,3 +228,85 @@ class StorySearch(models.Model):
 
     def __str__(self) -> str:
         return f"story:{self.story_id}"
+
+
+class ImportSite(models.Model):
+    """A folder whose files were imported: the site that the paths of its files belong to."""
+
+    name = models.CharField(max_length=200, blank=True)  # as `--site` gave it
+    folder = models.TextField()  # where it was at the last import, without symbolic links
+    title = models.CharField(max_length=200, blank=True)  # address or title, as it configures
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="content_importsite_name_is_its_own", fields=["name"], condition=~Q(name="")
+            ),
+            models.UniqueConstraint(
+                name="content_importsite_folder_is_its_own",
+                fields=["folder", "title"],
+                condition=Q(name=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.title or self.folder
+
+
+class ImportedFile(models.Model):
+    """
+    The file that an item was imported from.
+
+    It has a table of its own because each publish writes an entry in every index of the item's.
+    """
+
+    # The unique constraint has the index.
+    site = models.ForeignKey(ImportSite, on_delete=models.CASCADE, db_index=False, related_name="+")
+    # Below the folder of the site, with slashes, in NFC.
+    path = models.TextField()
+
+    # Each type adds `item`, its primary key. The database deletes the row with its item, also
+    # outside Django: the migration has the constraint.
+
+    class Meta:
+        abstract = True
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="%(app_label)s_%(class)s_path_is_its_own", fields=["site", "path"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class StoryFile(ImportedFile):
+    """The file of a story."""
+
+    item = models.OneToOneField(
+        Story,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        primary_key=True,
+        related_name="file",
+    )
+
+    class Meta(ImportedFile.Meta):
+        pass
+
+
+class NoticeFile(ImportedFile):
+    """The file of a notice."""
+
+    item = models.OneToOneField(
+        Notice,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        primary_key=True,
+        related_name="file",
+    )
+
+    class Meta(ImportedFile.Meta):
+        pass

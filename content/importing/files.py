@@ -16,11 +16,16 @@ SUFFIXES = (".md", ".markdown")
 
 @dataclass(frozen=True)
 class Found:
-    """A file to import, or, with a reason, one to skip."""
+    """
+    A file to import, or, with a reason, one to skip.
+
+    :param top: the folder that was given; None if the file itself was.
+    """
 
     path: Path
     outcome: Outcome | None = None
     reason: str = ""
+    top: Path | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +67,7 @@ def _walk(root: Path) -> Iterator[Found]:
             elif path.name.partition(".")[0] == "_index":
                 yield Found(path, Outcome.SKIPPED, _("It is the page of a section, not a post."))
             else:
-                yield Found(path)
+                yield Found(path, top=root)
     for error in unreadable:
         yield Found(Path(error.filename), Outcome.FAILED, error.strerror or str(error))
 

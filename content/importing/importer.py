@@ -1,111 +1,320 @@
 """The import of files as items of any type."""
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from content.frontmatter import Post, PostError
 from content.importing.files import Found, read
-from content.importing.memory import Plan
+from content.importing.memory import Memory, Plan, digest
+from content.importing.places import Place, Places, find_on_disk
 from content.importing.results import Outcome, Result
-from content.models import TitledBody
+from content.models import ImportSite, NoticeFile, StoryFile, TitledBody
 from scheduling import operations
 from scheduling.errors import DomainError, Reason, Why
-from scheduling.models import Kind, Status, clock
+from scheduling.models import GUARDED, Kind, Status, clock
 
 logger = logging.getLogger(__name__)
 
 # Files whose items are looked up with one query.
 BATCH = 200
+# Each time another import may have been first.
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One file that was read."""
+
+    file: Found
+    place: Place
+    post: Post
+    parts: dict[str, Any]  # as an item has them
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is stored of an item that has a file."""
+
+    item: str
+    status: str
+    memory: Memory | None
 
 
 class Importer(ABC):
     """
     Writes posts as items of one type, in one run of the command.
 
+    An item is found by the place of its file. One that an earlier version imported has no place; it
+    is found by its text.
+
+    :param site: the name of the site; empty to find it, see `Places`.
     :param by: the user who imports; None is the publisher.
     :param dry_run: do everything, and roll each file back.
     """
 
-    key: ClassVar[str]  # the field by which the item of a file is found
+    model: ClassVar[type[TitledBody]]
+    files: ClassVar[type[StoryFile | NoticeFile]]
 
-    def __init__(self, *, by: AbstractBaseUser | None = None, dry_run: bool = False) -> None:
+    def __init__(
+        self, *, site: str = "", by: AbstractBaseUser | None = None, dry_run: bool = False
+    ) -> None:
+        self.site = site
         self.by = by
         self.dry_run = dry_run
-        self._files: dict[str, str] = {}  # by key, of this run
+        self._known: dict[tuple[int, str], Known] = {}  # of a batch, by place
+        self._gone: dict[int, dict[str, list[tuple[int, str]]]] = {}  # see `_find_moved`
+        self._taken_over: set[int] = set()  # items that this run gave a place
 
     def run(self, found: Iterable[Found]) -> Iterator[Result]:
         """Import the files, each in its own transaction; a bad one does not stop the rest."""
-        remaining = iter(found)
+        remaining = iter(self._locate(found))
         while batch := list(islice(remaining, BATCH)):
-            posts = [(file, self._read_or_refuse(file)) for file in batch]
-            self.prepare([post for _file, post in posts if isinstance(post, Post)])
-            for file, post in posts:
-                yield post if isinstance(post, Result) else self._import(file, post)
+            read = [self._read_or_refuse(file, place) for file, place in batch]
+            self.forget()
+            self._look_up([entry for entry in read if isinstance(entry, Entry)])
+            for entry in read:
+                yield entry if isinstance(entry, Result) else self._import(entry)
 
-    def _read_or_refuse(self, file: Found) -> Post | Result:
-        if file.outcome:
-            return Result(file.name, file.outcome, notes=(file.reason,))
+    def _locate(self, found: Iterable[Found]) -> list[tuple[Found, Place | None]]:
+        """
+        Return the files with their places, each file once.
+
+        They are sorted, so that which of two posts gets an address does not depend on the order of
+        arguments; the site's own language comes first.
+        """
+        places = Places(name=self.site, dry_run=self.dry_run)
+        located: dict[object, tuple[Found, Place | None]] = {}
+        for file in found:
+            place = None if file.outcome else places.locate(file)
+            located.setdefault(place.key if place else file, (file, place))
+
+        def order(it: tuple[Found, Place | None]) -> tuple[bool, str]:
+            file, place = it
+            return place is not None and place.is_translation, os.path.abspath(file.path)
+
+        return sorted(located.values(), key=order)
+
+    def _read_or_refuse(self, file: Found, place: Place | None) -> Entry | Result:
+        if file.outcome or place is None:
+            return Result(file.name, file.outcome or Outcome.FAILED, notes=(file.reason,))
         try:
-            return read(file.path)
+            post = read(file.path)
         except PostError as error:
             return Result(file.name, Outcome.FAILED, notes=tuple(error.reasons()))
+        post = replace(post, language=place.language_of(post))
+        parts = self.parts_of_post(post)
+        return Entry(file, place, post, parts, Memory.of(parts, Plan.of(post), post.slug))
 
-    def _import(self, file: Found, post: Post) -> Result:
-        key = getattr(post, self.key)
-        first = self._files.setdefault(key, file.name)
-        if first != file.name:
-            reason = _("“%(key)s” is already what %(file)s is called.") % {
-                "key": key,
-                "file": first,
-            }
-            return Result(file.name, Outcome.FAILED, notes=(reason,))
-        if (unchanged := self.recognise(file, post)) is not None:
-            return unchanged
-        try:
-            with transaction.atomic():
-                result = self.write(file, post)
-                if self.dry_run:
-                    transaction.set_rollback(True)
-        except DomainError as error:
-            return Result(file.name, Outcome.FAILED, notes=tuple(error.reasons()))
-        except DatabaseError as error:
-            # A lost connection is not the file's fault: the next ones would fail, too.
-            if not connection.is_usable():
-                raise
-            logger.warning("A post cannot be stored", extra={"file": file.name}, exc_info=error)
-            reason = str(error).partition("\n")[0]
-            return Result(file.name, Outcome.FAILED, notes=(reason,))
+    def _look_up(self, entries: Sequence[Entry]) -> None:
+        """Query what is stored of the items of a batch."""
+        by_site: dict[ImportSite, list[str]] = {}
+        for entry in entries:
+            if entry.place.site.pk is not None:
+                by_site.setdefault(entry.place.site, []).append(entry.place.path)
+        for site, paths in by_site.items():
+            rows = self.files.objects.filter(site=site, path__in=paths).values_list(
+                "path", "item", "item__status", "item__imported"
+            )
+            for path, pk, status, value in rows:
+                label = f"{self.model._meta.model_name}:{pk}"
+                self._known[id(site), path] = Known(label, status, Memory.find(value))
+        if new := [entry for entry in entries if entry.place.key not in self._known]:
+            self.prepare(new)
+
+    def _import(self, entry: Entry) -> Result:
+        known = self._known.get(entry.place.key)
+        if known and known.memory and known.memory.file == entry.memory.file:
+            return Result(entry.file.name, Outcome.UNCHANGED, item=known.item, status=known.status)
+        for attempt in range(ATTEMPTS):
+            try:
+                with transaction.atomic():
+                    result = self._write(entry)
+                    if self.dry_run:
+                        transaction.set_rollback(True)
+            except DomainError as error:
+                return Result(entry.file.name, Outcome.FAILED, notes=tuple(error.reasons()))
+            except IntegrityError as error:
+                # Another import has taken the place or the address meanwhile.
+                if attempt + 1 == ATTEMPTS:
+                    return self._refuse(entry, error)
+                self._look_up([entry])
+            except DatabaseError as error:
+                # A lost connection is not the file's fault: the next ones would fail, too.
+                if not connection.is_usable():
+                    raise
+                return self._refuse(entry, error)
+            else:
+                break
         if self.dry_run and result.outcome == Outcome.CREATED:
             return replace(result, item="")
         return result
 
-    # Overridden by each type
+    def _refuse(self, entry: Entry, error: DatabaseError) -> Result:
+        logger.warning("A post cannot be stored", extra={"file": entry.file.name}, exc_info=error)
+        reason = str(error).partition("\n")[0]
+        return Result(entry.file.name, Outcome.FAILED, notes=(reason,))
 
-    def prepare(self, posts: Sequence[Post]) -> None:  # noqa: B027 (most types need nothing)
-        """Query what a batch needs, with few queries."""
-
-    def recognise(self, file: Found, post: Post) -> Result | None:
-        """Return the result of a file that has not changed since its import, without a query."""
-        return None
-
-    @abstractmethod
-    def write(self, file: Found, post: Post) -> Result:
+    def _write(self, entry: Entry) -> Result:
         """
-        Write the item of one file, in the caller's transaction.
+        Write the item of one file.
 
         :raises DomainError: it cannot be written.
         """
+        place, notes = entry.place, list[Why](entry.post.notes)
+        if place.site.pk is not None and (
+            item := self._lock(file__site=place.site, file__path=place.path)
+        ):
+            return self._update(entry, item, notes)
+        pk = self.find_earlier(entry)
+        if pk not in self._taken_over and (item := self._lock(pk=pk, file__isnull=True)):
+            self._keep(item, entry)
+            return self._update(entry, item, notes)
+        pk, path = self._find_moved(entry)
+        if pk not in self._taken_over and (item := self._lock(pk=pk)):
+            self._keep(item, entry)
+            notes.append(_("It was %(path)s before.") % {"path": path})
+            return self._update(entry, item, notes, has_moved=True)
+        return self._insert(entry, notes)
+
+    def _lock(self, **conditions: Any) -> TitledBody | None:
+        items = self.model._default_manager.select_for_update(of=("self",))
+        return items.filter(**conditions).first()
+
+    def _keep(self, item: TitledBody, entry: Entry) -> None:
+        """Store the place of an item's file."""
+        self._taken_over.add(item.pk)
+        if entry.place.site.pk is not None:
+            self.files.objects.update_or_create(
+                item_id=item.pk, defaults={"site": entry.place.site, "path": entry.place.path}
+            )
+
+    def _find_moved(self, entry: Entry) -> tuple[int | None, str]:
+        """
+        Return the item of the one file that is gone and said all that this one says, and its path.
+
+        The files that are gone are looked for once, when the first new file has been found.
+        """
+        site = entry.place.site
+        if site.pk is None or not entry.post.body.strip():
+            return None, ""
+        if site.pk not in self._gone:
+            rows = self.files.objects.filter(site=site).values_list("item", "path")
+            gone = {pk: path for pk, path in rows if not find_on_disk(entry.place.root, path)}
+            found: dict[str, list[tuple[int, str]]] = {}
+            items = self.model._default_manager.filter(pk__in=gone)
+            for pk, value in items.values_list("pk", "imported"):
+                if memory := Memory.find(value):
+                    found.setdefault(memory.said, []).append((pk, gone[pk]))
+            self._gone[site.pk] = found
+        same = self._gone[site.pk].get(entry.memory.said, [])
+        return same[0] if len(same) == 1 else (None, "")
+
+    def _insert(self, entry: Entry, notes: list[Why]) -> Result:
+        wanted = Plan.of(entry.post)
+        item = self.make(entry, notes)
+        self.fill(item, entry.parts, entry.post)
+        plan = possible(wanted, item, notes)
+        memory = replace(entry.memory, plan=plan, address=self.address_of(item))
+        item.imported = memory.as_json()
+        self.create(item, plan, reason=reason_of(entry.file))
+        self.relate(item, entry.parts)
+        self._keep(item, entry)
+        return result_of(entry.file, Outcome.CREATED, item, notes)
+
+    def _update(
+        self, entry: Entry, item: TitledBody, notes: list[Why], *, has_moved: bool = False
+    ) -> Result:
+        """Write the parts that have changed in the file, and none that have been changed here."""
+        wanted = Plan.of(entry.post)
+        memory = Memory.find(item.imported) or replace(entry.memory, plan=wanted)
+        now_here = self.parts_of_item(item)
+        changed = {}
+        for name, value in entry.parts.items():
+            stored = memory.parts.get(name)
+            if stored == digest(value) or value == now_here[name]:
+                continue
+            if stored == digest(now_here[name]):
+                changed[name] = value
+            else:
+                notes.append(_("“%(part)s” was changed here, too: left as it is.") % {"part": name})
+        self.fill(item, changed, entry.post)
+        address = memory.address
+        if memory.slug not in (None, entry.post.slug) and not has_moved:
+            address = self.readdress(item, entry, memory, notes)
+        # What is live or scheduled is not made a draft for a problem: its save refuses one.
+        plan = wanted if item.status in GUARDED else possible(wanted, item, notes)
+        item.imported = replace(entry.memory, plan=plan, address=address).as_json()
+        if not changed and plan == memory.plan and address == memory.address:
+            # No new version: nobody who reads or edits it sees a difference.
+            self.model._default_manager.filter(pk=item.pk).update(imported=item.imported)
+            return result_of(entry.file, Outcome.UNCHANGED, item, notes)
+        is_cancelled = wanted.start is None  # and may be left incomplete
+        if not is_cancelled:
+            item.save()
+        if plan != memory.plan:
+            notes += self.replan(item, plan, memory.plan, reason=reason_of(entry.file))
+        if is_cancelled:
+            item.save()
+        self.relate(item, changed)
+        return result_of(entry.file, Outcome.UPDATED, item, notes)
+
+    # Each type's own
+
+    @abstractmethod
+    def parts_of_post(self, post: Post) -> dict[str, Any]:
+        """Return the parts of a file, as JSON, that an item has."""
+
+    @abstractmethod
+    def parts_of_item(self, item: Any) -> dict[str, Any]:
+        """Query the same parts of an item."""
+
+    @abstractmethod
+    def make(self, entry: Entry, notes: list[Why]) -> TitledBody:
+        """Return a new item, unsaved and without its parts."""
+
+    @abstractmethod
+    def fill(self, item: Any, parts: dict[str, Any], post: Post) -> None:
+        """Set the parts that are fields of the item."""
+
+    def relate(self, item: Any, parts: dict[str, Any]) -> None:  # noqa: B027 (most types have none)
+        """Store the parts that are relations of a saved item."""
+
+    def address_of(self, item: Any) -> str | None:
+        """Return the slug of an item; None if its type has none."""
+        return None
+
+    def readdress(self, item: Any, entry: Entry, memory: Memory, notes: list[Why]) -> str | None:
+        """
+        Give an item the slug that its file asks for by now.
+
+        :returns: the slug that it has from an import.
+        """
+        return None
+
+    @abstractmethod
+    def prepare(self, entries: Sequence[Entry]) -> None:
+        """Query, with few queries, what new files need."""
+
+    def forget(self) -> None:
+        """Drop what was queried for the batch before."""
+        self._known.clear()
+
+    @abstractmethod
+    def find_earlier(self, entry: Entry) -> int | None:
+        """Return the item without a file that an earlier version imported from this file."""
 
     # Schedule
 

@@ -33,31 +33,56 @@ class Plan:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a story stores of its file, to find out later what has changed in the file or here."""
+    """What an item stores of its file, to find out later what has changed in the file or here."""
 
     file: str  # digest of the whole
     parts: dict[str, str]  # digest of each part
     plan: Plan  # as it was carried out
+    slug: str | None = None  # that the file asks for; None of items that earlier versions imported
+    address: str | None = None  # the slug that it got
 
     @classmethod
-    def of(cls, parts: dict[str, Any], plan: Plan) -> Self:
-        """Return what is to be stored of a file."""
+    def of(cls, parts: dict[str, Any], plan: Plan, slug: str) -> Self:
+        """Return what a file says."""
         return cls(
-            file=digest([parts, plan.as_json()]),
+            file=digest([parts, plan.as_json(), slug]),
             parts={name: digest(value) for name, value in parts.items()},
             plan=plan,
+            slug=slug,
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the story stores it."""
-        return {"file": self.file, "parts": self.parts, "plan": self.plan.as_json()}
+        """Return it as the item stores it."""
+        return {
+            "file": self.file,
+            "parts": self.parts,
+            "plan": self.plan.as_json(),
+            "slug": self.slug,
+            "address": self.address,
+        }
 
     @classmethod
     def find(cls, value: dict[str, Any] | None) -> Self | None:
-        """Return what the story stores; None if it was not imported."""
+        """Return what the item stores; None if it was not imported."""
         if value is None:
             return None
-        return cls(value["file"], dict(value["parts"]), Plan.from_json(value["plan"]))
+        return cls(
+            value["file"],
+            dict(value["parts"]),
+            Plan.from_json(value["plan"]),
+            value.get("slug"),
+            value.get("address"),
+        )
+
+    @property
+    def said(self) -> str:
+        """Return a digest of all but the slug, which may come from the name of the file."""
+        return digest([self.parts, self.plan.as_json()])
+
+    def has_text(self, title: str, body: str) -> bool:
+        """Return whether the file had this title and this body, and the body was not blank."""
+        same = self.parts["title"] == digest(title) and self.parts["body"] == digest(body)
+        return same and bool(body.strip())
 
 
 def digest(value: object) -> str:

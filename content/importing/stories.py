@@ -2,110 +2,151 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, transaction
 from django.utils.translation import gettext as _
 
 from content.frontmatter import Post
-from content.importing.files import Found
-from content.importing.importer import Importer, possible, reason_of, result_of
-from content.importing.memory import Memory, Plan, digest
-from content.importing.results import Outcome, Result
-from content.models import Category, Story, Tag
+from content.frontmatter.values import MAX_SLUG
+from content.importing.importer import Entry, Importer
+from content.importing.memory import Memory
+from content.models import Category, Story, StoryFile, Tag
 from content.text import as_name
 from scheduling.errors import Why
-from scheduling.models import GUARDED, VISIBLE
+from scheduling.models import VISIBLE
 
 
 class StoryImporter(Importer):
-    """Writes stories, which are found by slug."""
+    """Writes stories."""
 
-    key = "slug"
+    model = Story
+    files = StoryFile
 
-    def __init__(self, *, by: AbstractBaseUser | None = None, dry_run: bool = False) -> None:
-        super().__init__(by=by, dry_run=dry_run)
-        self._known: dict[str, tuple[int, str, Memory | None]] = {}
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._ids: dict[type[Category | Tag], dict[str, int]] = {
             model: dict(model._default_manager.values_list("name", "pk"))
             for model in (Category, Tag)
         }
         self._users: dict[str, int | None] = {}
+        self._taken: set[str] = set()  # slugs of stories, of those that a batch asks for
+        self._given: set[str] = set()  # slugs that this run gave: a dry run stores none
+        self._numbers: dict[str, int] = {}  # the last one that a slug got
+        self._earlier: dict[str, tuple[int, Memory]] = {}  # stories without a file, by slug
 
-    def prepare(self, posts: Sequence[Post]) -> None:
-        """Query the stories of a batch."""
-        rows = Story.objects.filter(slug__in=[post.slug for post in posts]).values_list(
-            "slug", "pk", "status", "imported"
-        )
-        self._known = {slug: (pk, status, Memory.find(value)) for slug, pk, status, value in rows}
+    def parts_of_post(self, post: Post) -> dict[str, Any]:
+        """Return the parts of a file, as a story stores them."""
+        return {
+            "title": post.title,
+            "body": post.body,
+            "summary": post.summary,
+            "byline": post.byline,
+            "language": post.language or settings.LANGUAGE_CODE,
+            "keywords": _names(post.keywords),
+            "categories": sorted(_names(post.categories)),
+            "tags": sorted(_names(post.tags)),
+            "extra": post.extra,
+        }
 
-    def recognise(self, file: Found, post: Post) -> Result | None:
-        """Compare the file with what the story stores."""
-        pk, status, memory = self._known.get(post.slug, (0, "", None))
-        if memory is None or memory.file != Memory.of(_parts(post), Plan.of(post)).file:
-            return None
-        return Result(file.name, Outcome.UNCHANGED, item=f"story:{pk}", status=status)
+    def parts_of_item(self, item: Story) -> dict[str, Any]:
+        """Query the parts of a story."""
+        return {
+            "title": item.title,
+            "body": item.body,
+            "summary": item.summary,
+            "byline": item.byline,
+            "language": item.language,
+            "keywords": item.keywords,
+            "categories": sorted(item.categories.values_list("name", flat=True)),
+            "tags": sorted(item.tags.values_list("name", flat=True)),
+            "extra": item.extra,
+        }
 
-    def write(self, file: Found, post: Post) -> Result:
-        """Insert the story, or write the parts that have changed in its file."""
-        story = Story.objects.select_for_update().filter(slug=post.slug).first()
-        if story is None:
-            return self._insert(file, post)
-        memory = Memory.find(story.imported)
+    def prepare(self, entries: Sequence[Entry]) -> None:
+        """Query the stories that have a slug of the batch."""
+        slugs = {slug for entry in entries for slug in _slugs(entry)}
+        rows = Story.objects.filter(slug__in=slugs).values_list("slug", "pk", "imported", "file")
+        for slug, pk, value, file in rows:
+            self._taken.add(slug)
+            memory = Memory.find(value)
+            if memory is not None and file is None:
+                self._earlier[slug] = (pk, memory)
+
+    def forget(self) -> None:
+        """Drop what was queried for the batch before."""
+        super().forget()
+        self._taken.clear()
+        self._earlier.clear()
+
+    def find_earlier(self, entry: Entry) -> int | None:
+        """Compare the text of the story that has the slug; its slug alone says nothing."""
+        pk, memory = self._earlier.get(entry.post.slug, (None, None))
         if memory is None:
-            note = _("A story with this slug was written here: it is left as it is.")
-            return result_of(file, Outcome.SKIPPED, story, [note])
-        return self._update(file, post, story, memory)
+            return None
+        is_same = memory.parts == entry.memory.parts
+        return pk if is_same or memory.has_text(entry.post.title, entry.post.body) else None
 
-    def _insert(self, file: Found, post: Post) -> Result:
-        story = Story(slug=post.slug)
-        notes: list[Why] = list(post.notes)
-        parts, wanted = _parts(post), Plan.of(post)
-        self._fill(story, parts, post)
-        plan = possible(wanted, story, notes)
-        story.imported = replace(Memory.of(parts, wanted), plan=plan).as_json()
-        self.create(story, plan, reason=reason_of(file))
-        self._set_names(story, parts)
-        return result_of(file, Outcome.CREATED, story, notes)
+    def make(self, entry: Entry, notes: list[Why]) -> Story:
+        """Return a story whose slug is free."""
+        return Story(slug=self._find_slug(entry, notes))
 
-    def _update(self, file: Found, post: Post, story: Story, memory: Memory) -> Result:
-        notes: list[Why] = list(post.notes)
-        parts, wanted = _parts(post), Plan.of(post)
-        now_here = _parts_of(story)
-        changed = {}
-        for name, value in parts.items():
-            stored = memory.parts.get(name)
-            if stored == digest(value) or value == now_here[name]:
-                continue
-            if stored == digest(now_here[name]):
-                changed[name] = value
-            else:
-                notes.append(_("“%(part)s” was changed here, too: left as it is.") % {"part": name})
-        self._fill(story, changed, post)
-        # What is live or scheduled is not made a draft for a problem: its save refuses one.
-        plan = wanted if story.status in GUARDED else possible(wanted, story, notes)
-        story.imported = replace(Memory.of(parts, wanted), plan=plan).as_json()
-        is_cancelled = wanted.start is None  # and may be left incomplete
-        if not is_cancelled:
-            story.save()
-        if plan != memory.plan:
-            notes += self.replan(story, plan, memory.plan, reason=reason_of(file))
-        if is_cancelled:
-            story.save()
-        self._set_names(story, changed)
-        return result_of(file, Outcome.UPDATED, story, notes)
+    def address_of(self, item: Story) -> str:
+        """Return the slug."""
+        return item.slug
 
-    def _fill(self, story: Story, parts: dict[str, Any], post: Post) -> None:
+    def readdress(self, item: Story, entry: Entry, memory: Memory, notes: list[Why]) -> str | None:
+        """Give a story the slug that its file asks for by now, unless it was changed here."""
+        if item.slug != memory.address:
+            notes.append(_("“%(part)s” was changed here, too: left as it is.") % {"part": "slug"})
+            return memory.address
+        self.prepare([entry])
+        self._taken.discard(item.slug)
+        item.slug = self._find_slug(entry, notes)
+        return item.slug
+
+    def _find_slug(self, entry: Entry, notes: list[Why]) -> str:
+        """Return the slug that a file asks for or, if another story has it, one like it."""
+        slugs = _slugs(entry)
+        taken = self._taken | self._given
+        slug = next((slug for slug in slugs if slug not in taken), "")
+        if not slug:
+            slug = self._find_number(slugs[-1])
+        if slug != entry.post.slug:
+            notes.append(
+                _("“%(slug)s” is the address of another story: it gets “%(new)s”.")
+                % {"slug": entry.post.slug, "new": slug}
+            )
+        return slug
+
+    def _find_number(self, slug: str) -> str:
+        """Return the slug with the next number that no story has."""
+        while True:
+            first = self._numbers.get(slug, 1) + 1
+            numbered = [_join(slug, str(number)) for number in range(first, first + 50)]
+            stories = Story.objects.filter(slug__in=numbered)
+            taken = self._given.union(stories.values_list("slug", flat=True))
+            if free := [it for it in numbered if it not in taken]:
+                return free[0]
+            self._numbers[slug] = first + 49
+
+    def fill(self, item: Story, parts: dict[str, Any], post: Post) -> None:
         """Set the parts of a story that are its own fields."""
         for name in parts.keys() - {"categories", "tags"}:
-            setattr(story, name, parts[name])
+            setattr(item, name, parts[name])
         if "byline" in parts:
-            story.author_id = self._find_user(post)
+            item.author_id = self._find_user(post)
+
+    def relate(self, item: Story, parts: dict[str, Any]) -> None:
+        """Store the categories and tags."""
+        self._given.add(item.slug)
+        if "categories" in parts:
+            item.categories.set(self._find_or_make(Category, parts["categories"]))
+        if "tags" in parts:
+            item.tags.set(self._find_or_make(Tag, parts["tags"]))
 
     def _find_user(self, post: Post) -> int | None:
         """Return the only user with the name of the only author."""
@@ -118,12 +159,6 @@ class StoryImporter(Importer):
             ids = users.values_list("pk", flat=True)[:2]
             self._users[name] = ids[0] if len(ids) == 1 else None
         return self._users[name]
-
-    def _set_names(self, story: Story, parts: dict[str, Any]) -> None:
-        if "categories" in parts:
-            story.categories.set(self._find_or_make(Category, parts["categories"]))
-        if "tags" in parts:
-            story.tags.set(self._find_or_make(Tag, parts["tags"]))
 
     def _find_or_make(self, model: type[Category | Tag], names: Sequence[str]) -> list[int]:
         """Return the ids of categories or tags; insert those that are new."""
@@ -139,37 +174,22 @@ class StoryImporter(Importer):
         return [known[name] for name in names]
 
 
-def _parts(post: Post) -> dict[str, Any]:
-    """Return the parts of a file, as a story stores them."""
-    return {
-        "title": post.title,
-        "body": post.body,
-        "summary": post.summary,
-        "byline": post.byline,
-        "language": post.language or settings.LANGUAGE_CODE,
-        "keywords": _names(post.keywords),
-        "categories": sorted(_names(post.categories)),
-        "tags": sorted(_names(post.tags)),
-        "extra": post.extra,
-    }
+def _slugs(entry: Entry) -> list[str]:
+    """Return the slugs that a file may get, best first: its own, with language, with section."""
+    slug, language = entry.post.slug, entry.post.language.lower()
+    slugs = [slug]
+    if entry.place.is_foreign(language) and not slug.endswith(f"-{language}"):
+        slugs.append(_join(slug, language))
+    if entry.place.section:
+        slugs.append(f"{entry.place.section}-{slugs[-1]}"[:MAX_SLUG].rstrip("-"))
+    return slugs
+
+
+def _join(slug: str, end: str) -> str:
+    return f"{slug[: MAX_SLUG - len(end) - 1].rstrip('-')}-{end}"
 
 
 def _names(words: Iterable[str]) -> list[str]:
     """Return words as names are stored, each once, without those of which nothing is seen."""
     names = dict.fromkeys(map(as_name, words))
     return [name for name in names if re.search(VISIBLE, name)]
-
-
-def _parts_of(story: Story) -> dict[str, Any]:
-    """Query the parts of a story."""
-    return {
-        "title": story.title,
-        "body": story.body,
-        "summary": story.summary,
-        "byline": story.byline,
-        "language": story.language,
-        "keywords": story.keywords,
-        "categories": sorted(story.categories.values_list("name", flat=True)),
-        "tags": sorted(story.tags.values_list("name", flat=True)),
-        "extra": story.extra,
-    }

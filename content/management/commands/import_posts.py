@@ -32,6 +32,12 @@ class Command(base.ArmoCommand):
         """Add the paths and options."""
         parser.add_argument("paths", nargs="+", type=Path, metavar="<file or folder>")
         parser.add_argument("--type", choices=IMPORTERS, default="story", help="default: story")
+        parser.add_argument(
+            "--site",
+            default="",
+            metavar="<name>",
+            help="the site that the files belong to; by default it is known by its folder",
+        )
         parser.add_argument("--dry-run", action="store_true", help="Do it all, and keep nothing.")
         base.add_json(parser)
 
@@ -49,7 +55,7 @@ class Command(base.ArmoCommand):
                     returncode=base.WRONG_USAGE,
                 )
         found = find_posts(options["paths"])
-        importer = IMPORTERS[options["type"]](dry_run=options["dry_run"])
+        importer = IMPORTERS[options["type"]](site=options["site"], dry_run=options["dry_run"])
         results = []
         # disable=None: only on a terminal.
         for result in tqdm(importer.run(found), total=len(found), unit="file", disable=None):

@@ -1,0 +1,287 @@
+"""
+Where a file is: its site, and its path below the site's folder. The two are its identity.
+
+Neither depends on how the file was named on the command line: links are resolved, and the folder of
+the site is found from the file. A site is known again by its folder or, if it has moved, by its
+files; see docs/adr/0029.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from django.conf import settings
+from django.conf.locale import LANG_INFO
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from content.frontmatter import Post, PostError, Tool
+from content.frontmatter.names import Name
+from content.importing.files import Found, read
+from content.importing.memory import Memory
+from content.importing.sites import Site, Sites
+from content.models import ImportSite, NoticeFile, StoryFile
+
+# Files that are compared, to find out whether a folder has those of a site.
+SAMPLE = 50
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    Where a file is.
+
+    :param site: unsaved in a dry run, if the site is new.
+    :param root: the folder of the site, without symbolic links.
+    :param path: below the folder of the site, with slashes, in NFC.
+    :param language: of its folder; empty if the folder has none.
+    """
+
+    site: ImportSite
+    config: Site
+    root: Path
+    path: str
+    language: str
+
+    @cached_property
+    def key(self) -> tuple[int, str]:
+        """Return the identity of the file, in one run."""
+        return id(self.site), self.path
+
+    def language_of(self, post: Post) -> str:
+        """
+        Return the language of a post: its own, or that of its folder or site; may be empty.
+
+        Of a site that has a list of languages, `socket.io.md` is not in Ido.
+        """
+        language, declared = post.language, {code.lower() for code in self.config.languages}
+        is_of_name = language == Name.of(PurePosixPath(self.path)).language
+        if is_of_name and declared and language.lower() not in declared:
+            language = ""
+        return language or self.language or (self.config.language if self.config.file else "")
+
+    @property
+    def is_translation(self) -> bool:
+        """Return whether its folder is that of another language than the site's."""
+        return self.is_foreign(self.language)
+
+    def is_foreign(self, language: str) -> bool:
+        """Return whether a language is another than the site's."""
+        own = (self.config.language or settings.LANGUAGE_CODE).lower()
+        language = language.lower()
+        return bool(language) and own != language and not own.startswith(f"{language}-")
+
+    @cached_property
+    def section(self) -> str:
+        """Return the folder of the file as part of a slug; empty if it says nothing."""
+        folder, _slash, name = self.path.rpartition("/")
+        if name.partition(".")[0] == "index":
+            folder = folder.rpartition("/")[0]
+        name = folder.rpartition("/")[2]
+        is_container = name.startswith("_") or name in ("content", "src", self.language)
+        return "" if is_container else slugify(name, allow_unicode=True)
+
+
+class Places:
+    """
+    The places of the files of one run.
+
+    :param name: of the site, as the user gave it; empty to find it.
+    :param dry_run: store nothing.
+    """
+
+    def __init__(self, *, name: str = "", dry_run: bool = False) -> None:
+        self.name = name
+        self.dry_run = dry_run
+        self._known = list(ImportSite.objects.order_by("-pk"))
+        self._sites: dict[Path, Sites] = {}  # by folder given
+        self._folders: dict[tuple[Path | None, Path], tuple[ImportSite, Site, Path, Path, str]] = {}
+        self._resolved: dict[Path, ImportSite] = {}  # by folder of the site
+
+    def locate(self, file: Found) -> Place:
+        """Return the place of a file."""
+        key = (file.top, file.path.parent)
+        if key not in self._folders:
+            # Not of the file itself: a link that was given by name is where the link is.
+            folder = Path(os.path.realpath(file.path.parent))
+            top = Path(os.path.realpath(file.top)) if file.top else folder
+            self._folders[key] = self._find(top, folder)
+        site, config, root, folder, language = self._folders[key]
+        return Place(site, config, root, _path_below(root, folder / file.path.name), language)
+
+    def _find(self, top: Path, folder: Path) -> tuple[ImportSite, Site, Path, Path, str]:
+        config = self._sites.setdefault(top, Sites(top)).find(folder / "_")
+        known = {
+            site.folder for site in self._known if not self.name or site.name in ("", self.name)
+        }
+        above = (it for it in (folder, *folder.parents) if str(it) in known)
+        root = next(above, None)
+        if root is None or (config.file and root in config.root.parents):
+            root = config.root
+        if root not in self._resolved:
+            self._resolved[root] = self._resolve(root, config)
+        language = _language_of(config, root, folder)
+        return self._resolved[root], config, root, folder, language
+
+    # Sites
+
+    def _resolve(self, root: Path, config: Site) -> ImportSite:
+        """Return the site that has this folder, or a new one."""
+        title = config.name[:200]
+        site = self._find_known(root, title)
+        if site is None:
+            site = ImportSite(name=self.name, folder=str(root), title=title)
+            if not self.dry_run:
+                site, _is_new = ImportSite.objects.get_or_create(
+                    # Another import may be inserting it.
+                    **({"name": self.name} if self.name else {"folder": root, "title": title}),
+                    defaults={"name": self.name, "folder": str(root), "title": title},
+                )
+            self._known.append(site)
+            return site
+        self._update(site, root, title)
+        return site
+
+    def _find_known(self, root: Path, title: str) -> ImportSite | None:
+        if self.name:
+            for site in self._known:
+                if site.name == self.name:
+                    return site
+        here = [site for site in self._known if site.folder == str(root)]
+        if not self.name:
+            same = [site for site in here if site.title == title] or [
+                site for site in here if not site.title or not title
+            ]
+            if len(same) == 1:
+                return same[0]
+        # It has moved, is a second checkout, or has another title: then it has the same files.
+        for site in self._known:
+            if self.name and site.name:
+                continue
+            may_be = site.folder == str(root) or (title and site.title == title)
+            if (may_be or not os.path.isdir(site.folder)) and _has_files_of(site, root):
+                return site
+        return None
+
+    def _update(self, site: ImportSite, root: Path, title: str) -> None:
+        """Store where a site is by now, and what it is called."""
+        old = (site.name, site.folder, site.title)
+        site.name = self.name or site.name
+        site.title = title or site.title
+        if self.name or not os.path.isdir(site.folder):
+            site.folder = str(root)
+        if self.dry_run or old == (site.name, site.folder, site.title):
+            return
+        try:
+            with transaction.atomic():
+                site.save()
+        except IntegrityError:  # another site has the same folder and title
+            site.name, site.folder, site.title = old
+
+
+def _has_files_of(site: ImportSite, root: Path) -> bool:
+    """Return whether at least half of a site's files, of the oldest ones, are in the folder."""
+    if site.pk is None:
+        return False
+    sample = [
+        (path, Memory.find(value))
+        for model in (StoryFile, NoticeFile)
+        for path, value in model.objects.filter(site=site)
+        .order_by("pk")
+        .values_list("path", "item__imported")[:SAMPLE]
+    ]
+    same = sum(memory is not None and _is_same(root, path, memory) for path, memory in sample)
+    return same > 0 and same * 2 >= len(sample)
+
+
+def _is_same(root: Path, path: str, memory: Memory) -> bool:
+    on_disk = find_on_disk(root, path)
+    if on_disk is None:
+        return False
+    try:
+        post = read(on_disk)
+    except PostError:
+        return False
+    return memory.has_text(post.title, post.body)
+
+
+# Paths
+
+
+def _path_below(root: Path, path: Path) -> str:
+    """
+    Return the path as it is stored.
+
+    Of two files whose names differ only by Unicode's normal form, the decomposed one stays so.
+    """
+    below = os.path.relpath(path, root)
+    text = _as_text(below)
+    composed = unicodedata.normalize("NFC", text)
+    if composed != text:
+        twin = root / composed
+        if twin.exists() and not twin.samefile(path):
+            return text
+    return composed
+
+
+def _as_text(path: str) -> str:
+    """Return the path as PostgreSQL can store it: bytes that are not UTF-8 in hexadecimal."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def find_on_disk(root: Path, path: str) -> Path | None:
+    """Return the file that has the stored path; None if there is none."""
+    for form in (path, unicodedata.normalize("NFD", path)):
+        if (found := root / form).is_file():
+            return found
+    return None
+
+
+# Languages
+
+
+def _language_of(config: Site, root: Path, folder: Path) -> str:
+    """
+    Return the language whose folder this is; empty if it is that of none.
+
+    The configuration says so, or the names: `content/ko` beside `content/en`. A folder `content/is`
+    beside `content/news` is not Icelandic.
+    """
+    if language := config.folder_language(folder / "_"):
+        return language
+    if config.file and config.tool in (Tool.HUGO, Tool.ZOLA):
+        return ""
+    declared = {code.lower() for code in config.languages}
+    above = root
+    for name in folder.relative_to(root).parts if folder.is_relative_to(root) else ():
+        if is_language(name) and (
+            name.lower() in declared
+            or above.name == "_i18n"
+            or (not declared and _has_only_languages(above))
+        ):
+            return name.replace("_", "-")
+        above /= name
+    return ""
+
+
+def is_language(name: str) -> bool:
+    """Return whether a name is the code of a language that Django knows, with or without region."""
+    code = name.lower().replace("_", "-")
+    return code in LANG_INFO or (code[2:3] == "-" and len(code) <= 7 and code[:2] in LANG_INFO)
+
+
+def _has_only_languages(folder: Path) -> bool:
+    """Return whether a folder has several folders, all called by the code of a language."""
+    names = list(_visible_folders(folder))
+    return len(names) > 1 and all(map(is_language, names))
+
+
+def _visible_folders(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (it.name for it in entries if it.is_dir() and not it.name.startswith("."))
+    except OSError:
+        return
