@@ -20,6 +20,7 @@ from scheduling.models import Job, JobEvent, Schedulable, Status, clock
 from scheduling.models.times import distance
 from scheduling.models.transitions import kinds_leading_to
 from scheduling.queries.health import publisher
+from scheduling.queries.problems import problems_of
 
 EVENTS_SHOWN = 20
 # Counting stops here.
@@ -87,6 +88,7 @@ def panel(request: HttpRequest, item: Schedulable, page: Page | None = None) -> 
             if time is not None
         ],
         "same_minute": count_same_minute(at, but=item) if at is not None and at > now else 0,
+        "failure": problems_of([item]).get(item),
         "problems": [] if item.is_published else item.publish_problems(),
         "health": {"ok": is_well, "lines": lines},
         "buttons": buttons(

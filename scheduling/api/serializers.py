@@ -17,8 +17,18 @@ from armo.common.api.fields import (
     TextField,
     YesNoField,
 )
-from scheduling.models import Job, JobEvent, Kind, State, Status, kind_choices, status_choices
+from scheduling.models import (
+    Job,
+    JobEvent,
+    Kind,
+    Schedulable,
+    State,
+    Status,
+    kind_choices,
+    status_choices,
+)
 from scheduling.models.references import MalformedItem, item_pattern, names_of_types, parse_item
+from scheduling.queries.problems import problems_of
 
 MAX_REASON = 1000
 # Read at each request: statuses and kinds are registered when apps are loaded.
@@ -119,6 +129,7 @@ class ItemInput(ReasonInput):
         "updated_at",
         "url",
         "body_html",
+        "problem",
     )
 
     status = ChoiceField(
@@ -156,6 +167,14 @@ class ItemInput(ReasonInput):
         return values
 
 
+class ProblemOutput(serializers.Serializer[Any]):
+    """Why an item has failed."""
+
+    code = serializers.CharField(help_text="For programs, as `not_publishable`.")
+    detail = serializers.CharField(help_text="For people, in the language of the request.")
+    at = MomentField()
+
+
 class ItemOutput(serializers.Serializer[Any]):
     """The fields that items of every type have in a response."""
 
@@ -165,6 +184,14 @@ class ItemOutput(serializers.Serializer[Any]):
     unpublish_at = MomentField(allow_null=True, help_text="When it is taken down.")
     published_at = MomentField(allow_null=True, help_text="When it last went live.")
     version = serializers.IntegerField(help_text="Grows with every change.")
+    problem = serializers.SerializerMethodField(help_text="Why it is `failed`, else null.")
+
+    @extend_schema_field(ProblemOutput(allow_null=True))
+    def get_problem(self, item: Schedulable) -> Any:
+        """Return why it has failed; a list has asked for all of its rows."""
+        known = self.context.get("problems")
+        problem = (problems_of([item]) if known is None else known).get(item)
+        return None if problem is None else ProblemOutput(problem).data
 
 
 class EventOutput(serializers.Serializer[JobEvent]):

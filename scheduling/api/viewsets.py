@@ -1,6 +1,7 @@
 """The API of items of every type, and of jobs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -56,10 +57,12 @@ from scheduling.api.serializers import (
     UnscheduleInput,
     content_of,
 )
+from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, status_choices
 from scheduling.models.references import ID_PATTERN, ItemNotFound, find_model
 from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
 from scheduling.queries.cache_lifetime import Freshness
+from scheduling.queries.problems import problems_of
 
 METHODS = ("get", "head", "options", "post", "patch", "delete")
 RERUN_AT_ONCE = 1000
@@ -77,6 +80,30 @@ TAKE_DOWN = OpenApiExample(
 SEE_FIRST = OpenApiExample(
     "see first", value={"kind": "publish", "dry_run": True}, request_only=True
 )
+
+
+class Taken(DomainError):
+    """There is another with this already."""
+
+    code = "validation_error"
+
+    def __init__(self, fields: Sequence[str], other: Schedulable | None) -> None:
+        """
+        Say which item has the values of these fields.
+
+        :param other: None if the person may not see it.
+        """
+        label = {} if other is None else {"item": other.label}
+        text = gettext_noop("There is another with this already: %(item)s.")
+        super().__init__(text if label else "", label)
+        self.fields, self.other = fields, other
+
+    def facts(self) -> dict[str, Any]:
+        """Return an error for each field."""
+        error: dict[str, Any] = {"code": "unique", "detail": " ".join(map(str, self.reasons()))}
+        if self.other is not None:
+            error["item"] = self.other.pk
+        return {"errors": [{"field": field, **error} for field in self.fields]}
 
 
 class ItemRights(BasePermission):
@@ -182,7 +209,8 @@ class SchedulableViewSet(ApiViewSet):
         self._keep_fresh()
         found = self.filter_queryset(self.get_queryset())
         page = self.paginate_queryset(found)
-        data = self.row_class(page, many=True, context=self.get_serializer_context()).data
+        context = {**self.get_serializer_context(), "problems": problems_of(page or ())}
+        data = self.row_class(page, many=True, context=context).data
         assert self.paginator is not None
         return self.unless_known(self.paginator.get_paginated_response(data))
 
@@ -221,7 +249,7 @@ class SchedulableViewSet(ApiViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change some fields of an item, and its schedule if that is requested."""
         values = self.parsed(self.input_class, partial=True)
-        with transaction.atomic():
+        with self._naming_present(), transaction.atomic():
             item = self._locked()
             fields = content_of(values)
             if fields and not may_change(request.user, item):
@@ -299,6 +327,7 @@ class SchedulableViewSet(ApiViewSet):
                     expected=expected,
                 )
             except operations.SomeRefused as refused:
+                self._name_present_of(refused.refusals)
                 raise operations.SomeRefused({**missing, **refused.refusals}) from refused
             if missing:
                 raise operations.SomeRefused(missing)
@@ -353,7 +382,18 @@ class SchedulableViewSet(ApiViewSet):
             with transaction.atomic():
                 self.write(item, fields)
         except IntegrityError as error:
-            raise _field_error(error, self.model) from error
+            raise self._field_error(error, item) from error
+
+    def _field_error(self, error: IntegrityError, item: Schedulable) -> Exception:
+        """Query which item has the values of a unique constraint; else return the error itself."""
+        name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+        for constraint in self.model._meta.constraints:
+            if constraint.name == name and isinstance(constraint, models.UniqueConstraint):
+                values = {field: getattr(item, field) for field in constraint.fields}
+                others = self.model._base_manager.filter(**values).exclude(pk=item.pk)
+                seen = visible_to(self.request.user, others)
+                return Taken(constraint.fields, seen.first())
+        return error
 
     def _note(self, item: Schedulable, flag: int, message: Any) -> None:
         """Add an entry to the admin's history: the edit form warns of changes by others."""
@@ -406,9 +446,34 @@ class SchedulableViewSet(ApiViewSet):
         item = self._asked().first()
         if item is None:
             raise ItemNotFound
-        with transaction.atomic():
+        with self._naming_present(), transaction.atomic():
             job = operation(item=item, by=self.by, expected=self._expected(), **data)
             return described(job)
+
+    def _name_present_of(self, refusals: Mapping[Schedulable, DomainError]) -> None:
+        """Add to each refusal by status what its item is now."""
+        by_status = {
+            item.pk: refusal
+            for item, refusal in refusals.items()
+            if isinstance(refusal, operations.InvalidTransition)
+        }
+        for item in self.rows().filter(pk__in=by_status):
+            by_status[item.pk].present = present(item, self.etag(item))
+
+    @contextmanager
+    def _naming_present(self) -> Iterator[None]:
+        """Add to a refusal by status what the item is now."""
+        try:
+            yield
+        except operations.InvalidTransition as refusal:
+            if item := self._asked().first():
+                refusal.present = present(item, self.etag(item))
+            raise
+
+
+def present(item: Schedulable, etag: str) -> dict[str, Any]:
+    """Return what a refusal says of an item, for programs."""
+    return {"current_status": item.status, "current_version": item.version, "current_etag": etag}
 
 
 def described(job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -453,16 +518,6 @@ def _with_id(model: Any, pk: int) -> Schedulable:
     """Return an unsaved item with this id, for an item that was not read."""
     item: Schedulable = model(pk=pk)
     return item
-
-
-def _field_error(error: IntegrityError, model: type[Schedulable]) -> Exception:
-    """Return the validation error of a unique constraint's fields, or the error itself."""
-    name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
-    for constraint in model._meta.constraints:
-        if constraint.name == name and isinstance(constraint, models.UniqueConstraint):
-            text = _("There is another with this already.")
-            return ValidationError({field: [text] for field in constraint.fields}, code="unique")
-    return error
 
 
 class JobRights(BasePermission):
@@ -551,7 +606,12 @@ class JobViewSet(ApiViewSet):
             item_changed,
             is_there=lambda row: Job.objects.of(row).open().filter(kind=kind).exists(),
         )
-        job = operations.schedule(item=item, by=self.by, expected=expected, **data)
+        try:
+            job = operations.schedule(item=item, by=self.by, expected=expected, **data)
+        except operations.InvalidTransition as refusal:
+            item.refresh_from_db()
+            refusal.present = present(item, item_etag(item))
+            raise
         where = absolute(request, reverse("job-detail", args=[job.pk]))
         return described(job, status=201, headers={"Location": where})
 
@@ -621,7 +681,12 @@ class JobViewSet(ApiViewSet):
         return jobs.filter(finished_at__gte=data["since"]) if "since" in data else jobs
 
     def _operate(self, operation: Callable[..., Job], **data: Any) -> Response:
-        with transaction.atomic():
-            job = self.get_object()
-            expected = Preconditions.read(self.request, Job, job_etag, job_changed)
-            return described(operation(job=job, by=self.by, expected=expected, **data))
+        try:
+            with transaction.atomic():
+                job = self.get_object()
+                expected = Preconditions.read(self.request, Job, job_etag, job_changed)
+                return described(operation(job=job, by=self.by, expected=expected, **data))
+        except operations.InvalidTransition as refusal:
+            if now := Job.objects.filter(pk=self.kwargs["pk"]).first():
+                refusal.present = {"current_state": now.state, "current_etag": job_etag(now)}
+            raise

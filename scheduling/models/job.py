@@ -10,10 +10,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext_noop, pgettext_lazy
 
 from scheduling import conf
-from scheduling.errors import SHOWN, spoken
+from scheduling.errors import SHOWN, Reason, spoken
 from scheduling.models.expressions import ClockNow, ClockTimestamp
 from scheduling.models.fields import user_field
 from scheduling.models.item import Schedulable, schedulable_models
@@ -338,6 +338,12 @@ def items_of(
     return found
 
 
+INTERNAL_ERROR = Reason(
+    "internal_error",
+    gettext_noop("An error in the software stopped it; operators have been notified."),
+)
+
+
 class JobEvent(models.Model):
     """One line of a job's history: what, when, who, old and new time, and why."""
 
@@ -377,3 +383,22 @@ class JobEvent(models.Model):
     def why(self) -> str:
         """Return the reason in the active language, or what a person wrote."""
         return spoken(self.reason, (self.detail or {}).get("reasons"))
+
+    @property
+    def is_for_operators(self) -> bool:
+        """Return whether it is an exception that nobody expected, whose text may be anything."""
+        detail = self.detail or {}
+        return detail.get("class") == "transient" and "reasons" not in detail
+
+    @property
+    def why_for_editors(self) -> str:
+        """Return `why`, without the texts of exceptions that are for operators."""
+        return str(INTERNAL_ERROR) if self.is_for_operators else self.why
+
+    @property
+    def code(self) -> str:
+        """Return the code of the reason, for programs; empty if a person wrote it."""
+        if self.is_for_operators:
+            return INTERNAL_ERROR.code
+        stored = (self.detail or {}).get("reasons") or [""]
+        return "" if isinstance(stored[0], str) else str(stored[0].get("code", ""))

@@ -38,6 +38,11 @@ class InvalidTransition(DomainError):
     """That cannot be done in the present status."""
 
     code = "invalid_transition"
+    # What a program needs to know of the row as it is now; set by entry points that have tags.
+    present: Mapping[str, Any] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        return dict(self.present or {})
 
 
 class EndNotAfterStart(DomainError):

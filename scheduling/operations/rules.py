@@ -53,10 +53,8 @@ class JobNotFound(DomainError):
     code = "not_found"
 
 
-class ItemHasMovedOn(DomainError):
+class ItemHasMovedOn(InvalidTransition):
     """Since the job failed, its item has moved on."""
-
-    code = "invalid_transition"
 
 
 def kept_end(row: "Schedulable | ItemRow") -> datetime | None:

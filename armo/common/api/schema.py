@@ -276,6 +276,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "It cannot go live as it is. Its body is empty.",
         "problems": ["Its body is empty."],
     },
+    "invalid_transition": {
+        "detail": "It is published and cannot become scheduled.",
+        "current_status": "published",
+        "current_etag": '"2f1e0d9c8b7a"',
+        "current_version": 7,
+    },
     "version_conflict": {"current_etag": '"2f1e0d9c8b7a"', "current_version": 7},
     "throttled": {"retry_after_seconds": 12},
 }
@@ -304,7 +310,12 @@ def describe_problems(
                 "items": {
                     "type": "object",
                     "required": ["field", "code", "detail"],
-                    "properties": {"field": TEXT, "code": TEXT, "detail": TEXT},
+                    "properties": {
+                        "field": TEXT,
+                        "code": TEXT,
+                        "detail": TEXT,
+                        "item": {"type": "integer", "description": "Of `unique`: who has it."},
+                    },
                 },
             },
             "problems": {
@@ -323,10 +334,18 @@ def describe_problems(
                         "code": TEXT,
                         "detail": TEXT,
                         "problems": {"type": "array", "items": TEXT},
+                        "current_status": TEXT,
+                        "current_etag": TEXT,
+                        "current_version": {"type": "integer"},
                     },
                 },
             },
-            "current_etag": {**TEXT, "description": "Of `version_conflict`."},
+            "current_status": {**TEXT, "description": "Of `invalid_transition`: the item's."},
+            "current_state": {**TEXT, "description": "Of `invalid_transition`: the job's."},
+            "current_etag": {
+                **TEXT,
+                "description": "Of `version_conflict` and `invalid_transition`, as in `ETag`.",
+            },
             "current_version": {
                 "type": ["integer", "null"],
                 "description": "The same as a number.",
