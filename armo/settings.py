@@ -73,6 +73,8 @@ MIDDLEWARE = [
     "armo.accounts.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Within the CommonMiddleware, which appends slashes to what is not found.
+    "content.middleware.OldAddressMiddleware",
 ]
 
 ROOT_URLCONF = "armo.urls"

@@ -10,10 +10,17 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from armo.common.theme import AreaWidget, AutocompleteDropdownForm, DropdownFilter, ModelAdmin
+from armo.common.theme import (
+    AreaWidget,
+    AutocompleteDropdownForm,
+    DropdownFilter,
+    ModelAdmin,
+    TabularInline,
+)
 from content import markdown, search
-from content.models import Category, Notice, Story, Tag, TitledBody
+from content.models import Category, Notice, OldAddress, Story, Tag, TitledBody
 from content.text import compose
+from scheduling.access.permissions import may_change
 from scheduling.admin import SchedulableAdmin, time_column
 from scheduling.admin.filters import DueFilter, OwnerFilter, StatusFilter
 from scheduling.models.references import parse_id
@@ -108,6 +115,30 @@ class LinesField(SimpleArrayField):
         return super().to_python(value)
 
 
+class OldAddressInline(TabularInline):
+    """The old addresses of a story: who may change the story may remove them."""
+
+    model = OldAddress
+    fields = readonly_fields = ("path", "created_at")
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Show them to everybody who sees the story."""
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let nobody add one: they come by themselves, or with an import."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let nobody change one."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let those remove them who may change the story."""
+        return obj is not None and may_change(request.user, obj)
+
+
 @admin.register(Story)
 class StoryAdmin(SchedulableAdmin):
     """Stories."""
@@ -146,6 +177,19 @@ class StoryAdmin(SchedulableAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Propose the person as the author."""
         return {"author": request.user.pk, **super().get_changeform_initial_data(request)}
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        """Show the old addresses of a story that has some."""
+        return [OldAddressInline] if obj is not None and obj.old_addresses.exists() else []
+
+    def get_formset_kwargs(
+        self, request: HttpRequest, obj: Any, inline: Any, prefix: str
+    ) -> dict[str, Any]:
+        """Take a form that was opened before the story had old addresses."""
+        kwargs: dict[str, Any] = super().get_formset_kwargs(request, obj, inline, prefix)
+        if "data" in kwargs and f"{prefix}-TOTAL_FORMS" not in request.POST:
+            kwargs["data"] |= {f"{prefix}-TOTAL_FORMS": "0", f"{prefix}-INITIAL_FORMS": "0"}
+        return kwargs
 
     def view_on_site(self, story: Story) -> str | None:
         """Return the story's URL once readers can open it."""

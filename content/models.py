@@ -169,6 +169,31 @@ class Story(TitledBody):
         return reverse("story", kwargs={"slug": self.slug})
 
 
+class OldAddress(models.Model):
+    """
+    A path at which a story was live, or which its file names; see `content.addresses`.
+
+    A trigger inserts the old path when the slug of a story changes that has been live.
+    """
+
+    path = models.CharField(_("old address"), max_length=500)
+    story = models.ForeignKey(
+        Story, on_delete=models.CASCADE, related_name="old_addresses", verbose_name=_("story")
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("old address")
+        verbose_name_plural = _("old addresses")
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(name="content_oldaddress_path_is_its_own", fields=["path"])
+        ]
+
+    def __str__(self) -> str:
+        return self.path
+
+
 class Notice(TitledBody):
     """A short announcement, usually with an end."""
 

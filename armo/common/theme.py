@@ -3,15 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin
+    from django.contrib.admin import ModelAdmin, TabularInline
     from django.contrib.admin import SimpleListFilter as DropdownFilter
     from django.contrib.admin.widgets import AdminTextareaWidget as AreaWidget
 
     AutocompleteDropdownForm: Any
 else:
-    from unfold.admin import ModelAdmin
+    from unfold.admin import ModelAdmin, TabularInline
     from unfold.contrib.filters.admin import DropdownFilter
     from unfold.contrib.filters.forms import AutocompleteDropdownForm
     from unfold.widgets import UnfoldAdminTextareaWidget as AreaWidget
 
-__all__ = ["AreaWidget", "AutocompleteDropdownForm", "DropdownFilter", "ModelAdmin"]
+__all__ = [
+    "AreaWidget",
+    "AutocompleteDropdownForm",
+    "DropdownFilter",
+    "ModelAdmin",
+    "TabularInline",
+]

@@ -230,7 +230,7 @@ class Importer(ABC):
         memory = replace(entry.memory, plan=plan, address=self.address_of(item))
         item.imported = memory.as_json()
         self.create(item, plan, reason=reason_of(entry.file))
-        self.relate(item, entry.parts)
+        notes += self.relate(item, entry.parts)
         self._keep(item, entry)
         return result_of(entry.file, Outcome.CREATED, item, notes)
 
@@ -268,7 +268,7 @@ class Importer(ABC):
             notes += self.replan(item, plan, memory.plan, reason=reason_of(entry.file))
         if is_cancelled:
             item.save()
-        self.relate(item, changed)
+        notes += self.relate(item, changed)
         return result_of(entry.file, Outcome.UPDATED, item, notes)
 
     # Each type's own
@@ -289,8 +289,13 @@ class Importer(ABC):
     def fill(self, item: Any, parts: dict[str, Any], post: Post) -> None:
         """Set the parts that are fields of the item."""
 
-    def relate(self, item: Any, parts: dict[str, Any]) -> None:  # noqa: B027 (most types have none)
-        """Store the parts that are relations of a saved item."""
+    def relate(self, item: Any, parts: dict[str, Any]) -> list[Why]:
+        """
+        Store the parts that are relations of a saved item.
+
+        :returns: notes about what was left out.
+        """
+        return []
 
     def address_of(self, item: Any) -> str | None:
         """Return the slug of an item; None if its type has none."""

@@ -10,7 +10,9 @@ from django.contrib.auth import get_user_model
 from django.db import models, transaction
 from django.utils.translation import gettext as _
 
+from content import addresses
 from content.frontmatter import Post
+from content.frontmatter.reasons import reason
 from content.frontmatter.values import MAX_SLUG
 from content.importing.importer import Entry, Importer
 from content.importing.memory import Memory
@@ -140,13 +142,15 @@ class StoryImporter(Importer):
         if "byline" in parts:
             item.author_id = self._find_user(post)
 
-    def relate(self, item: Story, parts: dict[str, Any]) -> None:
-        """Store the categories and tags."""
+    def relate(self, item: Story, parts: dict[str, Any]) -> list[Why]:
+        """Store the categories, the tags, and the old addresses that a file names."""
         self._given.add(item.slug)
         if "categories" in parts:
             item.categories.set(self._find_or_make(Category, parts["categories"]))
         if "tags" in parts:
             item.tags.set(self._find_or_make(Tag, parts["tags"]))
+        taken = addresses.claim(item, addresses.named_by(parts.get("extra", {}), item.slug))
+        return [reason("address_taken", path=path) for path in taken]
 
     def _find_user(self, post: Post) -> int | None:
         """Return the only user with the name of the only author."""
