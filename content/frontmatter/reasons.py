@@ -43,8 +43,6 @@ TEXTS = {
     "embeds": gettext_noop("Readers will not see %(names)s."),
     "local_pictures": gettext_noop("Pictures with an address within its own site: %(count)d."),
     "local_links": gettext_noop("Links to addresses within its own site: %(count)d."),
-    # Addresses
-    "address_taken": gettext_noop("“%(path)s” leads elsewhere already: it was left out."),
     # Dates
     "no_date": gettext_noop("It has no date: kept as a draft."),
     "not_date": gettext_noop("“%(key)s” is not a date."),

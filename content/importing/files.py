@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from content.frontmatter import MAX_BYTES, Post, PostError, Reading, parse
+from content.importing.reasons import reason
 from content.importing.results import Outcome
+from scheduling.errors import Why
 
 SUFFIXES = (".md", ".markdown")
 
@@ -24,7 +25,7 @@ class Found:
 
     path: Path
     outcome: Outcome | None = None
-    reason: str = ""
+    reason: Why = ""
     top: Path | None = None
 
     @property
@@ -58,14 +59,14 @@ def _walk(root: Path) -> Iterator[Found]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for path in (Path(folder, name) for name in folders):
             if path.is_symlink():
-                yield Found(path, Outcome.SKIPPED, _("It is a link."))
+                yield Found(path, Outcome.SKIPPED, reason("link"))
         for path in (Path(folder, name) for name in sorted(files)):
             if path.name.startswith(".") or not is_post(path):
                 continue
             if path.is_symlink():
-                yield Found(path, Outcome.SKIPPED, _("It is a link."))
+                yield Found(path, Outcome.SKIPPED, reason("link"))
             elif path.name.partition(".")[0] == "_index":
-                yield Found(path, Outcome.SKIPPED, _("It is the page of a section, not a post."))
+                yield Found(path, Outcome.SKIPPED, reason("section_page"))
             else:
                 yield Found(path, top=root)
     for error in unreadable:
@@ -81,7 +82,7 @@ def read(path: Path) -> Post:
     try:
         # A named pipe would block for ever.
         if not path.is_file():
-            raise PostError(_("It is not a file."))
+            raise PostError(reason("not_a_file"))
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DatabaseError, IntegrityError, connection, transaction
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from content.frontmatter import Post, PostError
 from content.importing.files import Found, read
 from content.importing.memory import Memory, Plan, digest
 from content.importing.places import Place, Places, find_on_disk
+from content.importing.reasons import reason as because
 from content.importing.results import Outcome, Result
 from content.models import ImportSite, NoticeFile, StoryFile, TitledBody
 from scheduling import operations
@@ -71,9 +71,9 @@ class Importer(ABC):
     def __init__(
         self, *, site: str = "", by: AbstractBaseUser | None = None, dry_run: bool = False
     ) -> None:
-        self.site = site
         self.by = by
         self.dry_run = dry_run
+        self.places = Places(name=site, dry_run=dry_run)
         self._known: dict[tuple[int, str], Known] = {}  # of a batch, by place
         self._gone: dict[int, dict[str, list[tuple[int, str]]]] = {}  # see `_find_moved`
         self._taken_over: set[int] = set()  # items that this run gave a place
@@ -95,10 +95,9 @@ class Importer(ABC):
         They are sorted, so that which of two posts gets an address does not depend on the order of
         arguments; the site's own language comes first.
         """
-        places = Places(name=self.site, dry_run=self.dry_run)
         located: dict[object, tuple[Found, Place | None]] = {}
         for file in found:
-            place = None if file.outcome else places.locate(file)
+            place = None if file.outcome else self.places.locate(file)
             located.setdefault(place.key if place else file, (file, place))
 
         def order(it: tuple[Found, Place | None]) -> tuple[bool, str]:
@@ -164,8 +163,8 @@ class Importer(ABC):
 
     def _refuse(self, entry: Entry, error: DatabaseError) -> Result:
         logger.warning("A post cannot be stored", extra={"file": entry.file.name}, exc_info=error)
-        reason = str(error).partition("\n")[0]
-        return Result(entry.file.name, Outcome.FAILED, notes=(reason,))
+        note = because("not_stored", reason=str(error).partition("\n")[0])
+        return Result(entry.file.name, Outcome.FAILED, notes=(note,))
 
     def _write(self, entry: Entry) -> Result:
         """
@@ -185,7 +184,7 @@ class Importer(ABC):
         pk, path = self._find_moved(entry)
         if pk not in self._taken_over and (item := self._lock(pk=pk)):
             self._keep(item, entry)
-            notes.append(_("It was %(path)s before.") % {"path": path})
+            notes.append(because("moved", path=path))
             return self._update(entry, item, notes, has_moved=True)
         return self._insert(entry, notes)
 
@@ -249,7 +248,7 @@ class Importer(ABC):
             if stored == digest(now_here[name]):
                 changed[name] = value
             else:
-                notes.append(_("“%(part)s” was changed here, too: left as it is.") % {"part": name})
+                notes.append(because("changed_here", part=name))
         self.fill(item, changed, entry.post)
         address = memory.address
         if memory.slug not in (None, entry.post.slug) and not has_moved:
@@ -354,16 +353,16 @@ class Importer(ABC):
             case Status.DRAFT if old.start is None:
                 self._go_live(item, plan, reason=reason)
             case Status.DRAFT:
-                notes.append(_("Its schedule was cancelled here: it stays a draft."))
+                notes.append(because("cancelled_here"))
             case Status.UNPUBLISHED:
-                notes.append(_("It was taken down: it stays down."))
+                notes.append(because("taken_down_here"))
             case Status.PUBLISHED:
                 if plan.start != old.start:
-                    notes.append(_("It is live: left as it is."))
+                    notes.append(because("is_live"))
                 if plan.start is not None and plan.end != old.end:
                     notes += self._move_end(item, plan.end, old.end, reason=reason)
             case _ if item.publish_at != old.start or item.unpublish_at != old.end:
-                notes.append(_("Its schedule was changed here: left as it is."))
+                notes.append(because("scheduled_here"))
             case _:
                 self._go_live(item, plan, reason=reason)
         return notes
@@ -390,9 +389,9 @@ class Importer(ABC):
         self, item: TitledBody, end: datetime | None, old: datetime | None, *, reason: Why
     ) -> list[Why]:
         if item.unpublish_at != old:
-            return [_("Its end was changed here: left as it is.")]
+            return [because("end_changed_here")]
         if end is not None and end <= clock.database_now():
-            return [_("Its new end has passed: it stays live.")]
+            return [because("end_has_passed")]
         self._set_end(item, end, reason=reason)
         return []
 
@@ -416,7 +415,15 @@ def reason_of(file: Found) -> Reason:
 
 def result_of(file: Found, outcome: Outcome, item: TitledBody, notes: Iterable[Why]) -> Result:
     """Return the result of a file that has an item."""
-    return Result(file.name, outcome, item=item.label, status=item.status, notes=tuple(notes))
+    return Result(
+        file.name,
+        outcome,
+        item=item.label,
+        status=item.status,
+        notes=tuple(notes),
+        slug=getattr(item, "slug", ""),
+        publish_at=item.publish_at,
+    )
 
 
 def possible(plan: Plan, item: TitledBody, notes: list[Why]) -> Plan:
@@ -424,5 +431,5 @@ def possible(plan: Plan, item: TitledBody, notes: list[Why]) -> Plan:
     problems = item.publish_problems()
     if plan.start is None or not problems:
         return plan
-    notes.append(_("Kept as a draft: %(problems)s") % {"problems": " ".join(map(str, problems))})
+    notes.append(because("not_publishable", problems=" ".join(map(str, problems))))
     return Plan()

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from content.frontmatter import Post
 from content.importing.importer import Entry, Importer
+from content.importing.reasons import reason
 from content.models import Notice, NoticeFile
 from scheduling.errors import Why
 
@@ -55,7 +54,7 @@ class NoticeImporter(Importer):
         """Return a notice; name what it has no place for."""
         for name in ("summary", "authors", "categories", "tags", "keywords"):
             if getattr(entry.post, name):
-                notes.append(_("A notice has no “%(key)s”: it was left out.") % {"key": name})
+                notes.append(reason("no_such_field", key=name))
         return Notice()
 
     def fill(self, item: Notice, parts: dict[str, Any], post: Post) -> None:

@@ -100,6 +100,7 @@ class Places:
         self._sites: dict[Path, Sites] = {}  # by folder given
         self._folders: dict[tuple[Path | None, Path], tuple[ImportSite, Site, Path, Path, str]] = {}
         self._resolved: dict[Path, ImportSite] = {}  # by folder of the site
+        self.new: list[ImportSite] = []  # of which nothing was known before
 
     def locate(self, file: Found) -> Place:
         """Return the place of a file."""
@@ -111,6 +112,11 @@ class Places:
             self._folders[key] = self._find(top, folder)
         site, config, root, folder, language = self._folders[key]
         return Place(site, config, root, _path_below(root, folder / file.path.name), language)
+
+    @property
+    def sites(self) -> list[ImportSite]:
+        """Return the sites of the files that were located."""
+        return list({id(site): site for site in self._resolved.values()}.values())
 
     def _find(self, top: Path, folder: Path) -> tuple[ImportSite, Site, Path, Path, str]:
         config = self._sites.setdefault(top, Sites(top)).find(folder / "_")
@@ -141,6 +147,7 @@ class Places:
                     defaults={"name": self.name, "folder": str(root), "title": title},
                 )
             self._known.append(site)
+            self.new.append(site)
             return site
         self._update(site, root, title)
         return site

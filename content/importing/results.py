@@ -1,6 +1,7 @@
 """What an import answers for each file."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import models
 from django.utils.translation import pgettext_lazy
@@ -27,3 +28,5 @@ class Result:
     item: str = ""  # as `story:42`; empty when there is none, also in a dry run
     status: str = ""
     notes: tuple[Why, ...] = ()
+    slug: str = ""  # like the time, only of what was read anew
+    publish_at: datetime | None = None  # of what was written, or would be

@@ -8,14 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models, transaction
-from django.utils.translation import gettext as _
 
 from content import addresses
 from content.frontmatter import Post
-from content.frontmatter.reasons import reason
 from content.frontmatter.values import MAX_SLUG
 from content.importing.importer import Entry, Importer
 from content.importing.memory import Memory
+from content.importing.reasons import reason
 from content.models import Category, Story, StoryFile, Tag
 from content.text import as_name
 from scheduling.errors import Why
@@ -103,7 +102,7 @@ class StoryImporter(Importer):
     def readdress(self, item: Story, entry: Entry, memory: Memory, notes: list[Why]) -> str | None:
         """Give a story the slug that its file asks for by now, unless it was changed here."""
         if item.slug != memory.address:
-            notes.append(_("“%(part)s” was changed here, too: left as it is.") % {"part": "slug"})
+            notes.append(reason("changed_here", part="slug"))
             return memory.address
         self.prepare([entry])
         self._taken.discard(item.slug)
@@ -118,10 +117,7 @@ class StoryImporter(Importer):
         if not slug:
             slug = self._find_number(slugs[-1])
         if slug != entry.post.slug:
-            notes.append(
-                _("“%(slug)s” is the address of another story: it gets “%(new)s”.")
-                % {"slug": entry.post.slug, "new": slug}
-            )
+            notes.append(reason("slug_taken", slug=entry.post.slug, new=slug))
         return slug
 
     def _find_number(self, slug: str) -> str:

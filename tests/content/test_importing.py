@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -43,7 +44,8 @@ def write(tmp_path: Path) -> Write:
 
 
 def import_all(*paths: Path, importer: Importer | None = None) -> list[Result]:
-    return list((importer or StoryImporter()).run(find_posts(paths)))
+    results = (importer or StoryImporter()).run(find_posts(paths))
+    return [replace(result, notes=tuple(map(str, result.notes))) for result in results]
 
 
 def import_one(path: Path, importer: Importer | None = None) -> Result:
@@ -88,7 +90,7 @@ class TestFindPosts:
 
         found = find_posts([site])
 
-        assert [(file.path.name, file.outcome, file.reason) for file in found] == [
+        assert [(file.path.name, file.outcome, str(file.reason)) for file in found] == [
             ("circle", Outcome.SKIPPED, "It is a link."),
             ("file.md", Outcome.SKIPPED, "It is a link."),
         ]
@@ -100,7 +102,7 @@ class TestFindPosts:
         found = find_posts([tmp_path])
 
         assert {file.outcome for file in found} == {Outcome.SKIPPED}
-        assert {file.reason for file in found} == {"It is the page of a section, not a post."}
+        assert {str(file.reason) for file in found} == {"It is the page of a section, not a post."}
 
 
 @pytest.mark.django_db
@@ -183,7 +185,12 @@ class TestStoryImporter:
         result = import_one(write(date="2024-01-01T09:00:00Z"))
 
         story = Story.objects.get()
-        assert result == Result(result.file, Outcome.CREATED, story.label, Status.PUBLISHED)
+        assert (result.outcome, result.item, result.status, result.notes) == (
+            Outcome.CREATED,
+            story.label,
+            Status.PUBLISHED,
+            (),
+        )
         assert story.published_at == story.publish_at == datetime(2024, 1, 1, 9, tzinfo=UTC)
         assert open_jobs(story) == {}
 
@@ -302,8 +309,7 @@ class TestStoryImporter:
         import_all(*paths)
         importer = StoryImporter()
 
-        # The known sites, and the files of the batch.
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(1):
             results = import_all(*paths, importer=importer)
 
         assert {result.outcome for result in results} == {Outcome.UNCHANGED}
@@ -555,6 +561,7 @@ class TestCommand:
 
         assert error is None
         assert printed == (
+            f"Site: {path.parent}, new.\n"
             "Files: created 2, updated 0, unchanged 0, skipped 0, failed 0. "
             "Written: published 1, scheduled 1, draft 0, unpublished 0, failed 0.\n"
         )
@@ -564,8 +571,8 @@ class TestCommand:
 
         printed, error = run(good, bad)
 
-        assert printed.splitlines()[:2] == [
-            f"{good}: created, draft: It has no date: kept as a draft.",
+        assert printed.splitlines()[-2:] == [
+            f"{good}: created, draft /a/: It has no date: kept as a draft.",
             f"{bad}: failed: “soon” is not a date such as 2025-09-23 10:30:00 +09:00.",
         ]
         assert error is not None
@@ -586,14 +593,27 @@ class TestCommand:
                 "statuses": {
                     "published": 0, "scheduled": 0, "draft": 1, "unpublished": 0, "failed": 0,
                 },
+                "reasons": [
+                    {
+                        "outcome": "created",
+                        "status": "draft",
+                        "code": "no_date",
+                        "text": "It has no date: kept as a draft.",
+                        "files": 1,
+                    }
+                ],
             },
+            "sites": [{"name": "", "title": "", "folder": str(path.parent), "is_new": True}],
             "files": [
                 {
                     "file": str(path),
                     "outcome": "created",
                     "item": Story.objects.get().label,
                     "status": "draft",
+                    "slug": "autumn",
+                    "publish_at": None,
                     "notes": ["It has no date: kept as a draft."],
+                    "codes": ["no_date"],
                 }
             ],
         }  # fmt: skip

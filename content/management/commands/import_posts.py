@@ -1,22 +1,21 @@
 """`manage.py import_posts`."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from tqdm import tqdm
 
-from content.importing import IMPORTERS, Outcome, Result, find_posts, is_post
+from content.importing import IMPORTERS, Outcome, Result, find_posts, is_post, report
 from scheduling.management import base
-from scheduling.models import Status, status_label
+from scheduling.models import status_label
 
-# The summary has all of these, in this order, also those that are zero.
-STATUSES = (Status.PUBLISHED, Status.SCHEDULED, Status.DRAFT, Status.UNPUBLISHED, Status.FAILED)
+MAX_SITE = 200  # characters
 
 
 class Command(base.ArmoCommand):
@@ -54,49 +53,102 @@ class Command(base.ArmoCommand):
                     _("%(path)s: not a .md or .markdown file.") % {"path": path},
                     returncode=base.WRONG_USAGE,
                 )
+        if len(options["site"]) > MAX_SITE:
+            raise CommandError(
+                _("The name of a site has at most %(limit)d characters.") % {"limit": MAX_SITE},
+                returncode=base.WRONG_USAGE,
+            )
         found = find_posts(options["paths"])
         importer = IMPORTERS[options["type"]](site=options["site"], dry_run=options["dry_run"])
-        results = []
         # disable=None: only on a terminal.
-        for result in tqdm(importer.run(found), total=len(found), unit="file", disable=None):
-            results.append(result)
-            if result.notes and not options["json"]:
-                with tqdm.external_write_mode():
-                    self.stdout.write(_line(result))
-
-        counts = _count(results)
+        results = list(tqdm(importer.run(found), total=len(found), unit="file", disable=None))
+        counts = {
+            "outcomes": report.count_outcomes(results),
+            "statuses": report.count_statuses(results),
+        }
         if options["json"]:
-            files = [
-                {**vars(result), "notes": [str(it) for it in result.notes]} for result in results
-            ]
-            self.print_json({"dry_run": options["dry_run"], "summary": counts, "files": files})
+            self.print_json(
+                {
+                    "dry_run": options["dry_run"],
+                    "summary": {
+                        **counts,
+                        "reasons": [_count_as_json(it) for it in report.count_reasons(results)],
+                    },
+                    "sites": [
+                        {
+                            "name": site.name,
+                            "title": site.title,
+                            "folder": site.folder,
+                            "is_new": site in importer.places.new,
+                        }
+                        for site in importer.places.sites
+                    ],
+                    "files": [_result_as_json(result) for result in results],
+                }
+            )
         else:
-            self.stdout.write(_summary(counts))
-            if options["dry_run"]:
-                self.stdout.write(_("Dry run: nothing was kept."))
+            for site in importer.places.sites:
+                is_new = site in importer.places.new
+                text = _("Site: %(site)s, new.") if is_new else _("Site: %(site)s.")
+                name = " ".join(filter(None, (site.name or site.title, site.folder)))
+                self.stdout.write(_printable(text % {"site": name}))
+            self._print_plan(results, counts, every_file=options["dry_run"])
         if failed := counts["outcomes"][Outcome.FAILED]:
             message = ngettext(
                 "%(count)d file was not imported.", "%(count)d files were not imported.", failed
             )
             raise CommandError(message % {"count": failed}, returncode=base.REFUSED)
 
+    def _print_plan(
+        self, results: Sequence[Result], counts: dict[str, dict[str, int]], *, every_file: bool
+    ) -> None:
+        """Print the counts, and a line for each file, or for those with something to know."""
+        self.stdout.write(_summary(counts))
+        for count in report.count_reasons(results):
+            outcome = _outcome(count.outcome, count.status)
+            self.stdout.write(_printable(f"{count.files:>7,}  {outcome}: {count.text}"))
+        lines = [_line(result) for result in results if every_file or result.notes]
+        if lines:
+            self.stdout.write()
+        for line in lines:
+            self.stdout.write(line)
+        if every_file:
+            self.stdout.write(_("Dry run: nothing was kept."))
+
 
 def _line(result: Result) -> str:
-    status = f", {status_label(result.status)}" if result.status else ""
-    text = f"{result.file}: {result.outcome.label}{status}: {' '.join(map(str, result.notes))}"
+    text = f"{result.file}: {_outcome(result.outcome, result.status)}"
+    if result.publish_at:
+        text += f" {timezone.localtime(result.publish_at):%Y-%m-%d %H:%M:%S %Z}"
+    if result.slug:
+        text += f" /{result.slug}/"
+    return _printable(": ".join(filter(None, (text, " ".join(map(str, result.notes))))))
+
+
+def _outcome(outcome: Outcome, status: str) -> str:
+    return ", ".join(filter(None, (str(outcome.label), status and str(status_label(status)))))
+
+
+def _printable(text: str) -> str:
     # A file may contain escape sequences of terminals.
     return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
-def _count(results: Sequence[Result]) -> dict[str, dict[str, int]]:
-    """Count the files by outcome, and the written items by status."""
-    outcomes = Counter(result.outcome for result in results)
-    statuses = Counter(
-        result.status for result in results if result.outcome in (Outcome.CREATED, Outcome.UPDATED)
-    )
+def _count_as_json(count: report.Count) -> dict[str, Any]:
     return {
-        "outcomes": {outcome.value: outcomes[outcome] for outcome in Outcome},
-        "statuses": {status.value: statuses[status] for status in STATUSES},
+        "outcome": count.outcome.value,
+        "status": count.status,
+        "code": count.code,
+        "text": count.text,
+        "files": count.files,
+    }
+
+
+def _result_as_json(result: Result) -> dict[str, Any]:
+    return {
+        **vars(result),
+        "notes": [str(note) for note in result.notes],
+        "codes": [report.code_of(note) for note in result.notes],
     }
 
 

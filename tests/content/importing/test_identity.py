@@ -6,6 +6,7 @@ import shutil
 import threading
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def write(path: Path, body: str = "Leaves.", **keys: Any) -> Path:
 
 
 def import_all(*paths: Path, importer: Importer | None = None, **options: Any) -> list[Result]:
-    return list((importer or StoryImporter(**options)).run(find_posts(paths)))
+    results = (importer or StoryImporter(**options)).run(find_posts(paths))
+    return [replace(result, notes=tuple(map(str, result.notes))) for result in results]
 
 
 def outcomes(results: list[Result]) -> list[str]:
