@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
+from armo.accounts.history import HistoryOfAll
 from armo.common.theme import (
     AreaWidget,
     AutocompleteDropdownForm,
@@ -223,7 +224,7 @@ class NoticeAdmin(ComposedSearch, SchedulableAdmin):
 
 
 @admin.register(Category, Tag)
-class WordAdmin(ComposedSearch, ModelAdmin):
+class WordAdmin(HistoryOfAll, ComposedSearch, ModelAdmin):
     """Categories and tags: people who write stories may look them up and add new ones."""
 
     search_fields = ("name",)

@@ -7,6 +7,7 @@ from django.contrib.auth.admin import GroupAdmin as StockGroupAdmin
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.models import Group, User
 
+from armo.accounts.history import HistoryOfAll
 from armo.common.theme import ModelAdmin
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(StockUserAdmin, ModelAdmin):
+class UserAdmin(HistoryOfAll, StockUserAdmin, ModelAdmin):
     """Users, in the theme."""
 
     form = UserChangeForm
@@ -33,5 +34,5 @@ class UserAdmin(StockUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(StockGroupAdmin, ModelAdmin):
+class GroupAdmin(HistoryOfAll, StockGroupAdmin, ModelAdmin):
     """Groups, in the theme."""

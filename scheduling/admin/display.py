@@ -6,7 +6,6 @@ from operator import itemgetter
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Field, Model
 from django.urls import reverse
 from django.utils import timezone
@@ -82,11 +81,6 @@ def time_column(model: type[Model], name: str) -> Callable[[Any], str]:
 def badge(value: str, label: Text) -> str:
     """Return a status or a state as a coloured badge."""
     return format_html('<span class="armo-badge armo-{}">{}</span>', value, label)
-
-
-def shown_actor(user: AbstractBaseUser | None) -> str:
-    """Return who has asked for a change: a user, or the publisher."""
-    return _("the publisher") if user is None else str(user)
 
 
 def change_url(model: type[Model], pk: object) -> str:

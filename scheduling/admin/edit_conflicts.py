@@ -14,13 +14,13 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.models import LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from armo.accounts.history import log_entries
 from armo.common.moments import parse_moment
 from scheduling.models import clock
 
@@ -196,14 +196,6 @@ class SeenForm(forms.ModelForm):
         return str(self.fields[name].prepare_value(value) or "")
 
 
-def log_entries(item: Model) -> QuerySet[LogEntry]:
-    """Query what the admin has logged of an item, the newest first."""
-    entries = LogEntry.objects.filter(
-        content_type=ContentType.objects.get_for_model(item), object_id=str(item.pk)
-    )
-    return entries.select_related("user").order_by("-action_time", "-pk")
-
-
 def name_of_author(entry: LogEntry | None) -> str:
     """Return who has made a change; a shell or an import logs none."""
     if entry is None:
@@ -212,5 +204,5 @@ def name_of_author(entry: LogEntry | None) -> str:
 
 
 def _who_since(item: Model, at: datetime) -> str:
-    entries = log_entries(item).filter(action_time__gt=at)[:20]
+    entries = log_entries(item, action_time__gt=at)[:20]
     return ", ".join(dict.fromkeys(map(name_of_author, entries))) or name_of_author(None)

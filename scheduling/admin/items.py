@@ -27,6 +27,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
+from armo.accounts.history import HistoryOfAll
 from armo.accounts.local_time import LocalTimeField, LocalTimeInput, choices
 from armo.common.addresses import absolute
 from armo.common.theme import ModelAdmin
@@ -69,7 +70,7 @@ class ItemList(ChangeList):
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
 
 
-class SchedulableAdmin(LocalDates):
+class SchedulableAdmin(HistoryOfAll, LocalDates):
     """
     Base of the admin of every type of content.
 

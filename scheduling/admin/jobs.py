@@ -25,7 +25,7 @@ from scheduling.access.permissions import (
 )
 from scheduling.admin import bulk
 from scheduling.admin.actions import JOB_ACTIONS, Action, carry_out, posted
-from scheduling.admin.display import Text, badge, change_url, shown_actor, shown_time, time_column
+from scheduling.admin.display import Text, badge, change_url, shown_time, time_column
 from scheduling.admin.filters import KindFilter, LocalDates, OverdueFilter, StateFilter
 from scheduling.admin.forms import ButtonForm, PauseForm, ReasonForm
 from scheduling.admin.items import ask_again
@@ -160,7 +160,7 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
 
     @admin.display(description=_("scheduled by"))
     def by(self, job: Job) -> str:
-        return shown_actor(job.scheduled_by)
+        return job.who
 
     def has_rerun_permission(self, request: HttpRequest) -> bool:
         return has_right_to_some_jobs(request.user, "rerun")

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 
-from scheduling.admin.display import change_url, shown_actor, shown_moment
-from scheduling.admin.edit_conflicts import digest, log_entries, name_of_author
+from armo.accounts.history import log_entries
+from scheduling.admin.display import change_url, shown_moment
+from scheduling.admin.edit_conflicts import digest, name_of_author
 from scheduling.models import Job, JobEvent, Pause, Schedulable
 from scheduling.operations import Seen
 
@@ -101,17 +102,21 @@ def read(seen: str, row: Any) -> dict[str, Any]:
 def last_change_by(row: Any) -> str:
     """Query who was the last to change a job, or an item: its text or its times."""
     event = _last_event(row)
-    entry = None if isinstance(row, Job) else log_entries(row).first()
+    entry = None if isinstance(row, Job) else next(iter(log_entries(row)), None)
     is_logged_last = entry and (event is None or event.at <= entry.action_time)
     if is_logged_last or (event is None and not isinstance(row, Job)):
         return name_of_author(entry)
-    return shown_actor(event.by if event else None)
+    return _who(event)
+
+
+def _who(event: JobEvent | None) -> str:
+    return event.who if event else gettext("the publisher")
 
 
 def _last_event(row: Any) -> JobEvent | None:
     """Query the newest line in the history of a job, or of an item's jobs."""
     jobs = Job.objects.filter(pk=row.pk) if isinstance(row, Job) else Job.objects.of(row)
-    events = JobEvent.objects.filter(job__in=jobs).select_related("by")
+    events = JobEvent.objects.filter(job__in=jobs).select_related("by", "job")
     return events.order_by("-at", "-pk").first()
 
 
@@ -122,9 +127,9 @@ def described(row: Any, seen: Mapping[str, Any]) -> str:
             "Publishing was resumed meanwhile, and paused again by %(who)s. Look at the reason, and"
             " press again."
         )
-        return text % {"who": row.by or "–"}
+        return text % {"who": row.who}
     event = _last_event(row)
-    who = shown_actor(event.by if event else None)
+    who = _who(event)
     if isinstance(row, Job):
         if seen["run_at"] and seen["run_at"] != row.run_at:
             text = gettext(
@@ -163,7 +168,7 @@ def _described_text(item: Schedulable) -> str:
     text = gettext("The text was changed meanwhile, by %(who)s. Read it before you press again.")
     return format_html(
         '{} <a href="{}" target="_blank" rel="noopener">{}</a>',
-        text % {"who": name_of_author(log_entries(item).first())},
+        text % {"who": name_of_author(next(iter(log_entries(item)), None))},
         change_url(type(item), item.pk),
         gettext("Show it as it is now"),
     )

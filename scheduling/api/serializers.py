@@ -27,6 +27,7 @@ from scheduling.models import (
     kind_choices,
     status_choices,
 )
+from scheduling.models.fields import name_for_programs
 from scheduling.models.references import MalformedItem, item_pattern, names_of_types, parse_item
 from scheduling.queries.problems import problems_of
 
@@ -199,7 +200,9 @@ class EventOutput(serializers.Serializer[JobEvent]):
 
     what = serializers.ChoiceField(choices=JobEvent.What.choices)
     at = MomentField()
-    by = serializers.SerializerMethodField(help_text="The user; null for the engine itself.")
+    by = serializers.SerializerMethodField(
+        help_text="The user, also if their account is gone; null for the engine itself."
+    )
     old_run_at = MomentField(allow_null=True)
     new_run_at = MomentField(allow_null=True)
     reason = serializers.CharField(source="why", help_text="In the language of the request.")
@@ -207,7 +210,7 @@ class EventOutput(serializers.Serializer[JobEvent]):
 
     def get_by(self, event: JobEvent) -> str | None:
         """Return the user's name."""
-        return event.by.get_username() if event.by else None
+        return name_for_programs(event, "by")
 
     def get_error(self, event: JobEvent) -> str | None:
         """Return the error's class."""
@@ -237,7 +240,9 @@ class JobOutput(serializers.Serializer[Job]):
     params = serializers.DictField(
         allow_null=True, help_text="What its kind needs besides the item and the time."
     )
-    scheduled_by = serializers.SerializerMethodField(help_text="The user who scheduled it.")
+    scheduled_by = serializers.SerializerMethodField(
+        help_text="The user who scheduled it, also if their account is gone."
+    )
     created_at = MomentField()
 
     def get_model(self, job: Job) -> str:
@@ -252,7 +257,7 @@ class JobOutput(serializers.Serializer[Job]):
 
     def get_scheduled_by(self, job: Job) -> str | None:
         """Return the user's name."""
-        return job.scheduled_by.get_username() if job.scheduled_by else None
+        return name_for_programs(job, "scheduled_by")
 
 
 class JobDetail(JobOutput):

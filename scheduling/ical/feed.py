@@ -141,6 +141,7 @@ def _description(job: Job) -> str:
     facts = [(gettext("state"), job.get_state_display())]
     if job.reason:
         facts.append((gettext("reason"), job.why))
+    facts.append((gettext("scheduled by"), one_line(job.who)))
     return "\n".join(f"{capfirst(name)}: {lines(text)}" for name, text in facts)
 
 
@@ -166,7 +167,8 @@ def _feed(request: HttpRequest, secret: str) -> HttpResponseBase:
     note_reading(user)
     # Calendar programs ask in no language, or in that of their maker.
     with conf.locale_of(user):
-        content = write_calendar(list(jobs_to_show(user)[: MOST_EVENTS + 1]))
+        jobs = jobs_to_show(user).select_related("scheduled_by")
+        content = write_calendar(list(jobs[: MOST_EVENTS + 1]))
     digest = sha256(content).hexdigest()[:32]
     etag = quote_etag(digest)
     if digest in request.headers.get("If-None-Match", ""):

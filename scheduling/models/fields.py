@@ -1,19 +1,48 @@
-"""Fields that several models have."""
+"""Fields that several models have: who did something, by a name that outlives the account."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Cast
+from django.utils.translation import gettext
 
 if TYPE_CHECKING:  # models are being loaded
     from django.contrib.auth.models import AbstractUser
 
 
+def keep_name(collector: Any, field: Any, rows: Any, using: str) -> None:
+    """
+    Empty the field of who did something, and write their name beside it: an `on_delete`.
+
+    So nothing more is written while they have an account; until then the name is the account's.
+    """
+    # In this order: the name is looked up by the field.
+    name = field.model._meta.get_field(f"{field.name}_name")
+    collector.add_field_update(name, _name(field), rows)
+    collector.add_field_update(field, None, rows)
+
+
+# Django need not read the rows; see `Collector.collect`.
+keep_name.lazy_sub_objs = True  # type: ignore[attr-defined]
+
+
+@cache
+def _name(field: Any) -> Subquery:
+    # One object for all batches of one deletion: `add_field_update` groups by it.
+    user = get_user_model()
+    users = user._base_manager.filter(pk=OuterRef(field.attname))
+    return Subquery(users.values(name=Cast(user.USERNAME_FIELD, models.TextField())))
+
+
 def user_field(label: Any, help_text: Any = "") -> "models.ForeignKey[Any, AbstractUser | None]":
-    """Return the field of who did something; it is emptied when their account is deleted."""
+    """Return the field of who did something; beside it the model has `name_field()`."""
     return models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
+        on_delete=keep_name,
         null=True,
         blank=True,
         related_name="+",
@@ -22,3 +51,39 @@ def user_field(label: Any, help_text: Any = "") -> "models.ForeignKey[Any, Abstr
         verbose_name=label,
         help_text=help_text,
     )
+
+
+def name_field() -> "models.TextField[str | None, str | None]":
+    """
+    Return the field `<of a user>_name`, for the user field of that name.
+
+    It is empty while they have an account, and if it was no person. NULL is a row from before names
+    were kept: if its user field is empty, nobody knows whether it was a person.
+    """
+    return models.TextField(null=True, blank=True, default="", db_default="", editable=False)
+
+
+def name_for_programs(row: models.Model, field: str) -> str | None:
+    """Return the name of who did something; None if it was no person, or is not known."""
+    user = getattr(row, field)
+    return user.get_username() if user else getattr(row, f"{field}_name") or None
+
+
+def name_for_people(row: models.Model, field: str, *, nobody: str, is_none: bool = False) -> str:
+    """
+    Return who did something, in the active language.
+
+    :param nobody: if it was no person.
+    :param is_none: it was none, even in a row from before names were kept.
+    """
+    user, name = getattr(row, field), getattr(row, f"{field}_name")
+    if user:
+        return str(user)
+    if name is None and not is_none:
+        return gettext("unknown")
+    return of_deleted_account(name) if name else nobody
+
+
+def of_deleted_account(name: str) -> str:
+    """Return the name of somebody whose account is gone: it may be another person's by now."""
+    return gettext("%(name)s (account deleted)") % {"name": name}

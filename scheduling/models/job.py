@@ -9,13 +9,13 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
+from django.utils.translation import gettext, gettext_noop, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop, pgettext_lazy
 
 from scheduling import conf
 from scheduling.errors import SHOWN, Reason, spoken
 from scheduling.models.expressions import ClockNow, ClockTimestamp
-from scheduling.models.fields import user_field
+from scheduling.models.fields import name_field, name_for_people, user_field
 from scheduling.models.item import Schedulable, schedulable_models
 from scheduling.models.periods import LocalPeriods
 from scheduling.models.references import parse_item
@@ -180,6 +180,7 @@ class Job(models.Model):
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     reason = models.TextField(_("reason"), blank=True)
     scheduled_by = user_field(_("scheduled by"))
+    scheduled_by_name = name_field()
     # When the current attempt began; still set if the worker died during it.
     attempt_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
     # When the mail about its failure was sent.
@@ -264,6 +265,21 @@ class Job(models.Model):
         return transition_of(self.kind)
 
     @property
+    def who(self) -> str:
+        """Return who scheduled it, in the active language: a user, or the publisher."""
+        return self.by_whom(gettext("the publisher"))
+
+    def by_whom(self, nobody: str) -> str:
+        """
+        Return who scheduled it, in the active language.
+
+        :param nobody: if it was no person.
+        """
+        return name_for_people(
+            self, "scheduled_by", nobody=nobody, is_none=self.reason.startswith(OF_NO_PERSON)
+        )
+
+    @property
     def why(self) -> str:
         """Return why it was scheduled, in the active language, or as a person wrote it."""
         return spoken(self.reason)
@@ -338,6 +354,9 @@ def items_of(
     return found
 
 
+# How reasons of the engine and of imports begin, in rows that do not say whether a person had them.
+OF_NO_PERSON = ("The item ", "imported from ")
+
 INTERNAL_ERROR = Reason(
     "internal_error",
     gettext_noop("An error in the software stopped it; operators have been notified."),
@@ -364,6 +383,7 @@ class JobEvent(models.Model):
     what = models.CharField(_("what"), max_length=14, choices=What)
     at = models.DateTimeField(_("when"), db_default=ClockTimestamp())
     by = user_field(_("who"), _("Empty: the publisher itself."))
+    by_name = name_field()
     old_run_at = models.DateTimeField(_("from"), null=True, blank=True)
     new_run_at = models.DateTimeField(_("to"), null=True, blank=True)
     reason = models.TextField(_("why"), blank=True)
@@ -383,6 +403,23 @@ class JobEvent(models.Model):
     def why(self) -> str:
         """Return the reason in the active language, or what a person wrote."""
         return spoken(self.reason, (self.detail or {}).get("reasons"))
+
+    @property
+    def who(self) -> str:
+        """Return who did it, in the active language: a user, or the publisher."""
+        return self.by_whom(gettext("the publisher"))
+
+    def by_whom(self, nobody: str) -> str:
+        """
+        Return who did it, in the active language; `job` is read.
+
+        :param nobody: if it was no person.
+        """
+        # What is done by hand at once has no attempts.
+        is_run = self.what == self.What.SUCCEEDED and self.job.attempts > 0
+        is_failure = self.what in (self.What.ATTEMPT_FAILED, self.What.FAILED)
+        is_none = is_run or is_failure or self.reason.startswith(OF_NO_PERSON)
+        return name_for_people(self, "by", nobody=nobody, is_none=is_none)
 
     @property
     def is_for_operators(self) -> bool:

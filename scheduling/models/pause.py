@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from scheduling.models.expressions import ClockTimestamp
-from scheduling.models.fields import user_field
+from scheduling.models.fields import name_field, name_for_people, user_field
 from scheduling.models.times import utc
 
 
@@ -19,6 +19,7 @@ class Pause(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     paused_at = models.DateTimeField(_("paused at"), db_default=ClockTimestamp())
     by = user_field(_("paused by"), _("Empty: a command."))
+    by_name = name_field()
     reason = models.TextField(_("reason"), blank=True)
 
     class Meta:
@@ -31,6 +32,11 @@ class Pause(models.Model):
 
     def __str__(self) -> str:
         return f"pause since {utc(self.paused_at)}"
+
+    @property
+    def who(self) -> str:
+        """Return who it was, in the active language: a user, or a command."""
+        return name_for_people(self, "by", nobody=gettext("a command"))
 
 
 class PauseEvent(models.Model):
@@ -45,6 +51,7 @@ class PauseEvent(models.Model):
     what = models.CharField(_("what"), max_length=7, choices=What)
     at = models.DateTimeField(_("when"), db_default=ClockTimestamp())
     by = user_field(_("who"), _("Empty: a command."))
+    by_name = name_field()
     reason = models.TextField(_("why"), blank=True)
 
     class Meta:
@@ -59,3 +66,8 @@ class PauseEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.what} {utc(self.at)}"
+
+    @property
+    def who(self) -> str:
+        """Return who it was, in the active language: a user, or a command."""
+        return name_for_people(self, "by", nobody=gettext("a command"))

@@ -62,13 +62,13 @@ def _without_job(item: Schedulable) -> str:
 
 
 def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
-    who = job.scheduled_by.get_username() if job.scheduled_by else "a command or an import"
+    who = job.by_whom("a command or an import")
     text = f"{job.pk}: {job.kind} at {_utc(job.run_at)}, asked for by {who}, is {job.state}"
     if job.lateness_ms is not None:
         text += f", {job.lateness_ms:.1f} ms late"
     late = job.is_overdue(now=now)
     yield Finding("job", text + (", overdue." if late else "."), job.state != "failed" and not late)
-    for event in job.events.order_by("pk"):
+    for event in job.events.select_related("by").order_by("pk"):
         yield Finding("attempts" if event.what in ATTEMPTS else "history", _event(event))
     if job.is_open:
         if job.attempts:
@@ -81,8 +81,8 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
 
 def _event(event: JobEvent) -> str:
     text = f"{_utc(event.at)} {event.what}"
-    if event.by:
-        text += f" by {event.by.get_username()}"
+    if who := event.by_whom(""):
+        text += f" by {who}"
     if event.old_run_at:
         text += f" from {_utc(event.old_run_at)}"
     if event.new_run_at:

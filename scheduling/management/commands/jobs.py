@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 
 from scheduling.management import base
 from scheduling.models import Job, JobQuerySet, State, clock, references
+from scheduling.models.fields import name_for_programs
 from scheduling.models.times import utc
 
 MAX_LIMIT = 1_000_000
@@ -67,7 +68,7 @@ class Command(base.ArmoCommand):
             "finished_at": job.finished_at,
             "lateness_ms": job.lateness_ms,
             "attempts": job.attempts,
-            "scheduled_by": job.scheduled_by and job.scheduled_by.get_username(),
+            "scheduled_by": name_for_programs(job, "scheduled_by"),
             "params": job.params,
             "reason": job.why,
             "created_at": job.created_at,

@@ -155,7 +155,8 @@ class TestAnEvent:
 
         start = FAR_OFF.replace(microsecond=0)
         assert event["SUMMARY"] == "Publish: 제목"
-        assert event["DESCRIPTION"] == "State: waiting\nReason: 선거 “9시”"
+        who = f"Scheduled by: {editor.username}"
+        assert event["DESCRIPTION"] == f"State: waiting\nReason: 선거 “9시”\n{who}"
         assert (event.start, event.end) == (start, start + timedelta(minutes=5))
         assert event["URL"] == f"{SITE}/admin/content/story/{story.pk}/change/"
         assert event["UID"] == f"armo-job-{job.pk}@news.example.org"
