@@ -36,6 +36,12 @@ def zone_typed_in(typed: Any) -> tzinfo:
     return zones.find(getattr(typed, "zone", "")) or timezone.get_current_timezone()
 
 
+def zone_name(typed: Any) -> str:
+    """Return the name of `zone_typed_in`."""
+    typed_in = getattr(typed, "zone", "")
+    return typed_in if zones.find(typed_in) else timezone.get_current_timezone_name()
+
+
 def offset_name(at: datetime) -> str:
     """Return the offset of a time, as `UTC+09:00`."""
     return f"UTC{at.isoformat()[-6:]}"
@@ -81,15 +87,11 @@ class LocalTimeInput(forms.DateTimeInput):
             return f"{timezone.localtime(value):{FORMAT}}"
         return value and str(value)
 
-    def _zone(self, value: Any) -> str:
-        # What was typed is shown again with the zone that it was typed in.
-        typed_in = getattr(value, "zone", "")
-        return typed_in if zones.find(typed_in) else timezone.get_current_timezone_name()
-
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         """Add the choice, where there is one, and the name of the zone."""
         context = super().get_context(name, value, attrs)
-        context["widget"]["zone"] = self._zone(value)
+        # What was typed is shown again with the zone that it was typed in.
+        context["widget"]["zone"] = zone_name(value)
         context["widget"]["choices"] = choices(value)
         return context
 

@@ -245,7 +245,8 @@ def _schedule(items: Mapping[Schedulable, Seen], form: ReasonForm, user: Any) ->
         if monotonic() > deadline:
             refused |= dict.fromkeys(left, TooMany())
             continue
-        options = {"by": user, "reason": form.cleaned_data["reason"], "expected": items}
+        reason = form.cleaned_data["reason"]
+        options = {"by": user, "reason": reason, "expected": items, "zone": form.zone()}
         refused |= _schedule_together(left, run_at=run_at, **options)
     return refused
 

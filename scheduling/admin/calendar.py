@@ -440,6 +440,7 @@ def _answer_move(request: HttpRequest) -> JsonResponse:
             job=job,
             run_at=form.cleaned_data["to"],
             by=user,
+            zone=timezone.get_current_timezone_name(),
             reason=Reason("moved_in_calendar", gettext_noop("Moved in the calendar.")),
             expected=operations.Seen.job(run_at=form.cleaned_data["expected"]),
         )

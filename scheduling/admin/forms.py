@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from armo.accounts.local_time import LocalTimeField
+from armo.accounts.local_time import LocalTimeField, zone_name
+from armo.common.moments import parse_local
 from scheduling.admin.seen import described, expect, read, signed
 from scheduling.models import Job, Kind, Pause, Schedulable, transition_of
 from scheduling.operations import Seen
@@ -42,6 +43,11 @@ class ReasonForm(forms.Form):
         }
         return self.cleaned_data | untouched
 
+    def zone(self) -> str:
+        """Return the name of the time zone in which its time was typed; empty for an instant."""
+        typed = self["run_at"].data if "run_at" in self.fields else None
+        return zone_name(typed) if parse_local(str(typed)) else ""
+
 
 class PauseForm(ReasonForm):
     """A reason that must be given: everybody will ask why nothing is published."""
@@ -60,7 +66,8 @@ class ButtonForm(ReasonForm):
         return {}
 
     def arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in super().arguments().items() if name != "seen"}
+        given = {name: value for name, value in super().arguments().items() if name != "seen"}
+        return {**given, "zone": self.zone()} if "run_at" in given else given
 
     def expected(self, row: Schedulable | Job | Pause, names: Sequence[str]) -> Seen | None:
         """
@@ -145,6 +152,9 @@ class IntervalForm(ReasonForm):
     )
     unit = forms.ChoiceField(label=_("of"), choices=UNITS, initial="days")
     field_order = ("number", "unit", "reason")
+
+    def zone(self) -> str:
+        return timezone.get_current_timezone_name()
 
     def clean_number(self) -> int:
         number: int = self.cleaned_data["number"]

@@ -34,9 +34,10 @@ from scheduling.admin.plain import ReadOnlyAdmin
 from scheduling.admin.seen import OF_PAUSE, described, signed
 from scheduling.errors import DomainError, spoken
 from scheduling.models import ClockNow, Job, JobEvent, Pause, PauseEvent
-from scheduling.models.times import distance, duration
+from scheduling.models.times import LocalTime, distance, duration
 from scheduling.operations import ChangedMeanwhile
 from scheduling.operations import pause as pausing
+from scheduling.operations.zone_changes import has_shifted
 
 PAUSES_SHOWN = 10
 # Characters of an error that a list shows.
@@ -71,6 +72,7 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
         "state_badge",
         "item_link",
         time_column(Job, "run_at"),
+        "chosen_as",
         time_column(Job, "next_attempt_at"),
         time_column(Job, "finished_at"),
         "lateness",
@@ -133,6 +135,18 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
         if job.run_at > now:
             return format_html('<span class="armo-quiet">{}</span>', distance(job.run_at, now))
         return format_html('<span class="armo-late">{}</span>', duration(now - job.run_at))
+
+    @admin.display(description=_("chosen as"))
+    def chosen_as(self, job: Job) -> str:
+        """Show the local time that was chosen, and whether its zone has other rules by now."""
+        if not job.local_time:
+            return "-"
+        chosen = LocalTime.read(job.local_time)
+        shown = f"{chosen.local:%Y-%m-%d %H:%M:%S} {chosen.zone}"
+        if not (job.is_open and has_shifted(job)):
+            return shown
+        text = gettext("The clocks there have other rules by now.")
+        return format_html('{} <span class="armo-late">{}</span>', shown, text)
 
     @admin.display(description=_("last error"))
     def last_error(self, job: Job) -> str:

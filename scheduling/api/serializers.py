@@ -66,7 +66,18 @@ class ReasonInput(StrictInput):
     )
 
 
-class ScheduleInput(ReasonInput):
+class ZoneInput(ReasonInput):
+    """In which time zone times were chosen."""
+
+    zone = TextField(
+        max_length=64,
+        required=False,
+        help_text="The time zone, as `Asia/Seoul`, that people chose the times in: if its rules"
+        " change, that is noticed.",
+    )
+
+
+class ScheduleInput(ZoneInput):
     """When an item is to go live, and when it ends."""
 
     publish_at = MomentField(help_text="In the future, by the database's clock.")
@@ -87,7 +98,7 @@ class UnscheduleInput(ReasonInput):
     )
 
 
-class BulkScheduleInput(ReasonInput):
+class BulkScheduleInput(ZoneInput):
     """Which items are to go live together, and when."""
 
     ids = ListField(
@@ -228,6 +239,10 @@ class JobOutput(serializers.Serializer[Job]):
     item_id = serializers.IntegerField(source="object_id")
     item_title = serializers.CharField(help_text="As it was when it was scheduled.")
     run_at = MomentField(help_text="The requested time.")
+    local_time = serializers.CharField(
+        help_text="What was chosen in a time zone, as `2026-03-01T09:00:00+09:00[Asia/Seoul]` (RFC"
+        " 9557); empty for an instant."
+    )
     next_attempt_at = serializers.SerializerMethodField(
         help_text="When a worker runs it next; null when it is finished."
     )
@@ -266,7 +281,7 @@ class JobDetail(JobOutput):
     events = EventOutput(many=True)
 
 
-class JobInput(ReasonInput):
+class JobInput(ZoneInput):
     """Which item of any type is to change, how and when."""
 
     model = TypeField(max_length=200, help_text="A type of content: `story`, or `content.story`.")
@@ -280,7 +295,7 @@ class JobInput(ReasonInput):
     )
 
 
-class MoveInput(ReasonInput):
+class MoveInput(ZoneInput):
     """The new time."""
 
     run_at = MomentField(help_text="In the future, by the database's clock.")

@@ -323,6 +323,7 @@ class SchedulableViewSet(ApiViewSet):
                     items=found.values(),
                     run_at=at,
                     by=self.by,
+                    zone=data.get("zone", ""),
                     reason=data["reason"],
                     expected=expected,
                 )

@@ -173,6 +173,11 @@ class Job(models.Model):
     item = GenericForeignKey("content_type", "object_id")
     item_title = models.CharField(_("title"), max_length=255, blank=True)
     run_at = models.DateTimeField(_("due at"), help_text=_("The moment that was asked for."))
+    # What clocks are to show then, if the time was chosen in a time zone; see `times.in_zone`. When
+    # the rules of the zone change, `run_at` stays, and `zone_changes` finds the job.
+    local_time = models.CharField(
+        _("chosen as"), max_length=100, blank=True, default="", db_default="", editable=False
+    )
     next_attempt_at = models.DateTimeField(
         _("next attempt at"),
         help_text=_("When a worker takes it up: the due time at first, later that of the retry."),
@@ -223,6 +228,12 @@ class Job(models.Model):
             # The open jobs by due time: what is to come, and what is overdue.
             models.Index(
                 fields=["run_at", "id"], name="job_open", condition=Q(state__in=OPEN_STATES)
+            ),
+            # The open jobs whose time was chosen in a time zone; of others it has no entries.
+            models.Index(
+                fields=["local_time", "run_at"],
+                name="job_local_time",
+                condition=Q(state__in=OPEN_STATES) & ~Q(local_time=""),
             ),
             # The failed jobs, few among very many.
             models.Index(fields=["id"], name="job_failed", condition=Q(state=State.FAILED)),

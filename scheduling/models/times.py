@@ -2,6 +2,8 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -52,6 +54,55 @@ def parse_moment(text: str) -> datetime:
 def utc(at: datetime, timespec: str = "microseconds") -> str:
     """Return the time in UTC, as `2025-09-23T10:30:00.123456Z`."""
     return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+# In a time zone
+
+
+class LocalTime(NamedTuple):
+    """What the clocks of a time zone were to show at a moment, by the rules of that day."""
+
+    zone: str
+    local: datetime  # naive
+    at: datetime
+
+    @classmethod
+    def read(cls, text: str) -> "LocalTime":
+        """Return what `in_zone` wrote."""
+        written, _bracket, zone = text.removesuffix("]").partition("[")
+        at = datetime.fromisoformat(written)
+        return cls(zone, at.replace(tzinfo=None), at.astimezone(UTC))
+
+    def meanings(self) -> list[datetime]:
+        """
+        Return when the clocks of the zone show it by the present rules, in UTC.
+
+        None if they skip it, or there is no such zone any more; two if they show it twice.
+        """
+        zone = find_zone(self.zone)
+        if zone is None:
+            return []
+        both = {self.local.replace(tzinfo=zone, fold=it).astimezone(UTC) for it in (0, 1)}
+        return sorted(
+            at for at in both if at.astimezone(zone).replace(tzinfo=None, fold=0) == self.local
+        )
+
+
+def find_zone(name: str) -> ZoneInfo | None:
+    """Return the time zone of that name; None if there is none."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def in_zone(at: datetime, zone: ZoneInfo | None) -> str:
+    """
+    Return a time as RFC 9557 writes it, `2026-03-01T09:00:00+09:00[Asia/Seoul]`.
+
+    :param zone: None for an instant, which has no local time: then it is empty.
+    """
+    return f"{at.astimezone(zone).isoformat()}[{zone.key}]" if zone else ""
 
 
 # For people, in the active language

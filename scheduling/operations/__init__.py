@@ -28,5 +28,11 @@ from scheduling.operations.item import (
     unpublish_now,
     unschedule,
 )
-from scheduling.operations.rules import ItemHasMovedOn, JobNotFound, NotInFuture, SomeRefused
+from scheduling.operations.rules import (
+    ItemHasMovedOn,
+    JobNotFound,
+    NotInFuture,
+    SomeRefused,
+    UnknownZone,
+)
 from scheduling.operations.schedule_many import schedule_many

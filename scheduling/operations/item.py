@@ -19,6 +19,7 @@ the item as that is, without a query.
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -45,6 +46,7 @@ from scheduling.operations.rules import (
     nothing_scheduled,
     require_future,
     require_storable,
+    require_zone,
 )
 
 What = JobEvent.What
@@ -66,6 +68,7 @@ def schedule(
     kind: str = Kind.PUBLISH,
     unpublish_at: datetime | _Unchanged | None = UNCHANGED,
     params: Mapping[str, Any] | None = None,
+    zone: str = "",
     reason: Why = "",
     expected: Expected | None = None,
 ) -> Job:
@@ -78,17 +81,21 @@ def schedule(
     :param run_at: aware; must lie after the database's clock.
     :param unpublish_at: of a publish: when it is taken down again; None is never.
     :param params: what the kind needs besides the item and the time; JSON.
+    :param zone: the name of the time zone in which the times were chosen, as 9:00 there, so that a
+        change of its rules is noticed; empty for instants. A time that stays keeps its own.
     :raises NotInFuture:
     :raises EndNotAfterStart:
     :raises InvalidTransition: it is live already; or, for an end, neither live nor scheduled.
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises UnknownKind:
+    :raises UnknownZone:
     :raises InvalidParams: they are not those of the kind, or no JSON object that can be stored.
     """
     transition = transition_of(kind)
     if params is not None:
         require_storable(params)
     transition.check_params(params or {})
+    chosen_in = require_zone(zone)
     if transition.ended_by is None and not isinstance(unpublish_at, _Unchanged):
         raise InvalidParams(gettext_noop("Only a publish takes an end."))
     locked = store.lock(item, expected)
@@ -98,8 +105,8 @@ def schedule(
     if transition.time_field is None:
         store.write(locked)  # a new version: what is scheduled for an item belongs to it
         planned = store.Planned(locked.row, transition, run_at, params)
-        return store.open_job(planned, at=locked.now, by=by, reason=reason)
-    return _plan(locked, transition, run_at, unpublish_at, by=by, reason=reason)
+        return store.open_job(planned, at=locked.now, by=by, reason=reason, zone=chosen_in)
+    return _plan(locked, transition, run_at, unpublish_at, by=by, reason=reason, zone=chosen_in)
 
 
 def _plan(
@@ -110,11 +117,12 @@ def _plan(
     *,
     by: Actor,
     reason: Why,
+    zone: ZoneInfo | None = None,
 ) -> Job:
     """Write the times of a locked item, and make its jobs match them."""
     end = _end_of(locked.row, unpublish_at)
     store.write(locked, **transition.planned(run_at, end))
-    store.mirror_times(locked, at=locked.now, by=by, reason=reason)
+    store.mirror_times(locked, at=locked.now, by=by, reason=reason, zone=zone)
     [job] = locked.open_jobs_of(transition.name)
     return job
 
@@ -141,23 +149,32 @@ def check_schedule(
 
 @transaction.atomic
 def move(
-    *, job: Job, run_at: datetime, by: Actor, reason: Why = "", expected: Expected | None = None
+    *,
+    job: Job,
+    run_at: datetime,
+    by: Actor,
+    zone: str = "",
+    reason: Why = "",
+    expected: Expected | None = None,
 ) -> Job:
     """
     Give an open job another time.
 
     :param run_at: aware; must lie after the database's clock.
+    :param zone: see `schedule`.
     :raises InvalidTransition: the job has already run or been cancelled.
 
     and what `schedule` raises.
     """
+    chosen_in = require_zone(zone)
     locked = _lock_open(job, expected)
     check_schedule(row=locked.row, run_at=run_at, now=locked.now, kind=job.kind)
+    how: dict[str, Any] = {"by": by, "reason": reason, "zone": chosen_in}
     if job.transition.time_field is None:
         store.write(locked)
-        store.move_job(job, run_at=run_at, at=locked.now, by=by, reason=reason)
+        store.move_job(job, run_at=run_at, at=locked.now, **how)
         return job
-    return _plan(locked, job.transition, run_at, UNCHANGED, by=by, reason=reason)
+    return _plan(locked, job.transition, run_at, UNCHANGED, **how)
 
 
 @transaction.atomic

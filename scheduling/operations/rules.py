@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils.translation import gettext_noop
 
 from scheduling.errors import DomainError, ProblemsError
 from scheduling.models import Schedulable, Status
+from scheduling.models.times import find_zone
 from scheduling.models.transitions import InvalidParams, InvalidTransition
 
 # Who asked for a change; None is the publisher itself, or a command.
@@ -20,6 +22,16 @@ class NotInFuture(DomainError):
     """That time has already passed."""
 
     code = "not_in_future"
+
+
+class UnknownZone(DomainError):
+    """There is no such time zone."""
+
+    code = "validation_error"
+
+    def facts(self) -> dict[str, Any]:
+        """Return which field is wrong."""
+        return {"errors": [{"field": "zone", "code": "unknown_time_zone", "detail": str(self)}]}
 
 
 class SomeRefused(ProblemsError):
@@ -67,6 +79,18 @@ def require_future(run_at: datetime, now: datetime) -> None:
     """Raise `NotInFuture` unless a time lies after the database's clock."""
     if run_at <= now:
         raise NotInFuture
+
+
+def require_zone(name: str) -> ZoneInfo | None:
+    """
+    Return the time zone of that name; None for no name.
+
+    :raises UnknownZone:
+    """
+    zone = find_zone(name)
+    if name and zone is None:
+        raise UnknownZone
+    return zone
 
 
 def require_storable(params: object) -> None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
@@ -13,10 +14,18 @@ from scheduling.errors import DomainError, Why
 from scheduling.models import IsOneOf, Job, JobQuerySet, Kind, Schedulable, Status, clock
 from scheduling.models.references import ItemNotFound
 from scheduling.models.sql import along_the_index, pipeline, send
+from scheduling.models.times import in_zone
 from scheduling.models.transitions import require_end_after, require_transition, transition_of
 from scheduling.operations import store
 from scheduling.operations.expected import Expected, require_unchanged
-from scheduling.operations.rules import Actor, ItemRow, SomeRefused, kept_end, require_future
+from scheduling.operations.rules import (
+    Actor,
+    ItemRow,
+    SomeRefused,
+    kept_end,
+    require_future,
+    require_zone,
+)
 
 
 @transaction.atomic
@@ -25,6 +34,7 @@ def schedule_many(
     items: Iterable[Schedulable],
     run_at: datetime,
     by: Actor,
+    zone: str = "",
     reason: Why = "",
     expected: Mapping[Schedulable, Expected] | None = None,
 ) -> JobQuerySet:
@@ -35,12 +45,15 @@ def schedule_many(
 
     :param items: of any types; duplicates count once.
     :param run_at: aware; must lie after the database's clock.
+    :param zone: the name of the time zone in which the time was chosen; see `schedule`.
     :param expected: what the person saw of the items; one that is not in it may be anything.
     :returns: the jobs, one for each item; a lazy query.
     :raises NotInFuture:
+    :raises UnknownZone:
     :raises SomeRefused: says of each item that `schedule` would refuse, why.
     """
     expected = expected or {}
+    chosen_in = require_zone(zone)
     require_future(run_at, clock.database_now())
     by_model: dict[type[Schedulable], dict[int, Schedulable]] = defaultdict(dict)
     for item in items:
@@ -78,7 +91,7 @@ def schedule_many(
     # Python builds the next batch while PostgreSQL stores the last.
     with pipeline():
         for batch in batches:
-            batch.write(at=now, by=by, reason=reason)
+            batch.write(at=now, by=by, reason=reason, zone=chosen_in)
     for batch in batches:
         batch.take_over()
     for batch in batches:
@@ -161,16 +174,17 @@ class _Batch:
     def job_ids(self) -> list[int]:
         return [*(job.pk for job in self.publishes.values()), *(job.pk for job in self.new)]
 
-    def write(self, *, at: datetime, by: Actor, reason: Why) -> None:
+    def write(self, *, at: datetime, by: Actor, reason: Why, zone: ZoneInfo | None) -> None:
         """Send the statements that change the items and their jobs; wait for no answer."""
         if any(row.unpublish_at != self.ends[pk] for pk, row in self.rows.items()):
             self.here.filter(status=Status.UNPUBLISHED).update(unpublish_at=None)
         self.here.update(status=Status.SCHEDULED, publish_at=self.run_at, version=F("version") + 1)
         moved = [job for job in self.publishes.values() if job.run_at != self.run_at]
         if moved:
-            store.move_jobs(moved, run_at=self.run_at, at=at, by=by, reason=reason)
+            store.move_jobs(moved, run_at=self.run_at, at=at, by=by, reason=reason, zone=zone)
         if self.new:
-            store.store_jobs(self.new, at=at, by=by, reason=reason)
+            local_time = in_zone(self.run_at, zone)
+            store.store_jobs(self.new, at=at, by=by, reason=reason, local_time=local_time)
 
     def take_over(self) -> None:
         for pk, row in self.rows.items():

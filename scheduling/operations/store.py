@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar, cast
+from zoneinfo import ZoneInfo
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
@@ -34,6 +35,7 @@ from scheduling.models.publish_log import BY_HAND, Change, log_changes
 from scheduling.models.references import ItemNotFound, title_of
 from scheduling.models.sql import prepared_cursor
 from scheduling.models.task_names import task_of
+from scheduling.models.times import in_zone
 from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import Actor, JobNotFound
 from scheduling.queue import messages
@@ -245,10 +247,13 @@ def open_jobs(wanted: Iterable[Planned], *, at: datetime, by: Actor, reason: Why
     return [job.pk for job in jobs]
 
 
-def open_job(planned: Planned, *, at: datetime, by: Actor, reason: Why) -> Job:
+def open_job(
+    planned: Planned, *, at: datetime, by: Actor, reason: Why, zone: ZoneInfo | None = None
+) -> Job:
     """Insert a job with its queue row and first event; return it."""
     [new] = give_ids([planned])
-    [message_id] = _read(store_jobs([new], at=at, by=by, reason=reason))
+    local_time = in_zone(planned.run_at, zone)
+    [message_id] = _read(store_jobs([new], at=at, by=by, reason=reason, local_time=local_time))
     job = new_job(
         item=planned.item,
         kind=planned.transition.name,
@@ -258,6 +263,7 @@ def open_job(planned: Planned, *, at: datetime, by: Actor, reason: Why) -> Job:
         pk=new.pk,
         slot=new.slot,
         params=planned.params,
+        local_time=local_time,
         message_id=message_id,
         created_at=at,
     )
@@ -274,8 +280,14 @@ def give_ids(wanted: Iterable[Planned]) -> list[NewJob]:
     return [NewJob(pk, planned) for [pk], planned in zip(ids, wanted, strict=True)]
 
 
-def store_jobs(jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: Why) -> CursorWrapper:
-    """Send the statement that inserts jobs; see `open_jobs`."""
+def store_jobs(
+    jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: Why, local_time: str = ""
+) -> CursorWrapper:
+    """
+    Send the statement that inserts jobs; see `open_jobs`.
+
+    :param local_time: of all of them, if they have one time, chosen in a time zone.
+    """
     models = {type(job.planned.item) for job in jobs}
     type_ids = {model: ContentType.objects.get_for_model(model).pk for model in models}
     lanes = {(model, kind): lane_of(model, kind) for model in models for kind in TRANSITIONS}
@@ -296,7 +308,8 @@ def store_jobs(jobs: Sequence[NewJob], *, at: datetime, by: Actor, reason: Why) 
         messages.Wake(pk, run_at, lanes[type(item), it.name], tasks[it.name])
         for pk, (item, it, run_at, _) in jobs
     )
-    return _store("insert_jobs", map(row, jobs), wakes, at=at, by=by, reason=reason)
+    rows = map(row, jobs)
+    return _store("insert_jobs", rows, wakes, at=at, by=by, reason=reason, local_time=local_time)
 
 
 def _store(
@@ -307,6 +320,7 @@ def _store(
     at: datetime,
     by: Actor,
     reason: Why,
+    local_time: str,
 ) -> CursorWrapper:
     """Send the statement; return its cursor, whose rows are the ids of the new queue rows."""
     new = messages.messages(wakes)
@@ -323,6 +337,7 @@ def _store(
             "now": at,
             "reason": in_english(reason),
             "detail": None if stored is None else json.dumps({"reasons": stored}),
+            "local_time": local_time,
             **messages.NOTIFY,
         },
     )
@@ -342,7 +357,13 @@ def rename_jobs(item: Schedulable) -> None:
 
 
 def move_jobs(
-    jobs: Sequence[Job | OpenJob], *, run_at: datetime, at: datetime, by: Actor, reason: Why
+    jobs: Sequence[Job | OpenJob],
+    *,
+    run_at: datetime,
+    at: datetime,
+    by: Actor,
+    reason: Why,
+    zone: ZoneInfo | None = None,
 ) -> CursorWrapper:
     """
     Give open jobs another time, and new queue rows in place of the old.
@@ -353,13 +374,24 @@ def move_jobs(
         {"was": job.run_at.isoformat(), "old": job.message_id} for job in jobs
     )
     wakes = (messages.Wake(job.pk, run_at, job.lane, task_of(job.kind)) for job in jobs)
-    return _store("move_jobs", rows, wakes, at=at, by=by, reason=reason)
+    local_time = in_zone(run_at, zone)
+    return _store("move_jobs", rows, wakes, at=at, by=by, reason=reason, local_time=local_time)
 
 
-def move_job(job: Job, *, run_at: datetime, at: datetime, by: Actor, reason: Why) -> None:
+def move_job(
+    job: Job,
+    *,
+    run_at: datetime,
+    at: datetime,
+    by: Actor,
+    reason: Why,
+    zone: ZoneInfo | None = None,
+) -> None:
     """Give an open job another time, and update the object."""
-    [job.message_id] = _read(move_jobs([job], run_at=run_at, at=at, by=by, reason=reason))
+    moved = move_jobs([job], run_at=run_at, at=at, by=by, reason=reason, zone=zone)
+    [job.message_id] = _read(moved)
     job.run_at = job.next_attempt_at = run_at
+    job.local_time = in_zone(run_at, zone)
     job.state, job.attempts, job.attempt_begun_at = State.WAITING, 0, None
 
 
@@ -463,11 +495,15 @@ def write(locked: Locked, **fields: object) -> None:
     locked.item.copy_engine_fields(locked.row)
 
 
-def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: Why) -> None:
+def mirror_times(
+    locked: Locked, *, at: datetime, by: Actor, reason: Why, zone: ZoneInfo | None = None
+) -> None:
     """
     Create, move or cancel jobs, so that each time that the locked row asks for has one open job.
 
     Jobs of kinds that mirror no time are left alone.
+
+    :param zone: in which new times were chosen; a time that stays keeps what it was chosen as.
     """
     for transition in mirrored():
         jobs = locked.open_jobs_of(transition.name)
@@ -478,9 +514,10 @@ def mirror_times(locked: Locked, *, at: datetime, by: Actor, reason: Why) -> Non
                 locked.open_jobs.remove(job)
         elif not jobs:
             planned = Planned(locked.row, transition, run_at)
-            locked.open_jobs.append(open_job(planned, at=at, by=by, reason=reason))
+            job = open_job(planned, at=at, by=by, reason=reason, zone=zone)
+            locked.open_jobs.append(job)
         elif jobs[0].run_at != run_at:
-            move_job(jobs[0], run_at=run_at, at=at, by=by, reason=reason)
+            move_job(jobs[0], run_at=run_at, at=at, by=by, reason=reason, zone=zone)
 
 
 def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason: Why) -> Job:

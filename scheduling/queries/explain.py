@@ -10,6 +10,7 @@ from scheduling import conf
 from scheduling.models import TRANSITIONS, Job, JobEvent, Pause, Schedulable, Status, clock
 from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
+from scheduling.operations import zone_changes
 from scheduling.queries import workers
 
 What = JobEvent.What
@@ -68,6 +69,8 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
         text += f", {job.lateness_ms:.1f} ms late"
     late = job.is_overdue(now=now)
     yield Finding("job", text + (", overdue." if late else "."), job.state != "failed" and not late)
+    if job.local_time:
+        yield _chosen(job)
     for event in job.events.select_related("by").order_by("pk"):
         yield Finding("attempts" if event.what in ATTEMPTS else "history", _event(event))
     if job.is_open:
@@ -77,6 +80,14 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
             text = f"{job.pk} waits for job {earlier.pk} ({earlier.kind}), which comes before it."
             yield Finding("order", text, ok=False)
         yield _message(job, now, paused)
+
+
+def _chosen(job: Job) -> Finding:
+    text = f"{job.pk}: its time was chosen as {job.local_time}"
+    if job.is_open and zone_changes.has_shifted(job):
+        text += ", which comes at another moment by now. See manage.py zone_changes"
+        return Finding("time zone", f"{text}.", ok=False)
+    return Finding("time zone", f"{text}.")
 
 
 def _event(event: JobEvent) -> str:

@@ -23,7 +23,9 @@ from scheduling.models import (
     schedulable_models,
 )
 from scheduling.models.sql import forbid_nested_loops
+from scheduling.models.times import utc
 from scheduling.operations import pause as pausing
+from scheduling.operations import zone_changes
 from scheduling.queries import workers, zone_rules
 from scheduling.queue.broker import BEAT_SECONDS
 from scheduling.queue.outages import first_line
@@ -246,6 +248,18 @@ def _clock(name: str, ahead: float) -> Check:
 def _zones() -> Iterator[Check]:
     rules = zone_rules.rules(clock.database_now())
     yield Check("time zone rules", True, rules.sentence(), rules._asdict())
+
+    changes = zone_changes.find_changes()
+    number = sum(change.jobs for change in changes)
+    named = [
+        f"{job.item_label}, {change.local_time}, comes at {utc(change.run_at, 'seconds')}"
+        for change in changes[:MOST_NAMED]
+        for job in zone_changes.jobs_of(change).order_by("pk")[:MOST_NAMED]
+    ][:MOST_NAMED]
+    text = "None."
+    if number:
+        text = f"{number}: {'; '.join(named)}. See manage.py zone_changes."
+    yield Check("local times that have shifted", not number, text, {"count": number})
 
 
 def _pairs() -> Iterator[Check]:

@@ -64,6 +64,7 @@ class Command(base.ArmoCommand):
             "item": job.item_label,
             "title": job.item_title,
             "run_at": job.run_at,
+            "local_time": job.local_time,
             "next_attempt_at": job.next_attempt_at if job.is_open else None,
             "finished_at": job.finished_at,
             "lateness_ms": job.lateness_ms,

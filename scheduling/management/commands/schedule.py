@@ -32,6 +32,9 @@ class Command(base.ArmoCommand):
         parser.add_argument(
             "--params", type=_json, metavar="<json>", help="""what the kind needs: '{"x": "y"}'"""
         )
+        parser.add_argument(
+            "--zone", default="", metavar="<name>", help="that the time was chosen in: Asia/Seoul"
+        )
         parser.add_argument("--reason", default="", help="kept in the job's history")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,6 +44,7 @@ class Command(base.ArmoCommand):
             by=None,
             kind=options["kind"],
             params=options["params"],
+            zone=options["zone"],
             reason=options["reason"],
         )
         self.stdout.write(str(job.pk))
