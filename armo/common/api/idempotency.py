@@ -4,8 +4,9 @@ Repeated requests: a POST with an `Idempotency-Key` is carried out once, however
 A program that lost the answer cannot know whether its request was carried out. With a key it sends
 the same request again and gets the first answer, with `Idempotency-Replayed: true`. The key is
 stored in the transaction of the request, so neither exists without the other; a repetition that
-comes meanwhile waits for the lock on the key's row. An answer 5xx is not stored: then nothing was
-changed, and the next request with the key is a first one.
+comes meanwhile waits for the lock on the key's row. Only what was done is stored. A refusal or a
+failure has changed nothing, and what stood in the way may be gone (the status, a right, the version
+of `If-Match`, the database): the next request with the key is a first one.
 """
 
 import json
@@ -69,11 +70,10 @@ def answer_once(
                 response = handle()
         except Exception as error:  # noqa: BLE001 (whatever it is, it has an answer)
             response = on_error(error)
-        if response.status_code >= 500:
-            # It was rolled back: a repetition is carried out.
+        if response.status_code < 300:
+            _keep(mine, response)
+        else:
             mine.delete()
-            return response
-        _keep(mine, response)
     return response
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
 
@@ -113,33 +113,71 @@ class TestARepetition:
     @pytest.mark.parametrize(
         ("data", "status"), [({"title": 5}, 400), ({"status": "scheduled", "publish_at": AT}, 409)]
     )
-    def test_of_what_was_refused_is_refused_alike(self, post: Post, data: Any, status: int) -> None:
+    def test_of_what_was_refused_is_judged_anew(self, post: Post, data: Any, status: int) -> None:
+        data = {"title": "", **data}
         first, again = post(STORIES, data), post(STORIES, data)
 
         assert (first.status_code, again.status_code) == (status, status)
         assert first.json() == again.json()
         assert again["Content-Type"] == "application/problem+json"
-        assert again["Idempotency-Replayed"] == "true"
-        assert again["Cache-Control"] == "no-store"
+        assert "Idempotency-Replayed" not in again
+        assert not KeptAnswer.objects.exists()
 
-    def test_of_what_was_refused_is_refused_when_it_could_be_done_by_now(self, post: Post) -> None:
+    def test_of_what_was_refused_is_done_when_it_can_be_done_by_now(self, post: Post) -> None:
         story = StoryFactory(body="")
         path = f"{STORIES}{story.pk}/publish/"
-        post(path, {})
+        refused = post(path, {})
 
         Story.objects.update(body="본문")
+        done, again = post(path, {}), post(path, {})
 
-        assert post(path, {}).json()["code"] == "not_publishable"
-        assert post(path, {}, "another-key").status_code == 200
+        assert refused.json()["code"] == "not_publishable"
+        assert (done.status_code, again.status_code) == (200, 200)
+        assert again["Idempotency-Replayed"] == "true"
 
-    def test_of_a_stale_version_is_stale_alike(self, post: Post) -> None:
+    def test_of_a_stale_version_may_bring_the_present_one(self, post: Post) -> None:
         path = f"{STORIES}{StoryFactory().pk}/publish/"
 
-        first = post(path, {}, HTTP_IF_MATCH='"stale"')
-        again = post(path, {}, HTTP_IF_MATCH='"stale"')
+        stale = [post(path, {}, HTTP_IF_MATCH='"stale"') for _ in range(2)]
+        done = post(path, {}, HTTP_IF_MATCH=stale[0]["ETag"])
+        again = post(path, {}, HTTP_IF_MATCH=stale[0]["ETag"])
 
-        assert (first.status_code, again.status_code) == (412, 412)
-        assert first["ETag"] == again["ETag"]
+        assert [it.status_code for it in (*stale, done, again)] == [412, 412, 200, 200]
+        assert again["Idempotency-Replayed"] == "true"
+
+    @pytest.mark.parametrize("by", ["the route", "what it does"])
+    def test_of_who_had_no_right_is_done_once_they_have(
+        self, post: Post, editor: User, by: str
+    ) -> None:
+        # An author may write; publishing is refused by the route, scheduling by what it does.
+        story = StoryFactory(author=editor)
+        path = f"{STORIES}{story.pk}/publish/" if by == "the route" else STORIES
+        data = {} if by == "the route" else {"title": "t", "status": "scheduled", "publish_at": AT}
+        data |= {} if by == "the route" else {"body": "b"}
+        editors, authors = (Group.objects.get(name=it) for it in ("Editors", "Authors"))
+
+        editor.groups.set([authors])
+        refused = post(path, data)
+        editor.groups.set([editors])
+        done = post(path, data)
+
+        assert refused.status_code == 403
+        assert done.status_code in (200, 201)
+
+    def test_of_what_was_not_there_is_done_once_it_is(self, post: Post) -> None:
+        path = f"{STORIES}9/publish/"
+
+        gone = post(path, {})
+        StoryFactory(pk=9)
+        done = post(path, {})
+
+        assert (gone.status_code, done.status_code) == (404, 200)
+
+    def test_of_what_was_refused_may_have_another_body(self, post: Post) -> None:
+        refused = post(STORIES, {"title": 5})
+        done = post(STORIES, {"title": "5"})
+
+        assert (refused.status_code, done.status_code) == (400, 201)
 
     def test_of_what_failed_here_is_tried_anew(self, post: Post) -> None:
         with patch("scheduling.api.viewsets.content_of", side_effect=RuntimeError):
@@ -317,6 +355,19 @@ class TestTwoAtOnce:
 
         assert sorted(answer.status_code for answer in answers) == [200, 409]
         assert JobEvent.objects.count() == 1
+
+    def test_are_both_judged_if_the_first_is_refused(
+        self, in_background: InBackground, post: Post, editor: User
+    ) -> None:
+        path = f"{STORIES}{StoryFactory(body='').pk}/publish/"
+        with transaction.atomic():
+            Story.objects.select_for_update().get()
+            futures = [in_background(post, path, {}) for _ in range(2)]
+            wait_until(lambda: number_waiting() == 2, seconds=20, what="both wait")
+        answers = [future.result(20) for future in futures]
+
+        assert [answer.status_code for answer in answers] == [409, 409]
+        assert not KeptAnswer.objects.exists()
 
     def test_of_different_keys_are_both_done(
         self, in_background: InBackground, post: Post, editor: User
