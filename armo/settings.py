@@ -345,10 +345,20 @@ LOGGING: dict[str, Any] = {
         "console": {"()": "armo.common.logging.ConsoleFormatter"},
         "json": {"()": "armo.common.logging.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "armo.common.logging.StderrHandler", "formatter": LOG_FORMAT}},
+    "filters": {"refusals": {"()": "armo.common.logging.Refusals"}},
+    "handlers": {
+        "stderr": {
+            "class": "armo.common.logging.StderrHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["refusals"],
+        },
+        "mail_admins": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR"},
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
+        # Without the console of Django's own, which in development prints each line once more.
+        "django": {"handlers": ["mail_admins"]},
         # Its line for each task at INFO would drown the publish log.
-        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")}
+        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")},
     },
 }

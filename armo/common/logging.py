@@ -32,6 +32,19 @@ class StderrHandler(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
 
+class Refusals(logging.Filter):
+    """Have a request that was refused, 4xx, be one line at INFO: it is its sender's error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is to be written."""
+        status = getattr(record, "status_code", None)
+        if status is None or not 400 <= status < 500:
+            return True
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        record.exc_info = record.exc_text = None
+        return logging.getLogger(record.name).isEnabledFor(logging.INFO)
+
+
 def record_time(record: logging.LogRecord) -> str:
     """Return when the record was made, in UTC to the millisecond."""
     return _iso(int(record.created * 1000) / 1000)

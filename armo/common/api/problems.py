@@ -150,6 +150,9 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response:
     context["request"].accepted_media_type = JSONRenderer.media_type
     response = Response(body, status=body["status"], headers=headers, content_type=MEDIA_TYPE)
     patch_cache_control(response, no_store=True)
+    if body["status"] >= 500:
+        # Above, with its cause: Django would add a line without one.
+        response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 

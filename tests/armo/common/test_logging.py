@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from armo.common.logging import MORE, ConsoleFormatter, JsonFormatter, StderrHandler, record_time
+from armo.common.logging import (
+    MORE,
+    ConsoleFormatter,
+    JsonFormatter,
+    Refusals,
+    StderrHandler,
+    record_time,
+)
+from tests.armo.test_settings import ENOUGH, manage
 
 
 class CountingStream(io.StringIO):
@@ -95,3 +103,36 @@ class TestTheHandler:
         StderrHandler().handle(record("half a character: \ud800"))
 
         assert capfd.readouterr().err == "half a character: \\ud800\n"
+
+
+ASK = "from django.test import Client; Client().get('{path}', HTTP_HOST='{host}')"
+
+
+class TestARefusedRequest:
+    @pytest.mark.parametrize(
+        ("status", "level"), [(404, "INFO"), (400, "INFO"), (500, "WARNING"), (None, "WARNING")]
+    )
+    def test_is_its_senders_error(self, status: int | None, level: str) -> None:
+        extra = {} if status is None else {"status_code": status}
+        made = logging.getLogger("django.request").makeRecord(
+            *("django.request", logging.WARNING, __file__, 1, "Not Found: /x", (), None),
+            extra=extra,
+        )
+
+        written = Refusals().filter(made)
+
+        assert (written, made.levelname) == (True, level)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("debug", ["on", "off"])
+    @pytest.mark.parametrize(
+        ("path", "host"), [("/api/v1/nowhere/", "localhost"), ("/", "evil.example")]
+    )
+    def test_is_one_line(self, debug: str, path: str, host: str) -> None:
+        code = ASK.format(path=path, host=host)
+        env = {**ENOUGH, "DEBUG": debug, "ALLOWED_HOSTS": "localhost"}
+
+        result = manage("shell", "-v", "0", "-c", code, **env)
+
+        [line] = result.stderr.splitlines()
+        assert " INFO django." in line
