@@ -15,7 +15,13 @@ from django.utils.text import slugify
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from content.text import ComposedCharField, ComposedTextField, NameField, NormalSlugField
+from content.text import (
+    ComposedCharField,
+    ComposedTextField,
+    LanguageField,
+    NameField,
+    NormalSlugField,
+)
 from scheduling.errors import Reason, Why
 from scheduling.models import VISIBLE, Schedulable
 
@@ -140,7 +146,7 @@ class Story(TitledBody):
     keywords = ArrayField(
         NameField(max_length=100), default=list, blank=True, verbose_name=_("keywords")
     )
-    language = models.CharField(_("language"), max_length=16, blank=True, default="en")
+    language = LanguageField(_("language"), max_length=16, blank=True, default="en")
     # Keys of an imported post's front matter that have no field of their own.
     extra = models.JSONField(_("other front matter"), default=dict, blank=True)
 

@@ -10,7 +10,7 @@ from armo.common.addresses import absolute
 from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
 from content import markdown
 from content.models import Notice, Story, TitledBody
-from content.text import as_name, as_slug, compose
+from content.text import as_language, as_name, as_slug, compose, validate_language
 from scheduling.api.serializers import ItemInput, ItemOutput
 from scheduling.models import VISIBLE
 
@@ -54,6 +54,17 @@ class StorySlugField(SlugField):
         return as_slug(super().to_internal_value(data))
 
 
+class LanguageField(TextField):
+    """The tag of a language."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the tag in the standard's spelling."""
+        tag = as_language(super().to_internal_value(data))
+        if tag:
+            validate_language(tag)
+        return tag
+
+
 def words(help_text: str) -> ListField:
     """Return a field for a list of names."""
     return ListField(child=NameField(), required=False, max_length=MAX_WORDS, help_text=help_text)
@@ -89,7 +100,7 @@ class StoryInput(TitledInput):
     categories = words("Their names; those that do not exist yet are made.")
     tags = words("Their names; those that do not exist yet are made.")
     keywords = words("Words for machines.")
-    language = TextField(
+    language = LanguageField(
         required=False, max_length=16, allow_blank=True, help_text="As BCP 47 has it: `en`, `ko`."
     )
 

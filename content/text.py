@@ -13,8 +13,11 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import langcodes
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 # CJK compatibility ideographs: NFC replaces them by others, but somebody's name is written so.
 _KEPT = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f])")
@@ -39,6 +42,30 @@ def as_slug(text: str) -> str:
 def as_name(text: str) -> str:
     """Return the name of a tag or category in NFC, with single spaces between its words."""
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def is_language(text: str) -> bool:
+    """Return whether a text is a tag of BCP 47 whose parts are registered, as `ko` or `pt-BR`."""
+    return bool(langcodes.tag_is_valid(text))
+
+
+def as_language(text: str) -> str:
+    """Return the tag of a language in the standard's spelling, `pt-BR` for `pt_br`."""
+    text = text.strip()
+    return str(langcodes.standardize_tag(text)) if is_language(text) else text
+
+
+def validate_language(text: str) -> None:
+    """
+    Check that a text names a language.
+
+    :raises ValidationError:
+    """
+    if not is_language(text):
+        raise ValidationError(NO_LANGUAGE, code="invalid")
+
+
+NO_LANGUAGE = _("Not a language such as “en”, “ko” or “pt-BR” (BCP 47).")
 
 
 def _apply(normal: Callable[[str], str], value: Any) -> Any:
@@ -69,6 +96,12 @@ class SlugFormField(_FormField, forms.SlugField):
     """A slug."""
 
     normal = as_slug
+
+
+class LanguageFormField(_FormField):
+    """A language."""
+
+    normal = as_language
 
 
 class _ModelField(models.Field):
@@ -115,3 +148,21 @@ class NormalSlugField(_ModelField, models.SlugField):
     """A slug in NFC."""
 
     form_class = SlugFormField
+
+
+class LanguageField(_ModelField, models.CharField):
+    """The tag of a language; nothing else is stored, by `save()` and `bulk_create()` either."""
+
+    form_class = LanguageFormField
+    default_validators = [validate_language]  # noqa: RUF012 (as its base has it)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """
+        Return the tag to store.
+
+        :raises ValidationError: it is none.
+        """
+        value = super().pre_save(model_instance, add)
+        if value and not is_language(value):
+            raise ValidationError({self.name: [NO_LANGUAGE]})
+        return value

@@ -30,6 +30,7 @@ TEXTS = {
     "not_text": gettext_noop("“%(key)s” is not a text."),
     "not_list": gettext_noop("“%(key)s” is not a list: left among the other keys."),
     "draft_unclear": gettext_noop("“draft” is neither true nor false: kept as a draft."),
+    "language_unknown": gettext_noop("“%(language)s” is not a language: left out."),
     "word_cut": gettext_noop("“%(word)s…” in “%(key)s” was cut to %(limit)d characters."),
     "authors_cut": gettext_noop("The authors were cut to %(limit)d characters."),
     # Kept from readers by the site itself

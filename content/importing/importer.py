@@ -15,12 +15,14 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils.translation import gettext_noop
 
 from content.frontmatter import Post, PostError
+from content.frontmatter.reasons import reason
 from content.importing.files import Found, read
 from content.importing.memory import Memory, Plan, digest
 from content.importing.places import Place, Places, find_on_disk
 from content.importing.reasons import reason as because
 from content.importing.results import Outcome, Result
 from content.models import ImportSite, NoticeFile, StoryFile, TitledBody
+from content.text import as_language, is_language
 from scheduling import operations
 from scheduling.errors import DomainError, Reason, Why
 from scheduling.models import GUARDED, Kind, Status, clock
@@ -113,7 +115,11 @@ class Importer(ABC):
             post = read(file.path)
         except PostError as error:
             return Result(file.name, Outcome.FAILED, notes=tuple(error.reasons()))
-        post = replace(post, language=place.language_of(post))
+        language = as_language(place.language_of(post))
+        if language and not is_language(language):
+            note = reason("language_unknown", language=language)
+            language, post = "", replace(post, notes=(*post.notes, note))
+        post = replace(post, language=language)
         parts = self.parts_of_post(post)
         return Entry(file, place, post, parts, Memory.of(parts, Plan.of(post), post.slug))
 

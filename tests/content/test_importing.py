@@ -63,6 +63,25 @@ def rows() -> list[Any]:
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
+@pytest.mark.django_db
+class TestALanguage:
+    @pytest.mark.parametrize(
+        ("written", "stored"), [("ko", "ko"), ("pt_BR", "pt-BR"), ("klingon!", "en"), ("jp", "en")]
+    )
+    def test_that_there_is_not_is_left_out_and_named(
+        self, write: Write, written: str, stored: str
+    ) -> None:
+        path = write(lang=written)
+
+        first, again = import_one(path), import_one(path)
+
+        assert Story.objects.get().language == stored
+        is_unknown = stored == "en"
+        texts = " ".join(map(str, first.notes))
+        assert ("is not a language: left out" in texts) == is_unknown
+        assert (first.outcome, again.outcome) == (Outcome.CREATED, Outcome.UNCHANGED)
+
+
 class TestFindPosts:
     def test_takes_markdown_in_a_steady_order_and_each_file_once(self, tmp_path: Path) -> None:
         for name in ("b.md", "a.markdown", "C.MD", "sub/d.md", "notes.txt", "noext"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
@@ -274,3 +275,40 @@ class TestWhatWasThereBefore:
         assert [row(it).slug for it in (first, second, third)] == ["가을", "가을-2", "겨울"]
         assert row(first).version == first.version
         assert row(second).version == second.version + 1
+
+
+class TestTheLanguageOfAStory:
+    @pytest.mark.parametrize("wrong", ["klingon!", "klingon", "english", "x" * 16])
+    def test_is_refused_by_every_way_of_saving(self, wrong: str) -> None:
+        story = StoryFactory(language="ko")
+        story.language = wrong
+
+        with pytest.raises(ValidationError, match="BCP 47"):
+            story.full_clean()
+        with pytest.raises(ValidationError, match="BCP 47"), transaction.atomic():
+            story.save()
+        with pytest.raises(ValidationError, match="BCP 47"), transaction.atomic():
+            Story.objects.bulk_create([StoryFactory.build(language=wrong)])
+        assert list(Story.objects.values_list("language", flat=True)) == ["ko"]
+
+    @pytest.mark.parametrize(
+        ("given", "stored"), [("pt_br", "pt-BR"), (" ko ", "ko"), ("", ""), ("iw", "he")]
+    )
+    def test_is_stored_as_the_standard_spells_it(self, given: str, stored: str) -> None:
+        story = StoryFactory(language=given)
+
+        assert story.language == row(story).language == stored
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [("klingon!", ""), ("pt_br", "pt-BR"), ("ko", "ko"), ("", "")]
+    )
+    def test_of_an_earlier_version_is_spelled_anew_or_goes(self, old: str, new: str) -> None:
+        migration: Any = import_module("content.migrations.0012_spell_languages")
+        story = StoryFactory()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE content_story SET language = %s", [old])
+
+        migration.spell(apps, None)
+
+        assert row(story).language == new
+        row(story).save()
