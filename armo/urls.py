@@ -8,13 +8,16 @@ import armo.common.api.urls
 import content.urls
 import scheduling.urls
 from armo import health
+from armo.common.api.docs import IndexView
 from scheduling.admin import calendar
 
-# The API of the types of content and of the engine; the answer to unknown routes comes last.
+# The API of the types of content, of the engine, and of neither.
+routes = [*content.urls.api.urls, *scheduling.urls.api, *armo.common.api.urls.urlpatterns]
+paths = [it for route in routes if not set(it := str(route.pattern).strip("^$")) & set("(<")]
+# The answer to unknown routes comes last.
 api = [
-    *content.urls.api.urls,
-    *scheduling.urls.api,
-    *armo.common.api.urls.urlpatterns,
+    path("", IndexView.as_view(paths=paths), name="api-index"),
+    *routes,
     *armo.common.api.urls.rest,
 ]
 

@@ -60,6 +60,7 @@ from scheduling.api.serializers import (
 from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, Kind, Schedulable, Status, status_choices
 from scheduling.models.references import ID_PATTERN, ItemNotFound, find_model
+from scheduling.models.transitions import invalid_transition
 from scheduling.operations.rerun_many import failed_ids, rerun_one, summary
 from scheduling.queries.cache_lifetime import Freshness
 from scheduling.queries.problems import problems_of
@@ -233,6 +234,8 @@ class SchedulableViewSet(ApiViewSet):
     def create(self, request: Request) -> Response:
         """Create an item, and schedule it if that is requested."""
         values = self.parsed(self.input_class)
+        if not content_of(values) and values.get("status") != Status.SCHEDULED:
+            raise ValidationError(_("Nothing is given of the content, such as a title."))
         self._require_schedule_right(values, Status.DRAFT)
         with transaction.atomic():
             item = self.model()
@@ -412,6 +415,12 @@ class SchedulableViewSet(ApiViewSet):
         by, reason = self.by, values.get("reason", "")
         status = values.get("status")
         if status == Status.DRAFT:
+            if item.status == Status.PUBLISHED:
+                raise operations.InvalidTransition(
+                    gettext_noop("It is live and cannot become a draft. unpublish/ takes it down.")
+                )
+            if item.status == Status.UNPUBLISHED:
+                raise invalid_transition(item.status, Status.DRAFT)
             if item.status != Status.DRAFT:
                 operations.unschedule(item=item, by=by, reason=reason)
         elif status or "publish_at" in values:
@@ -589,7 +598,9 @@ class JobViewSet(ApiViewSet):
         modified_at = events[-1].at if events else job.created_at
         return versions.unless_known(request, describe, etag=etag, modified_at=modified_at)
 
-    @extend_schema(request=JobInput, responses={201: JobOutput}, examples=[TAKE_DOWN])
+    @extend_schema(
+        request=JobInput, responses={200: JobOutput, 201: JobOutput}, examples=[TAKE_DOWN]
+    )
     def create(self, request: Request) -> Response:
         """Schedule a change of an item of any type; if it is scheduled already, move it."""
         data = self.parsed(JobInput)
@@ -613,6 +624,8 @@ class JobViewSet(ApiViewSet):
             item.refresh_from_db()
             refusal.present = present(item, item_etag(item))
             raise
+        if not job.is_new:
+            return described(job)
         where = absolute(request, reverse("job-detail", args=[job.pk]))
         return described(job, status=201, headers={"Location": where})
 

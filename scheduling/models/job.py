@@ -295,6 +295,9 @@ class Job(models.Model):
         """Return why it was scheduled, in the active language, or as a person wrote it."""
         return spoken(self.reason)
 
+    # Set by the operation that makes it, on the object that it returns.
+    is_new = False
+
     @property
     def is_open(self) -> bool:
         """Return whether it has still to run."""

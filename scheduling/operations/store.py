@@ -268,6 +268,7 @@ def open_job(
         created_at=at,
     )
     job._state.adding, job._state.db = False, connection.alias
+    job.is_new = True
     return job
 
 

@@ -1,5 +1,6 @@
 """The API's documentation: the OpenAPI document, its pages, and the list of problems."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from armo.common.addresses import absolute
 from armo.common.api.problems import CODES
 from armo.common.api.views import ApiView
 
@@ -61,3 +63,18 @@ class ProblemsView(ApiView):
             for code, (status, title) in CODES.items()
         ]
         return Response({"problems": rows})
+
+
+@extend_schema(exclude=True)
+class IndexView(ApiView):
+    """The root of the API: where everything begins."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+    # Relative to the root.
+    paths: Sequence[str] = ()
+
+    def get(self, request: Request) -> Response:
+        """List the addresses of the routes that need no id, by their paths."""
+        root = absolute(request, request.path)
+        return Response({path.rstrip("/"): root + path for path in self.paths})

@@ -58,6 +58,9 @@ def make(items: str, **fields: Any) -> Any:
     return {"stories": StoryFactory, "notices": NoticeFactory}[items](**fields)
 
 
+MAKERS: dict[str, Any] = {"stories": StoryFactory, "notices": NoticeFactory}
+
+
 def find(items: str, pk: int) -> Schedulable:
     model: Any = {"stories": Story, "notices": Notice}[items]
     found: Schedulable = model.objects.get(pk=pk)
@@ -92,6 +95,22 @@ class TestCreating:
         assert open_jobs(find(items, made["id"])) == [("publish", FAR_OFF), ("unpublish", LATER)]
         event = JobEvent.objects.filter(job__kind=Kind.PUBLISH).get()
         assert (event.by, event.reason) == (editor, "제시간에")
+
+    @pytest.mark.parametrize("body", [None, {}, {"reason": "x"}, {"status": "draft"}])
+    def test_needs_something_of_the_content(self, editor: User, items: str, body: Any) -> None:
+        client = client_of(editor)
+
+        sent = {} if body is None else {"data": body, "format": "json"}
+        refused = client.post(f"{API}/{items}/", **sent)
+
+        assert (refused.status_code, refused.json()["code"]) == (400, "validation_error")
+        assert "Nothing is given" in refused.json()["detail"]
+        assert not Story.objects.exists()
+        assert not Notice.objects.exists()
+
+    @pytest.mark.parametrize("body", [{"title": "t"}, {"body": "b"}, {"title": ""}])
+    def test_needs_no_more_than_one_field(self, ask: Any, items: str, body: Any) -> None:
+        assert ask("POST", f"{items}/", body)[0] == 201
 
     def test_says_where_it_is(self, editor: User, items: str) -> None:
         client = client_of(editor)
@@ -288,6 +307,59 @@ class TestChanging:
         status, problem = ask("PATCH", f"stories/{StoryFactory().pk}/", {"slug": "taken"})
 
         assert (status, problem["errors"][0]["field"]) == (400, "slug")
+
+
+class TestALanguage:
+    @pytest.mark.parametrize(
+        ("sent", "stored"),
+        [("ko", "ko"), ("pt-br", "pt-BR"), ("en_US", "en-US"), ("zh-hans", "zh-Hans"), ("", "")],
+    )
+    def test_is_spelled_as_the_standard_has_it(self, ask: Any, sent: str, stored: str) -> None:
+        _, made = ask("POST", "stories/", {"title": "t", "language": sent})
+        status, found = ask("PATCH", f"stories/{made['id']}/", {"language": sent})
+
+        assert (status, made["language"], found["language"]) == (200, stored, stored)
+        if sent:
+            assert len(ask("GET", f"stories/?language={sent}")[1]["results"]) == 1
+
+    @pytest.mark.parametrize(
+        "sent", ["klingon!", "klingon", "english", "xx", "e", "en-", "ko_KR.UTF-8"]
+    )
+    def test_that_there_is_not_is_refused(self, ask: Any, sent: str) -> None:
+        made = ask("POST", "stories/", {"title": "t"})[1]
+
+        answers = [
+            ask("POST", "stories/", {"title": "t", "language": sent}),
+            ask("PATCH", f"stories/{made['id']}/", {"language": sent}),
+        ]
+
+        for status, problem in answers:
+            assert status == 400
+            assert [it["field"] for it in problem["errors"]] == ["language"]
+        assert Story.objects.get().language == "en"
+
+
+class TestCancellingByStatus:
+    """`status: "draft"` of what is not scheduled."""
+
+    def test_of_what_is_live_says_how_it_is_taken_down(self, ask: Any, items: str) -> None:
+        item = MAKERS[items](published=True)
+
+        status, problem = ask("PATCH", f"{items}/{item.pk}/", {"status": "draft"})
+
+        assert (status, problem["code"]) == (409, "invalid_transition")
+        assert "It is live" in problem["detail"]
+        assert "unpublish/" in problem["detail"]
+        assert find(items, item.pk).is_published
+
+    def test_of_what_was_live_says_what_it_is(self, ask: Any, items: str) -> None:
+        item = MAKERS[items](published=True)
+        operations.unpublish_now(item=item, by=None)
+
+        status, problem = ask("PATCH", f"{items}/{item.pk}/", {"status": "draft"})
+
+        assert (status, problem["code"]) == (409, "invalid_transition")
+        assert problem["detail"] == "It is unpublished and cannot become draft."
 
 
 class TestLeavingSomethingIncomplete:

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 from django.contrib.auth.models import User
 
+from armo.common.api.fields import utc
 from content.models import Notice, Story
 from scheduling import operations
 from scheduling.models import Job, Kind, State
@@ -107,6 +108,25 @@ class TestAJob:
 
         assert (shown["state"], shown["lateness_ms"]) == ("succeeded", 3600.0)
         assert shown["next_attempt_at"] is None
+
+    @pytest.mark.parametrize("kind", ["publish", "unpublish"])
+    def test_that_is_there_is_moved_and_not_made(self, client: Any, kind: str) -> None:
+        story = StoryFactory(published=kind == "unpublish")
+        times = [FAR_OFF, FAR_OFF, FAR_OFF + timedelta(days=1)]
+
+        answers = [
+            client.post(
+                PATH,
+                {"model": "story", "id": story.pk, "kind": kind, "run_at": at.isoformat()},
+                format="json",
+            )
+            for at in times
+        ]
+
+        assert [it.status_code for it in answers] == [201, 200, 200]
+        assert ["Location" in it for it in answers] == [True, False, False]
+        assert len({it.json()["id"] for it in answers}) == 1
+        assert answers[2].json()["run_at"] == utc(times[2])
 
     @pytest.mark.parametrize("make", [StoryFactory, NoticeFactory])
     @pytest.mark.parametrize("name", ["{model}", "content.{model}"])

@@ -67,6 +67,7 @@ OTHERS = """
     GET     schema/                          200    200   200    200      200       200
     GET     docs/                            200    200   200    200      200       200
     GET     problems/                        200    200   200    200      200       200
+    GET     /                                200    200   200    200      200       200
 """
 
 
@@ -111,7 +112,7 @@ def failed_job(item: Schedulable) -> Job:
 
 def asked(user: User | None, method: str, path: str, body: Any) -> Any:
     send: Callable[..., Any] = getattr(client_of(user), method.lower())
-    return send(f"{API}/{path}", body, format="json")
+    return send(f"{API}/{path.lstrip('/')}", body, format="json")
 
 
 def statuses_of(
@@ -258,6 +259,8 @@ def name_of(steps: list[str], item: str) -> str:
             return f"{item}-detail"
         case ["{items}", _, action]:
             return f"{item}-{action}"
+        case [""]:
+            return "api-index"
         case ["jobs"]:
             return "job-list"
         case ["jobs", "rerun"]:

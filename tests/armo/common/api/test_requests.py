@@ -28,7 +28,7 @@ def routes() -> Iterator[tuple[str, str]]:
     for path, operations_ in document()["paths"].items():
         for method in operations_:
             yield method, path
-    for path in ("schema/", "problems/"):
+    for path in ("", "schema/", "problems/"):
         yield "get", f"{API}/{path}"
 
 
@@ -98,6 +98,22 @@ BLANKS = [
     "%E3%85%A4",
     "+%E2%81%A0+",
 ]
+
+
+class TestTheRoot:
+    def test_lists_the_routes_that_need_no_id(self) -> None:
+        index = client_of().get(f"{API}/").json()
+
+        assert {"stories", "notices", "jobs", "auth/login", "calendar", "schema"} <= set(index)
+        assert not any(set(address) & set("{(<^") for address in index.values())
+        for name, address in index.items():
+            answer = client_of().get(address)
+            assert answer.status_code not in (404, 308), name
+
+    def test_is_found_without_its_slash(self) -> None:
+        answer = client_of().get("/api/v1")
+
+        assert (answer.status_code, answer["Location"]) == (308, "/api/v1/")
 
 
 class TestAFilter:
