@@ -29,6 +29,6 @@ def spell(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies: ClassVar = [("content", "0011_story_language")]
+    dependencies: ClassVar = [("content", "0012_story_language")]
 
     operations: ClassVar = [migrations.RunPython(spell, migrations.RunPython.noop, elidable=True)]

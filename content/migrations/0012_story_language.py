@@ -8,7 +8,7 @@ import content.text
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("content", "0010_imported_files")]
+    dependencies: ClassVar = [("content", "0011_old_addresses")]
 
     operations: ClassVar = [
         migrations.AlterField(
