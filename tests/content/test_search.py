@@ -1,7 +1,10 @@
 import time
+from importlib import import_module
 
 import pytest
+from django.contrib.postgres.search import SearchVector
 from django.db import connection
+from django.db.models import Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -56,7 +59,7 @@ class TestAStory:
         assert titles(text) == ["Café in Zürich"]
 
     @pytest.mark.parametrize(
-        "text", ["겨울", "예약 겨울", '"예약 가을"', "harvest -apples", "", " ", "!!!", "약"]
+        "text", ["겨울", "예약 겨울", '"예약 가을"', "harvest -apples", "", " ", "!!!", "앱"]
     )
     def test_is_not_found_by_what_it_does_not_hold(self, text: str) -> None:
         assert titles(text) == []
@@ -81,6 +84,67 @@ class TestAStory:
     @pytest.mark.slow
     def test_is_looked_for_by_any_text_there_is(self, text: str) -> None:
         assert len(titles(text)) <= 3
+
+
+class TestAWordInsideAnother:
+    @pytest.fixture(autouse=True)
+    def _stories(self) -> None:
+        StoryFactory(title="발행", body="오늘부터 예약발행을 시작합니다. API연동 방법")
+        StoryFactory(title="会議", body="今日は東京都で会議があります。スーパーｶﾀｶﾅ")
+        StoryFactory(title="事情", body="我想做的事情是发布。𠀋𠀌字")
+        StoryFactory(title="Elsewhere", body="예약은 없고 약과 발에 행운이. 東京と京都 북경 서울")
+
+    @pytest.mark.parametrize(
+        ("text", "title"),
+        [
+            ("발행", "발행"),
+            ("예약발행", "발행"),
+            ("약발행", "발행"),
+            ("발행을", "발행"),
+            ('"약발행"', "발행"),
+            ("연동", "발행"),
+            ("발행 시작", "발행"),
+            ("발행 -운영", "발행"),
+            ("東京都", "会議"),
+            ("京都で", "会議"),
+            ("議があり", "会議"),
+            ("ーパー", "会議"),
+            ("ﾀｶ", "会議"),
+            ("会", "会議"),
+            ("ｽ -x 都で", ""),
+            ("发布", "事情"),
+            ("事情是发布", "事情"),
+            ("𠀌字", "事情"),
+            ("想", "事情"),
+            ("东京", ""),
+            ("행발", ""),
+            ("東京会議", ""),
+            ("발행을시작", ""),
+            ("약발 -예약", ""),
+        ],
+    )
+    def test_is_found(self, text: str, title: str) -> None:
+        assert titles(text) == ([title] if title else [])
+
+    def test_is_left_out_after_a_minus(self) -> None:
+        assert titles("예약 -발행") == ["Elsewhere"]
+
+    def test_is_found_at_the_end_of_a_long_text(self) -> None:
+        signs = "".join(chr(0xAC00 + n * 7 % 9_000) for n in range(40_000))
+        StoryFactory(title="Long", body=f"{signs}예약발행장치")
+
+        assert titles("약발행장") == ["Long"]
+        assert titles("발행장치 -예약") == []
+
+    def test_is_found_in_a_story_from_before(self) -> None:
+        migration = import_module("content.migrations.0014_words_inside_compounds")
+        StorySearch.objects.update(vector=SearchVector(Value("old")))
+        english = StoryFactory(title="English")
+
+        migration.fill(None, None)
+
+        assert titles("약발행") == ["발행"]
+        assert titles("english") == [english.title]
 
 
 class TestTheWords:
