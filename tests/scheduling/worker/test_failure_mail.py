@@ -4,6 +4,7 @@ from itertools import chain, repeat
 from typing import Any, ClassVar
 
 import pytest
+from django.contrib.auth.models import User
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,8 +17,9 @@ from scheduling.models import Job, JobEvent, State, clock
 from scheduling.models.job import NOTIFIED_WITHIN
 from scheduling.operations import NotPublishable
 from scheduling.worker import failure_mail, job_runner, reconciler
+from tests.api_clients import person
 from tests.conftest import InBackground
-from tests.database_rows import failed_publish, last_event, row
+from tests.database_rows import failed_end, failed_publish, last_event, row
 from tests.factories import LONG_AGO, StoryFactory, UserFactory
 from tests.scheduling.operations.test_concurrency import wait_until_blocked
 
@@ -39,6 +41,15 @@ def fail_as(by: Any, **fields: Any) -> Job:
         job_runner.run_alone(job.pk)
     job.refresh_from_db()
     return job
+
+
+def leak(story: Story) -> None:
+    raise ConnectionError("postgres://armo:hunter2@db/armo")
+
+
+def to(address: str) -> list[Any]:
+    """Return the mails to that address."""
+    return [sent for sent in mail.outbox if sent.to == [address]]
 
 
 class Unreachable(EmailBackend):
@@ -75,10 +86,9 @@ class TestTheMail:
         settings.TIME_ZONE = "Asia/Seoul"
         job = fail_as(UserFactory(email="kim@example.org"), title="추수 소식")
 
-        assert tasks.tell_failures() == 1
+        assert tasks.tell_failures() == 2
 
-        [sent] = mail.outbox
-        assert sent.to == ["kim@example.org", "desk@example.org"]
+        [sent] = to("desk@example.org")
         assert sent.subject == "Failed to publish: 추수 소식"
         assert f"추수 소식 (story:{job.object_id})" in sent.body
         assert job.run_at == LONG_AGO
@@ -86,6 +96,7 @@ class TestTheMail:
         assert "KST" in sent.body
         assert "It cannot go live as it is. Its body is empty." in sent.body
         assert "scheduling.models.item.NotPublishable" in sent.body
+        assert "Traceback (most recent call last)" in sent.body
         assert f"https://news.example.org/admin/scheduling/job/{job.pk}/change/\n" in sent.body
         assert f"manage.py rerun {job.pk}" in sent.body
 
@@ -93,9 +104,10 @@ class TestTheMail:
         settings.ROOT_URLCONF = "scheduling.urls"
         job = fail_as(UserFactory(email="kim@example.org"))
 
-        assert tasks.tell_failures() == 1
+        assert tasks.tell_failures() == 2
 
-        [sent] = mail.outbox
+        assert "http" not in to("kim@example.org")[0].body
+        [sent] = to("desk@example.org")
         assert "http" not in sent.body
         assert f"run it again:\nmanage.py rerun {job.pk}" in sent.body
 
@@ -122,15 +134,14 @@ class TestTheMail:
         assert to_lee.subject == "Failed to publish: Harvest"
         assert "2025-03-30 01:00:00 UTC" in to_lee.body
 
-    def test_to_several_is_in_the_sites(self) -> None:
+    def test_to_operators_is_in_the_sites(self) -> None:
         kim = UserFactory(email="kim@example.org")
         Preferences.objects.create(user=kim, time_zone="Asia/Seoul", language="ko")
         fail_as(kim, title="Harvest")
 
         tasks.tell_failures()
 
-        [sent] = mail.outbox
-        assert sent.to == ["kim@example.org", "desk@example.org"]
+        [sent] = to("desk@example.org")
         assert sent.subject == "Failed to publish: Harvest"
         assert "2025-03-30 01:00:00 UTC" in sent.body
 
@@ -180,6 +191,136 @@ class TestTheMail:
         tasks.tell_failures()
 
         assert len(mail.outbox[0].body) < 5000
+
+
+class TestTheMailToAnEditor:
+    def mail_to(self, by: User, **fields: Any) -> str:
+        """Return the text of the mail about a publish that they had scheduled."""
+        fail_as(by, **fields)
+        tasks.tell_failures()
+        [sent] = to(by.email)
+        return str(sent.body)
+
+    def test_names_the_story_links_it_and_says_what_to_do(self) -> None:
+        kim = person(group="Editors", email="kim@example.org")
+
+        text = self.mail_to(kim, title="추수 소식")
+
+        [story] = Story.objects.all()
+        assert f"Story “추수 소식” (story:{story.pk})" in text
+        assert "Why: It cannot go live as it is. Its body is empty." in text
+        assert "fill in what is missing, and save. Then publish it" in text
+        assert f"https://news.example.org/admin/content/story/{story.pk}/change/\n" in text
+
+    def test_leads_to_no_page_where_they_may_do_nothing(self) -> None:
+        kim = person(group="Editors", email="kim@example.org")
+
+        text = self.mail_to(kim)
+
+        assert "/admin/scheduling/job/" not in text
+        assert "manage.py" not in text
+
+    def test_leads_to_the_job_if_they_may_run_it_again(self) -> None:
+        kim = person(group="Operators", email="kim@example.org")
+
+        text = self.mail_to(kim)
+
+        [job] = Job.objects.all()
+        assert f"https://news.example.org/admin/scheduling/job/{job.pk}/change/\n" in text
+
+    def test_sends_to_an_editor_who_may_not_mend_it_themselves(self) -> None:
+        kim = person(group="Authors", email="kim@example.org")
+
+        assert "Ask an editor to fill in what is missing" in self.mail_to(kim, author=kim)
+
+    def test_names_neither_classes_nor_tracebacks(self) -> None:
+        text = self.mail_to(person(group="Editors", email="kim@example.org"))
+
+        assert "NotPublishable" not in text
+        assert "Traceback" not in text
+
+    def test_hides_what_an_exception_says_that_nobody_expected(
+        self, monkeypatch: pytest.MonkeyPatch, settings: Any
+    ) -> None:
+        settings.RETRY_DELAYS = []
+        monkeypatch.setattr(Story, "before_publish", leak)
+        kim = person(group="Editors", email="kim@example.org")
+        StoryFactory(due=True)
+        Job.objects.update(scheduled_by=kim)
+
+        job_runner.run_everything_due()
+        tasks.tell_failures()
+
+        [theirs], [operators] = to("kim@example.org"), to("desk@example.org")
+        assert "hunter2" in operators.body
+        assert "hunter2" not in theirs.body
+        assert "ConnectionError" not in theirs.body
+        assert "operators have been notified" in theirs.body
+        assert "Once the cause is mended" in theirs.body
+
+    def test_is_in_their_language(self) -> None:
+        kim = person(group="Editors", email="kim@example.org")
+        Preferences.objects.create(user=kim, time_zone="Asia/Seoul", language="ko")
+
+        text = self.mail_to(kim)
+
+        assert "본문이 비어 있습니다." in text
+        assert "빠진 내용을 채우고 저장하십시오" in text
+        assert "KST" in text
+
+    def test_says_that_nothing_is_left_to_do_if_the_item_is_gone(self) -> None:
+        kim = person(group="Editors", email="kim@example.org")
+        fail_as(kim, title="추수 소식")
+        Story.objects.all().delete()
+
+        tasks.tell_failures()
+
+        [sent] = to("kim@example.org")
+        assert "“추수 소식”" in sent.body
+        assert "nothing is left to do" in sent.body
+        assert "http" not in sent.body
+
+    def test_about_an_end_says_that_the_item_is_as_it_was(self) -> None:
+        kim = person(group="Editors", email="kim@example.org")
+        job = failed_end()
+        Job.objects.filter(pk=job.pk).update(scheduled_by=kim)
+
+        tasks.tell_failures()
+
+        [sent] = to("kim@example.org")
+        assert "It is as it was before. Do it by hand" in sent.body
+        assert f"/admin/content/notice/{job.object_id}/change/" in sent.body
+
+
+class TestTwoMailsAboutOneFailure:
+    @pytest.fixture(autouse=True)
+    def _choosy(self, settings: Any) -> None:
+        settings.EMAIL_BACKEND = f"{__name__}.Choosy"
+
+    @pytest.mark.parametrize(
+        ("editor", "operators"),
+        [("no-kim@example.org", "desk@example.org"), ("kim@example.org", "no-desk@example.org")],
+    )
+    def test_are_each_sent_once_though_the_other_fails(
+        self, settings: Any, editor: str, operators: str
+    ) -> None:
+        settings.FAILURE_EMAILS = [operators]
+        job = fail_as(UserFactory(email=editor))
+
+        tasks.tell_failures()
+        first = [sent.to for sent in mail.outbox]
+        settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+        not_yet = Job.objects.not_notified().exists()
+        tasks.tell_failures()
+        tasks.tell_failures()
+
+        assert len(first) == 1
+        assert not_yet
+        assert sorted(sent.to for sent in mail.outbox) == sorted([[editor], [operators]])
+        detail = last_event(job).detail or {}
+        assert sorted(detail["told"]) == sorted([editor, operators])
+        assert "mail_error" not in detail
+        assert not Job.objects.not_notified().exists()
 
 
 class TestThePeople:
