@@ -28,6 +28,7 @@ from django.utils.translation import gettext_noop
 from scheduling.errors import Why
 from scheduling.models import TRANSITIONS, Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.models.references import ItemNotFound
+from scheduling.models.times import find_zone
 from scheduling.models.transitions import (
     Failed,
     InvalidParams,
@@ -366,18 +367,20 @@ def lock_for_change(*, items: QuerySet[Any], expected: Expected | None = None) -
 
 
 @transaction.atomic
-def reconcile(*, item: Schedulable, reason: Why) -> None:
+def reconcile(*, item: Schedulable, reason: Why, zone: str = "") -> None:
     """
     Make an item's jobs match its status and times.
 
     For items that were saved directly, restored from a dump, or changed by SQL. A time in the past
     is not refused: the job is due at once. Nothing is done for an item that has been deleted.
+
+    :param zone: see `schedule`; an unknown one counts as none.
     """
     try:
         locked = store.lock(item)
     except ItemNotFound:
         return
-    store.mirror_times(locked, at=locked.now, by=None, reason=reason)
+    store.mirror_times(locked, at=locked.now, by=None, reason=reason, zone=find_zone(zone))
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling import operations
 from scheduling.errors import Reason
-from scheduling.models import Schedulable
+from scheduling.models import Schedulable, mirrored
 from scheduling.operations import store
 
 SAVED = Reason("item_saved", gettext_noop("The item was saved like this."))
@@ -21,7 +21,14 @@ def follow_saved_item(
         store.rename_jobs(instance)
     # `save` sets this. Loading a fixture does not call it: a fixture contains its own jobs.
     if instance.has_requested_change:
-        operations.reconcile(item=instance, reason=SAVED)
+        operations.reconcile(item=instance, reason=SAVED, zone=_zone_of(instance))
+
+
+def _zone_of(item: Schedulable) -> str:
+    """Return the name of the time zone that a time was set in; empty if it is an instant."""
+    times = (getattr(item, str(transition.time_field)) for transition in mirrored())
+    zones = (getattr(getattr(at, "tzinfo", None), "key", "") for at in times)
+    return next(filter(None, zones), "")
 
 
 def forget_deleted_item(*, instance: Schedulable, **kwargs: Any) -> None:

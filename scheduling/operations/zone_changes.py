@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count
 from django.utils.translation import gettext_noop
 
 from scheduling.errors import DomainError, Reason
@@ -34,7 +33,7 @@ class Change(NamedTuple):
     run_at: datetime
     moments: list[datetime]
     # How many open jobs have it.
-    jobs: int
+    jobs: int = 0
 
     def problem(self, now: datetime) -> str:
         """Return in English why its jobs cannot be moved; empty if they can."""
@@ -69,17 +68,21 @@ def has_shifted(job: Job) -> bool:
     return chosen is not None and chosen.at == job.run_at and job.run_at not in chosen.meanings()
 
 
-def find_changes() -> list[Change]:
+def find_changes() -> Iterator[Change]:
     """Query the local times of open jobs, and return those that come at another moment by now."""
-    zoned = Job.objects.open().exclude(local_time="").order_by("local_time", "run_at")
-    changes = []
-    for text, run_at, number in zoned.values_list("local_time", "run_at").annotate(Count("pk")):
-        chosen = LocalTime.read(text)
-        moments = chosen.meanings()
-        # A job that was moved by an older version of the code has the local time of before.
-        if chosen.at == run_at and run_at not in moments:
-            changes.append(Change(text, chosen.zone, run_at, moments, number))
-    return changes
+    zoned = Job.objects.open().exclude(local_time="").order_by("local_time")
+    texts = zoned.values_list("local_time", flat=True).distinct()
+    last = ""
+    while page := list(texts.filter(local_time__gt=last)[:PAGE]):
+        for text in page:
+            chosen = LocalTime.read(text)
+            moments = chosen.meanings()
+            if chosen.at not in moments:
+                change = Change(text, chosen.zone, chosen.at, moments)
+                # A job that was moved by an older version of the code has the text of before.
+                if number := jobs_of(change).count():
+                    yield change._replace(jobs=number)
+        last = page[-1]
 
 
 def jobs_of(change: Change) -> JobQuerySet:

@@ -249,7 +249,7 @@ def _zones() -> Iterator[Check]:
     rules = zone_rules.rules(clock.database_now())
     yield Check("time zone rules", True, rules.sentence(), rules._asdict())
 
-    changes = zone_changes.find_changes()
+    changes = list(zone_changes.find_changes())
     number = sum(change.jobs for change in changes)
     named = [
         f"{job.item_label}, {change.local_time}, comes at {utc(change.run_at, 'seconds')}"

@@ -1,6 +1,7 @@
 """Which rules of time zones decide: those of the pinned package, whatever a host has."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,12 @@ if __name__ == "__main__":
     child.start()
     child.join()
 """
+
+
+IN_SQL = re.compile(
+    r"AT TIME ZONE|date_trunc|to_char|current_date|\bTrunc[A-Z]|\bExtract[A-Z]|DateFieldListFilter"
+    r"|__(date|year|month|day|week|week_day|quarter|hour)(__\w+)?\s*=|\.dates\("
+)
 
 
 def say_the_hour() -> None:
@@ -72,6 +79,23 @@ class TestTheRulesOfAHost:
         )
 
         assert (done.stdout.strip(), done.returncode) == ("16", 0), done.stderr
+
+
+class TestAStatement:
+    def test_computes_no_days_and_no_local_times(self) -> None:
+        """PostgreSQL has time zone rules of its own."""
+        compares = Path("scheduling/queries/zone_rules.py")
+        root = Path(settings.BASE_DIR)
+        sources = [
+            path.relative_to(root)
+            for folder in ("armo", "content", "scheduling")
+            for path in (root / folder).rglob("*")
+            if path.suffix in (".py", ".sql")
+        ]
+
+        found = [path for path in sources if IN_SQL.search((root / path).read_text())]
+
+        assert found == [compares]
 
 
 class TestTheOldName:

@@ -8,12 +8,13 @@ import json
 import os
 import re
 import urllib.request
-from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import uuid4
 
 import schemathesis
+
+from armo.common.moments import parse_moment
 
 # They end the token they come with, which all other requests need.
 ENDS_TOKEN = ("/api/v1/auth/logout/", "/api/v1/auth/tokens/", "/api/v1/auth/tokens/{key}/")
@@ -120,7 +121,7 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
 def is_time(value: Any) -> bool:
     """Whether it is a time as the API takes it."""
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value.upper()).tzinfo is not None
+        return isinstance(value, str) and bool(parse_moment(value))
     except ValueError:
         return False
 

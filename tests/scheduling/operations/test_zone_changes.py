@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -99,6 +100,16 @@ class TestATimeChosenInAZone:
 
         assert stored(job) == ""
 
+    @pytest.mark.parametrize("is_new", [True, False])
+    def test_is_kept_of_an_item_that_is_saved_with_it(self, is_new: bool) -> None:
+        story = StoryFactory.build() if is_new else StoryFactory()
+        story.status = "scheduled"
+        story.publish_at = datetime(2100, 12, 15, 9, tzinfo=ZoneInfo(VANCOUVER))
+        story.save()
+
+        job = Job.objects.of(story).get()
+        assert (job.run_at, job.local_time) == (NOW, "2100-12-15T09:00:00-07:00[America/Vancouver]")
+
     def test_stays_when_only_the_end_is_given(self) -> None:
         story = StoryFactory()
         job = schedule(story, run_at=NOW)
@@ -135,7 +146,7 @@ class TestAChangeOfRules:
             job = schedule()
             instant = schedule(zone="")
             elsewhere = schedule(zone="Asia/Seoul")
-            assert zone_changes.find_changes() == []
+            assert not list(zone_changes.find_changes())
 
         [change] = zone_changes.find_changes()
 
@@ -152,13 +163,13 @@ class TestAChangeOfRules:
         with last_year():
             schedule(run_at=datetime(2100, 7, 1, 16, tzinfo=UTC))
 
-        assert zone_changes.find_changes() == []
+        assert not list(zone_changes.find_changes())
 
     def test_is_no_matter_of_finished_jobs(self, last_year: Any) -> None:
         with last_year():
             operations.cancel(job=schedule(), by=None)
 
-        assert zone_changes.find_changes() == []
+        assert not list(zone_changes.find_changes())
 
     def test_is_no_matter_of_jobs_that_older_code_has_moved(self, last_year: Any) -> None:
         with last_year():
@@ -166,7 +177,7 @@ class TestAChangeOfRules:
         Job.objects.filter(pk=job.pk).update(run_at=FAR_OFF)
         job.refresh_from_db()
 
-        assert zone_changes.find_changes() == []
+        assert not list(zone_changes.find_changes())
         assert not zone_changes.has_shifted(job)
 
     def test_is_followed(self, last_year: Any) -> None:
@@ -182,7 +193,7 @@ class TestAChangeOfRules:
         event = last_event(job)
         assert (event.old_run_at, event.new_run_at) == (BEFORE, NOW)
         assert event.why == "The clocks of America/Vancouver have other rules by now."
-        assert zone_changes.find_changes() == []
+        assert not list(zone_changes.find_changes())
 
     def test_is_only_shown_in_a_dry_run(self, last_year: Any) -> None:
         with last_year():
@@ -235,7 +246,7 @@ class TestAChangeOfRules:
         with rules_in(tmp_path, Europe_Berlin="Africa/Lagos"):
             schedule(run_at=datetime(2100, 10, 31, 1, 30, tzinfo=UTC), zone="Europe/Berlin")
 
-        assert zone_changes.find_changes() == []
+        assert not list(zone_changes.find_changes())
 
     def test_of_a_zone_that_is_gone_is_named(self) -> None:
         job = schedule()
@@ -274,9 +285,9 @@ class TestAChangeOfRules:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE scheduling_job")
         schedule()
-        query = Job.objects.open().exclude(local_time="").order_by("local_time", "run_at")
+        query = Job.objects.open().exclude(local_time="").order_by("local_time")
 
-        plan = query.values_list("local_time", "run_at").explain()
+        plan = query.values_list("local_time", flat=True).distinct().explain()
 
         assert "job_local_time" in plan
         assert Job.objects.filter(state=State.WAITING).count() == 2001
