@@ -97,6 +97,8 @@ class Importer(ABC):
         They are sorted, so that which of two posts gets an address does not depend on the order of
         arguments; the site's own language comes first.
         """
+        found = list(found)
+        self.places.begin(found)
         located: dict[object, tuple[Found, Place | None]] = {}
         for file in found:
             place = None if file.outcome else self.places.locate(file)
@@ -179,7 +181,7 @@ class Importer(ABC):
         :raises DomainError: it cannot be written.
         """
         place, notes = entry.place, list[Why](entry.post.notes)
-        if place.site.pk is not None and (
+        if place.key in self._known and (
             item := self._lock(file__site=place.site, file__path=place.path)
         ):
             return self._update(entry, item, notes)
@@ -236,7 +238,8 @@ class Importer(ABC):
         item.imported = memory.as_json()
         self.create(item, plan, reason=reason_of(entry.file))
         notes += self.relate(item, entry.parts)
-        self._keep(item, entry)
+        if entry.place.site.pk is not None:
+            self.files.objects.create(item_id=item.pk, site=entry.place.site, path=entry.place.path)
         return result_of(entry.file, Outcome.CREATED, item, notes)
 
     def _update(
@@ -256,13 +259,14 @@ class Importer(ABC):
             else:
                 notes.append(because("changed_here", part=name))
         self.fill(item, changed, entry.post)
-        address = memory.address
+        # An earlier version stored none: the item was found by it.
+        address = old_address = self.address_of(item) if memory.slug is None else memory.address
         if memory.slug not in (None, entry.post.slug) and not has_moved:
             address = self.readdress(item, entry, memory, notes)
         # What is live or scheduled is not made a draft for a problem: its save refuses one.
         plan = wanted if item.status in GUARDED else possible(wanted, item, notes)
         item.imported = replace(entry.memory, plan=plan, address=address).as_json()
-        if not changed and plan == memory.plan and address == memory.address:
+        if not changed and plan == memory.plan and address == old_address:
             # No new version: nobody who reads or edits it sees a difference.
             self.model._default_manager.filter(pk=item.pk).update(imported=item.imported)
             return result_of(entry.file, Outcome.UNCHANGED, item, notes)

@@ -7,8 +7,9 @@ files; see docs/adr/0029.
 """
 
 import os
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -61,7 +62,8 @@ class Place:
         is_of_name = language == Name.of(PurePosixPath(self.path)).language
         if is_of_name and declared and language.lower() not in declared:
             language = ""
-        return language or self.language or (self.config.language if self.config.file else "")
+        own = self.config.language if self.config.file and is_language(self.config.language) else ""
+        return language or self.language or own
 
     @property
     def is_translation(self) -> bool:
@@ -101,6 +103,14 @@ class Places:
         self._folders: dict[tuple[Path | None, Path], tuple[ImportSite, Site, Path, Path, str]] = {}
         self._resolved: dict[Path, ImportSite] = {}  # by folder of the site
         self.new: list[ImportSite] = []  # of which nothing was known before
+        self._common: Path | None = None  # the folder that has all that was given
+
+    def begin(self, found: Iterable[Found]) -> None:
+        """Find the folder of a site that was named: it has all files of the run."""
+        if not self.name:
+            return
+        tops = {os.path.realpath(file.top or file.path.parent) for file in found}
+        self._common = Path(os.path.commonpath(tops)) if tops else None
 
     def locate(self, file: Found) -> Place:
         """Return the place of a file."""
@@ -120,12 +130,13 @@ class Places:
 
     def _find(self, top: Path, folder: Path) -> tuple[ImportSite, Site, Path, Path, str]:
         config = self._sites.setdefault(top, Sites(top)).find(folder / "_")
-        known = {
-            site.folder for site in self._known if not self.name or site.name in ("", self.name)
-        }
-        above = (it for it in (folder, *folder.parents) if str(it) in known)
-        root = next(above, None)
-        if root is None or (config.file and root in config.root.parents):
+        known = {site.folder for site in self._known if not self.name or site.name == self.name}
+        base = self._common or folder
+        root = next((it for it in (base, *base.parents) if str(it) in known), None)
+        if self._common and root is None:
+            is_above = config.file and self._common.is_relative_to(config.root)
+            root = config.root if is_above else self._common
+        elif root is None or (config.file and root in config.root.parents):
             root = config.root
         if root not in self._resolved:
             self._resolved[root] = self._resolve(root, config)
@@ -241,7 +252,8 @@ def _as_text(path: str) -> str:
 
 def find_on_disk(root: Path, path: str) -> Path | None:
     """Return the file that has the stored path; None if there is none."""
-    for form in (path, unicodedata.normalize("NFD", path)):
+    data = re.sub(rb"\\x([0-9a-f]{2})", lambda it: bytes.fromhex(it[1].decode()), path.encode())
+    for form in (path, unicodedata.normalize("NFD", path), os.fsdecode(data)):
         if (found := root / form).is_file():
             return found
     return None
@@ -262,8 +274,9 @@ def _language_of(config: Site, root: Path, folder: Path) -> str:
     if config.file and config.tool in (Tool.HUGO, Tool.ZOLA):
         return ""
     declared = {code.lower() for code in config.languages}
-    above = root
-    for name in folder.relative_to(root).parts if folder.is_relative_to(root) else ():
+    # Also of a part of a site that was given by itself: `content/ko`.
+    above = root if config.file else [root, *root.parents][:3][-1]
+    for name in folder.relative_to(above).parts:
         if is_language(name) and (
             name.lower() in declared
             or above.name == "_i18n"

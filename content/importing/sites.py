@@ -39,7 +39,8 @@ class Site:
             value = self.config.get(key)
             # Jekyll's `baseurl` is a path.
             if isinstance(value, str) and value.strip("/ ") and not value.startswith("/"):
-                return value.strip()
+                path = self.config.get("baseurl") if key == "url" else ""
+                return value.strip() + (path if isinstance(path, str) else "")
         return ""
 
     @cached_property
@@ -58,13 +59,18 @@ class Site:
     @cached_property
     def language(self) -> str:
         """Return the language of files that name none; empty if the configuration has none."""
-        for key in ("defaultcontentlanguage", "default_language", "default_lang", "locale", "lang"):
-            value = self.config.get(key)
-            if isinstance(value, str) and value:
-                return value.replace("_", "-")
+        found: list[Any] = [
+            self.config.get(key)
+            for key in ("defaultcontentlanguage", "default_language", "default_lang")
+        ]
+        if len(self.languages) == 1:
+            found += self.languages
+        found += [self.config.get(key) for key in ("languagecode", "locale", "lang")]
         if self.tool in (Tool.HUGO, Tool.ZOLA):
-            return next(iter(self.languages), "") if len(self.languages) == 1 else "en"
-        return ""
+            found.append("en")
+        return next(
+            (code.replace("_", "-") for code in found if isinstance(code, str) and code), ""
+        )
 
     @cached_property
     def languages(self) -> dict[str, tuple[str, ...]]:

@@ -144,6 +144,8 @@ class TestTwoPostsWithOneName:
 
         assert outcomes(results) == ["created"] * 2
         assert set(slugs()) == {"\\xff.md", "\\xfe.md"}
+        write(tmp_path / "copy.md", title="One")
+        assert outcomes(import_all(tmp_path)) == ["created", "unchanged", "unchanged"]
 
     def test_leave_alone_what_was_written_here(self, tmp_path: Path) -> None:
         story = StoryFactory(slug="autumn", scheduled=True, title="Autumn", body="Leaves.")
@@ -274,6 +276,16 @@ class TestFileKnownAgain:
         assert (outcomes(same), outcomes(other)) == (["updated"], ["created"])
         assert ImportSite.objects.count() == 2
 
+    def test_has_one_folder_if_several_are_given_for_a_name(self, tmp_path: Path) -> None:
+        one, two = write(tmp_path / "a/x.md", "One."), write(tmp_path / "b/x.md", "Two.")
+
+        results = import_all(one, two, site="blog")
+        again = import_all(tmp_path, site="blog") + import_all(one.parent, site="blog")
+
+        assert outcomes(results) == ["created"] * 2
+        assert outcomes(again) == ["unchanged"] * 3
+        assert set(slugs()) == {"a/x.md", "b/x.md"}
+
     def test_follows_a_file_that_was_renamed(self, tmp_path: Path) -> None:
         path = write(tmp_path / "posts/x.md", date="2024-01-01")
         write(tmp_path / "posts/y.md", date="2024-01-01", title="Other")
@@ -301,6 +313,7 @@ class TestFileKnownAgain:
         results = import_all(path)
 
         assert (outcomes(results), slugs()) == (["updated"], {"x.md": "new"})
+        assert outcomes(import_all(path)) == ["unchanged"]
 
     def test_keeps_the_address_that_an_editor_gave_it(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.md", slug="old")
@@ -341,6 +354,16 @@ class TestStoryOfAnEarlierVersion:
         write(path, date="2024-01-01", tags=["new"])
 
         assert outcomes(import_all(path)) == ["updated"]
+
+    def test_keeps_the_address_that_the_file_asks_for(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.md", slug="old")
+        import_all(path)
+        forget_files()
+        import_all(path)
+
+        results = import_all(write(path, slug="new"))
+
+        assert (outcomes(results), slugs()) == (["updated"], {"x.md": "new"})
 
     @pytest.mark.parametrize("dry_run", [True, False], ids=["dry", "real"])
     def test_is_not_taken_by_another_with_its_name(self, tmp_path: Path, dry_run: bool) -> None:
@@ -435,6 +458,30 @@ class TestLanguages:
 
         stories = StoryFile.objects.values_list("path", "item__slug", "item__language")
         assert set(stories) == {(files[0], "x", "en"), (files[1], "x-ko", "ko")}
+
+    def test_are_known_in_a_folder_that_is_given_by_itself(self, tmp_path: Path) -> None:
+        for name in ("content/en/x.md", "content/ko/x.md"):
+            write(tmp_path / name)
+
+        import_all(tmp_path / "content/ko")
+
+        assert Story.objects.get().language == "ko"
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            "languageCode = 'ko-kr'",
+            "languageCode = 'en-us'\ndefaultContentLanguage = 'ko'",
+            "languageCode = 'en-us'\n[languages.ko]",
+        ],
+    )
+    def test_are_those_of_the_configuration(self, tmp_path: Path, config: str) -> None:
+        (tmp_path / "hugo.toml").write_text(config)
+        write(tmp_path / "content/x.md")
+
+        import_all(tmp_path)
+
+        assert Story.objects.get().language.startswith("ko")
 
     def test_of_the_site_comes_first(self, tmp_path: Path) -> None:
         (tmp_path / "hugo.toml").write_text(
