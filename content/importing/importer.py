@@ -78,7 +78,8 @@ class Importer(ABC):
         self.places = Places(name=site, dry_run=dry_run)
         self._known: dict[tuple[int, str], Known] = {}  # of a batch, by place
         self._gone: dict[int, dict[str, list[tuple[int, str]]]] = {}  # see `_find_moved`
-        self._taken_over: set[int] = set()  # items that this run gave a place
+        # Items that this run gave a place; no item is called None.
+        self._taken_over: set[int | None] = {None}
 
     def run(self, found: Iterable[Found]) -> Iterator[Result]:
         """Import the files, each in its own transaction; a bad one does not stop the rest."""
