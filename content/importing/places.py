@@ -59,9 +59,9 @@ class Place:
         Of a site that has a list of languages, `socket.io.md` is not in Ido.
         """
         language, declared = post.language, {code.lower() for code in self.config.languages}
-        is_of_name = language == Name.of(PurePosixPath(self.path)).language
-        if is_of_name and declared and language.lower() not in declared:
-            language = ""
+        if declared and language.lower() not in declared:
+            is_of_name = language == Name.of(PurePosixPath(self.path)).language
+            language = "" if is_of_name else language
         own = self.config.language if self.config.file and is_language(self.config.language) else ""
         return language or self.language or own
 
