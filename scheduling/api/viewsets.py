@@ -234,8 +234,8 @@ class SchedulableViewSet(ApiViewSet):
     def create(self, request: Request) -> Response:
         """Create an item, and schedule it if that is requested."""
         values = self.parsed(self.input_class)
-        if not content_of(values) and values.get("status") != Status.SCHEDULED:
-            raise ValidationError(_("Nothing is given of the content, such as a title."))
+        if not values.keys() - {"reason"}:
+            raise ValidationError(_("Nothing is given, such as a title."))
         self._require_schedule_right(values, Status.DRAFT)
         with transaction.atomic():
             item = self.model()

@@ -577,7 +577,9 @@ class TestAStatusThatIsGone:
         client.force_authenticate(User.objects.create_superuser("boss"))
 
         answer = client.post(
-            f"/api/v1/stories/{story.pk}/schedule/", {"publish_at": str(FAR_OFF)}, format="json"
+            f"/api/v1/stories/{story.pk}/schedule/",
+            {"publish_at": FAR_OFF.isoformat()},
+            format="json",
         )
 
         assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
@@ -798,7 +800,12 @@ class TestPages:
 
     def test_show_and_take_its_parameters_in_the_api(self, api: APIClient) -> None:
         story = StoryFactory(published=True)
-        wanted = {"model": "story", "id": story.pk, "kind": "archive", "run_at": str(FAR_OFF)}
+        wanted = {
+            "model": "story",
+            "id": story.pk,
+            "kind": "archive",
+            "run_at": FAR_OFF.isoformat(),
+        }
         path = "/api/v1/jobs/"
 
         made = api.post(path, {**wanted, "params": {"last_word": "안녕"}}, format="json")
@@ -811,7 +818,12 @@ class TestPages:
     @pytest.mark.parametrize("params", [{"last_word": 3}, {"last_word": "\0"}, [1], "x"])
     def test_refuse_parameters_that_it_cannot_use(self, api: APIClient, params: Any) -> None:
         story = StoryFactory(published=True)
-        wanted = {"model": "story", "id": story.pk, "kind": "archive", "run_at": str(FAR_OFF)}
+        wanted = {
+            "model": "story",
+            "id": story.pk,
+            "kind": "archive",
+            "run_at": FAR_OFF.isoformat(),
+        }
 
         answer = api.post("/api/v1/jobs/", {**wanted, "params": params}, format="json")
 
@@ -831,7 +843,12 @@ class TestPages:
 
     def test_take_it_from_the_api(self, api: APIClient) -> None:
         story = StoryFactory(published=True)
-        wanted = {"model": "story", "id": story.pk, "kind": "archive", "run_at": str(FAR_OFF)}
+        wanted = {
+            "model": "story",
+            "id": story.pk,
+            "kind": "archive",
+            "run_at": FAR_OFF.isoformat(),
+        }
 
         answer = api.post("/api/v1/jobs/", wanted, format="json")
 

@@ -133,9 +133,14 @@ def statuses_of(
 
 BODIES: dict[str, Any] = {
     "": {"title": "바뀐 제목"},
-    "scheduled": {"title": "t", "body": "b", "status": "scheduled", "publish_at": str(FAR_OFF)},
-    "schedule": {"status": "scheduled", "publish_at": str(FAR_OFF)},
-    "move": {"publish_at": str(FAR_OFF.replace(year=2101))},
+    "scheduled": {
+        "title": "t",
+        "body": "b",
+        "status": "scheduled",
+        "publish_at": FAR_OFF.isoformat(),
+    },
+    "schedule": {"status": "scheduled", "publish_at": FAR_OFF.isoformat()},
+    "move": {"publish_at": FAR_OFF.replace(year=2101).isoformat()},
     "cancel": {"status": "draft"},
 }
 
@@ -173,9 +178,9 @@ class TestEveryRole:
             body = BODIES[body_name]
             match parts:
                 case [_, "bulk", *_]:
-                    body = {"ids": [made.pk], "publish_at": str(FAR_OFF)}
+                    body = {"ids": [made.pk], "publish_at": FAR_OFF.isoformat()}
                 case [_, _, "schedule", _]:
-                    body = {"publish_at": str(FAR_OFF)}
+                    body = {"publish_at": FAR_OFF.isoformat()}
                 case [_, _, _, _]:
                     body = {}
             if parts[1] == "missing":
@@ -205,9 +210,14 @@ class TestEveryRole:
             elif "failed" in route:
                 path = route.replace("failed", str(failed_job(story).pk))
             if route.endswith("move/"):
-                body = {"run_at": str(FAR_OFF.replace(year=2101))}
+                body = {"run_at": FAR_OFF.replace(year=2101).isoformat()}
             elif (method, route) == ("POST", "jobs/"):
-                body = {"model": "story", "id": story.pk, "kind": "publish", "run_at": str(FAR_OFF)}
+                body = {
+                    "model": "story",
+                    "id": story.pk,
+                    "kind": "publish",
+                    "run_at": FAR_OFF.isoformat(),
+                }
             elif route == "auth/login/":
                 body = {"username": "nobody-of-that-name", "password": "x"}
             return path, None if method in ("GET", "DELETE") else body
@@ -371,7 +381,12 @@ def test_every_kind_is_asked_for_by_the_right_to_schedule() -> None:
     notice = NoticeFactory(published=True)
 
     for kind in Kind:
-        data = {"model": "notice", "id": notice.pk, "kind": str(kind), "run_at": str(FAR_OFF)}
+        data = {
+            "model": "notice",
+            "id": notice.pk,
+            "kind": str(kind),
+            "run_at": FAR_OFF.isoformat(),
+        }
         assert client.post(f"{API}/jobs/", data, format="json").status_code == 403
 
 
