@@ -7,16 +7,18 @@ Where the tools differ and nothing says which one it is, all their rules apply: 
 """
 
 from content.frontmatter.post import HTML_SUFFIXES, Post, parse
-from content.frontmatter.reading import FILE_NAME, Reading, Shortcodes, Tool
+from content.frontmatter.reading import FILE_NAME, Bare, Reading, Shortcodes, Tool
 from content.frontmatter.reasons import TEXTS, reason
-from content.frontmatter.split import read_values
-from content.frontmatter.values import MAX_BYTES, PostError, Value
+from content.frontmatter.split import read_keys, read_values
+from content.frontmatter.values import MAX_BYTES, NotAPost, PostError, Value
 
 __all__ = [
     "FILE_NAME",
     "HTML_SUFFIXES",
     "MAX_BYTES",
     "TEXTS",
+    "Bare",
+    "NotAPost",
     "Post",
     "PostError",
     "Reading",
@@ -24,6 +26,7 @@ __all__ = [
     "Tool",
     "Value",
     "parse",
+    "read_keys",
     "read_values",
     "reason",
 ]  # fmt: skip

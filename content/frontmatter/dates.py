@@ -8,6 +8,7 @@ and JavaScript's `Date` (Astro) take, as far as each has one meaning. docs/impor
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.translation import gettext as _
@@ -64,13 +65,25 @@ _SECONDS = re.compile(r"[0-9]{9,10}")
 _MILLISECONDS = re.compile(r"[0-9]{12,13}")
 
 
+class Moment(NamedTuple):
+    """
+    A time that a file has.
+
+    :param at: in UTC.
+    :param is_local: it has no offset: the zone of the site was taken.
+    """
+
+    at: datetime
+    is_local: bool = False
+
+
 class AmbiguousDate(PostError):
     """The date could be two."""
 
 
-def read_moment(text: str, *, zone: tzinfo, notes: list[Reason]) -> datetime | None:
+def read_moment(text: str, *, zone: tzinfo, notes: list[Reason]) -> Moment | None:
     """
-    Return the time that a date means, in UTC; None for an empty text.
+    Return the time that a date means; None for an empty text.
 
     A date alone means its first moment. A local time that the clocks skip is moved forward; of one
     that they show twice the first is taken.
@@ -86,17 +99,17 @@ def read_moment(text: str, *, zone: tzinfo, notes: list[Reason]) -> datetime | N
     shown = unicodedata.normalize("NFKC", text.strip()) if len(text) <= 100 else ""
     try:
         if _SECONDS.fullmatch(shown):
-            return datetime.fromtimestamp(int(shown), UTC)
+            return Moment(datetime.fromtimestamp(int(shown), UTC))
         if _MILLISECONDS.fullmatch(shown):
-            return datetime.fromtimestamp(int(shown) / 1000, UTC)
+            return Moment(datetime.fromtimestamp(int(shown) / 1000, UTC))
         found = next(filter(None, (pattern.fullmatch(shown) for pattern in _DATES)), None)
         parts = found.groupdict() if found else _order(shown)
         if parts is None:
             raise PostError(reason("date_unclear", text=text[:80]))
         at = _build(parts, offset=_find_offset(parts, notes=notes))
         if at.tzinfo is None:
-            return _localise(at, zone=zone, notes=notes)
-        return _in_reach(at.astimezone(UTC))
+            return Moment(_localise(at, zone=zone, notes=notes), is_local=True)
+        return Moment(_in_reach(at.astimezone(UTC)))
     except (ValueError, OverflowError) as error:
         raise PostError(reason("date_impossible", text=text, reason=error)) from error
 

@@ -57,6 +57,17 @@ _HIDING: dict[str, Callable[[Value], bool]] = {
 }  # fmt: skip
 
 
+# In lower case, the keys that are read here, so that one that stands elsewhere counts, too.
+READ_KEYS = frozenset(
+    {
+        *_HIDING, *OTHER_DATES, "draft", "published", "lastmod", "modified", "expirydate",
+        "unpublishdate", "build", "_build", "outputs", "author", "authors", "category",
+        "categories", "tag", "tags", "keyword", "keywords", "taxonomies", "lang", "language",
+        "description", "summary", "excerpt",
+    }
+)  # fmt: skip
+
+
 class Keys:
     """The keys of one file: those that are read are removed, the rest goes into `extra`."""
 
@@ -97,6 +108,10 @@ class Keys:
             raise PostError(reason("not_text", key=key))
         self.drop(key)
         return one_line(text)
+
+    def line(self, key: str) -> str:
+        """Return a key's line of text, and leave the key; empty if it has none."""
+        return one_line(as_text(self.get(key)) or "")
 
     def first_text(self, *keys: str) -> str:
         """Take the first key that has a line of text; the others stay."""

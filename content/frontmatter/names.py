@@ -52,6 +52,12 @@ class Name:
         return words[:1].upper() + words[1:MAX_TITLE]
 
 
+def find_date_in(address: str) -> str:
+    """Return the date of an address such as `/2025/09/23/autumn/`; empty if it has none."""
+    found = re.match(r"/?(?:[\w-]+/){0,3}?(\d{4})/(\d{1,2})/(\d{1,2})/", address, re.ASCII)
+    return "-".join(found.groups()) if found else ""
+
+
 def _is_language(code: str, known: frozenset[str] | None) -> bool:
     if known is not None:
         return code in known

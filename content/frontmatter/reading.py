@@ -6,6 +6,7 @@ from datetime import UTC, tzinfo
 from enum import StrEnum
 
 from content.frontmatter.values import Value
+from scheduling.errors import Reason
 
 
 class Tool(StrEnum):
@@ -27,6 +28,14 @@ class Shortcodes(StrEnum):
     DRAFT = "draft"
 
 
+class Bare(StrEnum):
+    """What a file without front matter is."""
+
+    POST = "post"
+    DRAFT = "draft"
+    NO_POST = "no post"
+
+
 # A pseudo-key: the date in the name of the file.
 FILE_NAME = ":filename"
 
@@ -41,8 +50,8 @@ class Reading:
         in the name. The words of other tools count after them, and after the name.
     :param defaults: values of keys that the file does not have.
     :param languages: in lower case, those that the name of a file may end in; None is any.
+    :param draft_reason: why its tool makes no page of it; None if it does.
     :param variables: what stands for `{{ name }}` in a body.
-    :param may_be_bare: a file without front matter is a post, too.
     """
 
     tool: Tool = Tool.UNKNOWN
@@ -52,5 +61,6 @@ class Reading:
     defaults: Mapping[str, Value] = field(default_factory=dict)
     languages: frozenset[str] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
-    may_be_bare: bool = False
+    bare: Bare = Bare.DRAFT
+    draft_reason: Reason | None = None
     shortcodes: Shortcodes = Shortcodes.DRAFT

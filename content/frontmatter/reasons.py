@@ -13,6 +13,9 @@ TEXTS = {
     "not_utf8": gettext_noop("Line %(line)d is not UTF-8."),
     "nul_bytes": gettext_noop("It has NUL bytes: it is not a text, or it is UTF-16."),
     "bare_html": gettext_noop("It has no front matter: a page of HTML, not a post."),
+    "undated_html": gettext_noop("It has no date: a page of HTML, not a post."),
+    "bare": gettext_noop("It has no front matter: %(tool)s makes no page of it."),
+    "nul_removed": gettext_noop("NUL bytes were left out: %(count)d."),
     # Front matter
     "no_front_matter": gettext_noop("It has no front matter: kept as a draft."),
     "front_matter_open": gettext_noop("The front matter that starts in line %(line)d never ends."),
@@ -49,6 +52,7 @@ TEXTS = {
     "not_date": gettext_noop("“%(key)s” is not a date."),
     "date_unclear": gettext_noop("“%(text)s” is not a date such as 2025-09-23 10:30:00 +09:00."),
     "date_impossible": gettext_noop("“%(text)s” is not a date: %(reason)s."),
+    "date_of_address": gettext_noop("Its date was taken from “%(key)s”: %(date)s."),
     "date_ambiguous": gettext_noop(
         "“%(text)s” could be two days, by which comes first, day or month: kept as a draft."
     ),

@@ -28,8 +28,13 @@ from scheduling.errors import Reason
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def decode(data: bytes) -> str:
-    """Return the composed text with lines that end in a line feed."""
+# A few NUL bytes are left out; with more it is no text.
+MAX_NUL_BYTES = 20
+
+
+def decode(data: bytes) -> tuple[str, list[Reason]]:
+    """Return the text with lines that end in a line feed, in NFC, and notes."""
+    notes: list[Reason] = []
     if len(data) > MAX_BYTES:
         raise PostError(reason("too_large", limit=MAX_BYTES))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -39,9 +44,12 @@ def decode(data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PostError(reason("not_utf8", line=line)) from error
-    if "\0" in text:
-        raise PostError(reason("nul_bytes"))
-    return compose(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if count := text.count("\0"):
+        if count > MAX_NUL_BYTES or count * 20 > len(text):
+            raise PostError(reason("nul_bytes"))
+        notes.append(reason("nul_removed", count=count))
+        text = text.replace("\0", "")
+    return compose(text.replace("\r\n", "\n").replace("\r", "\n")), notes
 
 
 # The closing line of each opening line, and what stands between; YAML may end in three dots. A
@@ -55,16 +63,15 @@ _OPENING = re.compile(r"(---|\+\+\+|;;;)[ \t]*(yaml|yml|toml|json)?[ \t]*", re.I
 _LANGUAGES = {"-": "yaml", "+": "toml", ";": "json"}
 
 
-def split(text: str) -> tuple[dict[str, Value] | None, str, list[Reason]]:
-    """Return the keys (None without front matter), the body, and notes."""
-    notes: list[Reason] = []
+def split(text: str, notes: list[Reason]) -> tuple[dict[str, Value] | None, str]:
+    """Return the keys (None without front matter) and the body."""
     start = len(text) - len(text.lstrip())
     first, newline, rest = text[start:].partition("\n")
     if re.match(r'\{\s*(?:"|\})', text[start : start + 100]):
-        return _split_json(text[start:], notes)
+        return _split_json(text[start:])
     opening = _OPENING.fullmatch(first)
     if opening is None or not newline:
-        return None, text.strip("\n").rstrip(), notes
+        return None, text.strip("\n").rstrip()
     fence = opening[1][0]
     line = text.count("\n", 0, start) + 1
     end = _CLOSING[fence].search(rest)
@@ -83,16 +90,26 @@ def split(text: str) -> tuple[dict[str, Value] | None, str, list[Reason]]:
             values = read_json(source if source.strip()[:1] == "{" else f"{{{source}}}")
         case _:
             values = read_yaml(source, notes)
-    return values, body.strip("\n").rstrip(), notes
+    return values, body.strip("\n").rstrip()
 
 
-def _split_json(text: str, notes: list[Reason]) -> tuple[dict[str, Value], str, list[Reason]]:
+def _split_json(text: str) -> tuple[dict[str, Value], str]:
     """Split where the object ends that the text begins with, as Hugo does."""
     try:
         _value, end = json.JSONDecoder().raw_decode(text[: MAX_FRONT_MATTER + 1])
     except (ValueError, RecursionError) as error:
         raise PostError(reason("not_json", reason=error)) from error
-    return read_json(text[:end]), text[end:].strip("\n").rstrip(), notes
+    return read_json(text[:end]), text[end:].strip("\n").rstrip()
+
+
+def read_keys(data: bytes) -> dict[str, Value]:
+    """
+    Return the keys of a file, without the body, which may end anywhere.
+
+    :raises PostError:
+    """
+    values, _body = split(data.decode("utf-8-sig", "ignore").replace("\r\n", "\n"), [])
+    return {name: typed(value) for name, value in (values or {}).items()}
 
 
 def read_values(data: bytes, *, suffix: str) -> dict[str, Value]:
@@ -101,7 +118,7 @@ def read_values(data: bytes, *, suffix: str) -> dict[str, Value]:
 
     :raises PostError:
     """
-    text = decode(data)
+    text, _notes = decode(data)
     match suffix.lower():
         case ".toml":
             values = read_toml(text)

@@ -26,6 +26,10 @@ class PostError(DomainError):
     code = "validation_error"
 
 
+class NotAPost(PostError):
+    """The file is no post."""
+
+
 class Unquoted(str):
     """
     A YAML scalar without quotes, as written.

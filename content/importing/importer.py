@@ -14,7 +14,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils.translation import gettext_noop
 
-from content.frontmatter import Post, PostError
+from content.frontmatter import NotAPost, Post, PostError
 from content.frontmatter.reasons import reason
 from content.importing.files import Found, read
 from content.importing.memory import Memory, Plan, digest
@@ -115,7 +115,9 @@ class Importer(ABC):
         if file.outcome or place is None:
             return Result(file.name, file.outcome or Outcome.FAILED, notes=(file.reason,))
         try:
-            post = read(file.path)
+            post = read(file.path, file.pages)
+        except NotAPost as error:
+            return Result(file.name, Outcome.SKIPPED, notes=tuple(error.reasons()))
         except PostError as error:
             return Result(file.name, Outcome.FAILED, notes=tuple(error.reasons()))
         language = as_language(place.language_of(post))

@@ -11,6 +11,19 @@ TEXTS = {
     "link": gettext_noop("It is a link."),
     "section_page": gettext_noop("It is the page of a section, not a post."),
     "not_a_file": gettext_noop("It is not a file."),
+    "packages": gettext_noop("It is a folder of packages."),
+    "backup": gettext_noop("It is a copy that an editor has left."),
+    "format": gettext_noop("Armo reads Markdown and HTML, not %(suffix)s."),
+    "outside": gettext_noop("It is outside the folders in which %(tool)s looks for pages."),
+    "ignored": gettext_noop("Its site passes it over (“%(pattern)s” in %(file)s)."),
+    "language_off": gettext_noop("Its language is switched off in %(file)s."),
+    "part_of_bundle": gettext_noop("It is part of the page %(page)s."),
+    "draft_section": gettext_noop("Its section is a draft."),
+    "special": gettext_noop("%(tool)s passes over names that begin with “%(sign)s”."),
+    "undated_name": gettext_noop(
+        "Its name does not begin with a date, so that %(tool)s passes it over: kept as a draft."
+    ),
+    "no_output": gettext_noop("Its collection “%(collection)s” has no pages."),
     "moved": gettext_noop("It was %(path)s before."),
     # Items
     "not_stored": gettext_noop("It cannot be stored: %(reason)s"),

@@ -1,5 +1,6 @@
 """What an import did, or would do, counted."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 
+from content.importing.files import Found
 from content.importing.results import Outcome, Result
 from scheduling.errors import Reason, Why
 from scheduling.models import Status
@@ -89,3 +91,25 @@ def count_reasons(results: Sequence[Result]) -> list[Count]:
     return sorted(
         counts.values(), key=lambda it: (-it.files, order.index(it.outcome), it.status, it.code)
     )
+
+
+def count_kinds(found: Iterable[Found]) -> dict[str, int]:
+    """Count the files by suffix, the most frequent first; folders are not counted."""
+    counts = Counter(file.path.suffix.lower() for file in found if not file.path.is_dir())
+    return dict(counts.most_common())
+
+
+def find_zones(found: Iterable[Found]) -> list[tuple[str, str]]:
+    """Return the time zones in which times without an offset were read, and where each is from."""
+    read = (it.pages for it in found if it.pages and it.pages.has_local_times)
+    return sorted({(str(pages.zone), pages.zone_source) for pages in read})
+
+
+def find_problems(found: Iterable[Found]) -> list[tuple[str, str]]:
+    """Return the configurations that could not be read, and why."""
+    sites = {str(it.pages.site.root): it.pages.site for it in found if it.pages}
+    return [
+        (os.path.join(root, site.file), site.problem)
+        for root, site in sorted(sites.items())
+        if site.problem
+    ]

@@ -56,6 +56,13 @@ class Site:
         """Return the zone of times without an offset; None if the configuration has none."""
         return _find_zone(self.zone_name)
 
+    def zone_of(self, language: str) -> ZoneInfo | None:
+        """Return the zone that a language has of its own in the configuration."""
+        languages = self.config.get("languages")
+        values = languages.get(language) if isinstance(languages, dict) else None
+        name = values.get("timezone") if isinstance(values, dict) else None
+        return _find_zone(name) if isinstance(name, str) else None
+
     @cached_property
     def language(self) -> str:
         """Return the language of files that name none; empty if the configuration has none."""
@@ -100,11 +107,18 @@ class Site:
 
     @cached_property
     def content_folders(self) -> tuple[str, ...]:
-        """Return the folders, below the root, in which the tool looks for pages; none: in all."""
-        if self.tool == Tool.ZOLA:
+        """
+        Return the folders, below the root, in which the tool looks for pages.
+
+        None means everywhere; also where there is no such folder: what is there is content then.
+        """
+        folders = self._configured_folders
+        return folders if any((self.root / folder).is_dir() for folder in folders) else ()
+
+    @cached_property
+    def _configured_folders(self) -> tuple[str, ...]:
+        if self.tool == Tool.ZOLA and self.file:
             return ("content",)
-        if self.tool == Tool.ASTRO:
-            return ("src/content", "src/pages", "src/data")
         if self.tool != Tool.HUGO or not self.file:
             return ()
         folders = {folder for folders in self.languages.values() for folder in folders}

@@ -581,6 +581,7 @@ class TestCommand:
         assert error is None
         assert printed == (
             f"Site: {path.parent}, new.\n"
+            "Times without an offset were read as UTC (TIME_ZONE).\n"
             "Files: created 2, updated 0, unchanged 0, skipped 0, failed 0. "
             "Written: published 1, scheduled 1, draft 0, unpublished 0, failed 0.\n"
         )
@@ -605,6 +606,9 @@ class TestCommand:
         assert error is None
         assert json.loads(printed) == {
             "dry_run": False,
+            "kinds": {".md": 1},
+            "zones": [],
+            "problems": [],
             "summary": {
                 "outcomes": {
                     "created": 1, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0,
@@ -636,6 +640,63 @@ class TestCommand:
                 }
             ],
         }  # fmt: skip
+
+    def test_says_of_every_kind_of_file_how_many_there_are(self, tmp_path: Path) -> None:
+        for name in ("a.md", "b.mkd", "c.mdown", "d.org", "e.org"):
+            (tmp_path / name).write_text("---\ntitle: T\n---\nText.\n")
+
+        printed, error = run(tmp_path)
+
+        assert error is None
+        assert printed.splitlines()[1] == "Kinds of files: .org 2, .md 1, .mkd 1, .mdown 1."
+        assert f"{tmp_path}/d.org: skipped: Armo reads Markdown and HTML, not .org." in printed
+
+    def test_says_that_there_is_no_post(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("Text.")
+
+        _printed, error = run(tmp_path)
+
+        assert error is not None
+        assert (str(error), error.returncode) == ("There is no post.", 1)
+
+    def test_reads_times_in_the_zone_that_it_is_given(self, write: Write) -> None:
+        path = write(date="2024-01-02 09:00:00")
+
+        printed, _error = run(path, "--zone", "Asia/Seoul")
+
+        assert "Times without an offset were read as Asia/Seoul (--zone)." in printed
+        assert Story.objects.get().publish_at == datetime(2024, 1, 2, tzinfo=UTC)
+
+    def test_refuses_a_zone_that_is_none(self, write: Write) -> None:
+        _printed, error = run(write(), "--zone", "Mars/Olympus")
+
+        assert error is not None
+        assert (str(error), error.returncode) == ("There is no such time zone.", 2)
+
+    @pytest.mark.parametrize(
+        ("choice", "status", "body"),
+        [
+            ("draft", "draft", "A {{< b >}} c."),
+            ("keep", "published", "A {{< b >}} c."),
+            ("drop", "published", "A  c."),
+        ],
+    )
+    def test_does_with_shortcodes_as_it_is_asked(
+        self, write: Write, choice: str, status: str, body: str
+    ) -> None:
+        run(write(date="2024-01-02", body="A {{< b >}} c."), "--shortcodes", choice)
+
+        story = Story.objects.get()
+        assert (story.status, story.body) == (status, body)
+
+    def test_says_that_a_configuration_cannot_be_read(self, tmp_path: Path) -> None:
+        (tmp_path / "hugo.toml").write_text("title = ")
+        (tmp_path / "x.md").write_text("---\ntitle: T\n---\nText.\n")
+
+        printed, error = run(tmp_path)
+
+        assert error is None
+        assert f"{tmp_path}/hugo.toml: The front matter is not TOML" in printed
 
     def test_says_that_a_dry_run_keeps_nothing(self, write: Write) -> None:
         printed, error = run(write(), "--dry-run")

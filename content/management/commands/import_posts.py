@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
@@ -11,6 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from tqdm import tqdm
 
+from armo.accounts import zones
+from content.frontmatter import Shortcodes
 from content.importing import IMPORTERS, Outcome, Result, find_posts, is_post, report
 from scheduling.management import base
 from scheduling.models import status_label
@@ -22,7 +25,7 @@ class Command(base.ArmoCommand):
     """Example: manage.py import_posts my-site/_posts --dry-run."""
 
     help = (
-        "Import Markdown files with YAML or TOML front matter, as Jekyll, Hugo and Zola have: past "
+        "Import the posts of a Jekyll, Hugo, Zola or Astro site, as its own tool reads them: past "
         "dates are published, future dates scheduled, drafts kept. May be run again: only what "
         "changed in the files is brought over."
     )
@@ -37,6 +40,18 @@ class Command(base.ArmoCommand):
             metavar="<name>",
             help="the site that the files belong to; by default it is known by its folder",
         )
+        parser.add_argument(
+            "--zone",
+            metavar="<time zone>",
+            help="of times without an offset; default: that of the site's configuration, or UTC",
+        )
+        parser.add_argument(
+            "--shortcodes",
+            choices=[it.value for it in Shortcodes],
+            default=Shortcodes.DRAFT.value,
+            help="posts with code that only their own tool can run: kept as drafts (the default), "
+            "published with the code as it is, or published without it",
+        )
         parser.add_argument("--dry-run", action="store_true", help="Do it all, and keep nothing.")
         base.add_json(parser)
 
@@ -50,7 +65,7 @@ class Command(base.ArmoCommand):
                 )
             if not path.is_dir() and not is_post(path):
                 raise CommandError(
-                    _("%(path)s: not a .md or .markdown file.") % {"path": path},
+                    _("%(path)s: not a file of Markdown or HTML.") % {"path": path},
                     returncode=base.WRONG_USAGE,
                 )
         if len(options["site"]) > MAX_SITE:
@@ -58,7 +73,13 @@ class Command(base.ArmoCommand):
                 _("The name of a site has at most %(limit)d characters.") % {"limit": MAX_SITE},
                 returncode=base.WRONG_USAGE,
             )
-        found = find_posts(options["paths"])
+        found = find_posts(
+            options["paths"],
+            zone=_find_zone(options["zone"]),
+            shortcodes=Shortcodes(options["shortcodes"]),
+        )
+        if not found:
+            raise CommandError(_("There is no post."), returncode=base.REFUSED)
         importer = IMPORTERS[options["type"]](site=options["site"], dry_run=options["dry_run"])
         # disable=None: only on a terminal.
         results = list(tqdm(importer.run(found), total=len(found), unit="file", disable=None))
@@ -66,10 +87,14 @@ class Command(base.ArmoCommand):
             "outcomes": report.count_outcomes(results),
             "statuses": report.count_statuses(results),
         }
+        read_as, problems = report.find_zones(found), report.find_problems(found)
         if options["json"]:
             self.print_json(
                 {
                     "dry_run": options["dry_run"],
+                    "kinds": report.count_kinds(found),
+                    "zones": [{"zone": zone, "source": source} for zone, source in read_as],
+                    "problems": [{"file": name, "text": text} for name, text in problems],
                     "summary": {
                         **counts,
                         "reasons": [_count_as_json(it) for it in report.count_reasons(results)],
@@ -92,6 +117,15 @@ class Command(base.ArmoCommand):
                 text = _("Site: %(site)s, new.") if is_new else _("Site: %(site)s.")
                 name = " ".join(filter(None, (site.name or site.title, site.folder)))
                 self.stdout.write(_printable(text % {"site": name}))
+            for zone, source in read_as:
+                text = _("Times without an offset were read as %(zone)s (%(source)s).")
+                self.stdout.write(_printable(text % {"zone": zone, "source": source}))
+            for name, problem in problems:
+                self.stdout.write(_printable(f"{name}: {problem}"))
+            kinds = report.count_kinds(found)
+            if kinds.keys() - {".md"}:
+                shown = ", ".join(f"{kind} {n}" for kind, n in kinds.items())
+                self.stdout.write(_printable(_("Kinds of files: %(kinds)s.") % {"kinds": shown}))
             self._print_plan(results, counts, every_file=options["dry_run"])
         if failed := counts["outcomes"][Outcome.FAILED]:
             message = ngettext(
@@ -114,6 +148,15 @@ class Command(base.ArmoCommand):
             self.stdout.write(line)
         if every_file:
             self.stdout.write(_("Dry run: nothing was kept."))
+
+
+def _find_zone(name: str | None) -> ZoneInfo | None:
+    if name is None:
+        return None
+    zone = zones.find(name)
+    if zone is None:
+        raise CommandError(_("There is no such time zone."), returncode=base.WRONG_USAGE)
+    return zone
 
 
 def _line(result: Result) -> str:

@@ -49,6 +49,7 @@ class TestDryRun:
 
         assert printed == [
             f"Site: {site}, new.",
+            "Times without an offset were read as UTC (TIME_ZONE).",
             "Files: created 6, updated 0, unchanged 0, skipped 1, failed 0. "
             "Written: published 1, scheduled 2, draft 3, unpublished 0, failed 0.",
             "      2  created, draft: It has no date: kept as a draft.",
@@ -105,14 +106,15 @@ class TestRealRun:
 
         done = run(site).splitlines()
 
-        assert done[:7] == planned[:7]
-        assert done[7:] == [line for line in planned[7:-1] if not line.endswith("UTC /c/")]
+        assert done[:8] == planned[:8]
+        assert done[8:] == [line for line in planned[8:-1] if not line.endswith("UTC /c/")]
 
     def test_says_of_a_known_site_that_it_is_known(self, site: Path) -> None:
         run(site)
 
         assert run(site).splitlines() == [
             f"Site: {site}.",
+            "Times without an offset were read as UTC (TIME_ZONE).",
             "Files: created 0, updated 0, unchanged 6, skipped 1, failed 0. "
             "Written: published 0, scheduled 0, draft 0, unpublished 0, failed 0.",
             "      1  skipped: It is the page of a section, not a post.",

@@ -124,7 +124,7 @@ contentDir = "content/korean/"
 disabled = true
 [languages.fr]
 """
-        site = find(tmp_path, {"hugo.toml": config}, "content/x.md")
+        site = find(tmp_path, {"hugo.toml": config, "content/a.md": ""}, "content/x.md")
 
         assert site.language == "ko"
         assert site.languages == {
@@ -151,6 +151,13 @@ disabled = true
             "ja": ("ja",),
         }
 
+    def test_have_their_posts_anywhere_where_there_is_no_folder_of_content(
+        self, tmp_path: Path
+    ) -> None:
+        site = find(tmp_path, {"hugo.toml": "", "posts/x.md": ""}, "posts/x.md")
+
+        assert site.content_folders == ()
+
     def test_follow_mounts(self, tmp_path: Path) -> None:
         config = """
 module:
@@ -159,7 +166,9 @@ module:
     - {source: content/ko, target: content, lang: ko}
     - {source: assets, target: assets}
 """
-        site = find(tmp_path, {"hugo.yaml": config}, "content/ko/x.md")
+        files = {"hugo.yaml": config, "content/ko/x.md": ""}
+
+        site = find(tmp_path, files, "content/ko/x.md")
 
         assert site.folder_language(tmp_path / "content/ko/x.md") == "ko"
         assert site.content_folders == ("content/en", "content/ko")
