@@ -1,4 +1,8 @@
-"""Texts of the admin's theme, which has English only, listed to be translated with Armo's own."""
+"""
+Texts of others, listed to be translated with Armo's own.
+
+Those of the admin's theme, which has English only, and titles that Django has in poor Korean.
+"""
 
 from django.utils.translation import gettext_noop as _
 
@@ -8,6 +12,7 @@ TEXTS = (
     _("All applications"),
     _("Apply Filters"),
     _("Cancel"),
+    _("Change history: %s"),
     _("Dark"),
     _("Filters"),
     _("General"),
@@ -30,6 +35,8 @@ TEXTS = (
     _("Select Record"),
     _("Select action"),
     _("Select action to run"),
+    _("Select %s to change"),
+    _("Select %s to view"),
     _("Select all rows"),
     _("Select record"),
     _("Select value"),
@@ -38,6 +45,7 @@ TEXTS = (
     _("This page yielded into no results. Create a new item or reset your filters."),
     _("Toggle password visibility"),
     _("Type to search"),
+    _("View %s"),
     _("Welcome back to"),
     _("You have been successfully logged out from the administration"),
 )

@@ -702,5 +702,10 @@ class JobViewSet(ApiViewSet):
                 return described(operation(job=job, by=self.by, expected=expected, **data))
         except operations.InvalidTransition as refusal:
             if now := Job.objects.filter(pk=self.kwargs["pk"]).first():
-                refusal.present = {"current_state": now.state, "current_etag": job_etag(now)}
+                item = now.find_item()
+                refusal.present = {
+                    "current_state": now.state,
+                    "current_status": item.status if item else None,
+                    "current_etag": job_etag(now),
+                }
             raise

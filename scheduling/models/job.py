@@ -253,6 +253,13 @@ class Job(models.Model):
         ]
 
     def __str__(self) -> str:
+        """Return what the job does to which item, in the active language."""
+        facts = {"kind": self.get_kind_display(), "title": self.item_title or self.item_label}
+        return gettext("%(kind)s: %(title)s") % facts
+
+    @property
+    def label(self) -> str:
+        """Return what it does to which item in logs, as `publish story:42`."""
         return f"{self.kind} {self.item_label}"
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError
+from django.utils.translation import gettext
 
 from scheduling import operations
 from scheduling.errors import DomainError
@@ -45,9 +46,9 @@ def rerun_one(job_id: int, *, by: Actor, reason: str = "", dry_run: bool = False
     try:
         if dry_run:
             operations.check_rerun(job=job)
-            return Answer(job_id, RERUN, "would run again", **of_job)
+            return Answer(job_id, RERUN, gettext("would run again"), **of_job)
         operations.rerun(job=job, by=by, reason=reason)
-        return Answer(job_id, RERUN, "runs again", **of_job)
+        return Answer(job_id, RERUN, gettext("runs again"), **of_job)
     except operations.InvalidTransition as refusal:
         if text := _since_a_rerun(job):
             return Answer(job_id, ALREADY, text, **of_job)
@@ -80,5 +81,5 @@ def _since_a_rerun(job: Job) -> str:
     if not job.events.filter(what=JobEvent.What.RERUN).exists():
         return ""
     if job.is_open:
-        return "runs again already"
-    return "has succeeded since" if job.state == State.SUCCEEDED else ""
+        return gettext("runs again already")
+    return gettext("has succeeded since") if job.state == State.SUCCEEDED else ""

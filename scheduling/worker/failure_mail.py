@@ -248,7 +248,7 @@ def _send(server: _Server, mail: Mail) -> bool:
             if isinstance(error, ValueError):
                 malformed += people
     facts: dict[str, list[str]] = {"told": notified, "malformed": malformed}
-    about = ", ".join(str(job) for job, _ in mail.failures)
+    about = ", ".join(job.label for job, _ in mail.failures)
     if notified:
         logger.info("E-mailed %d people about %s.", len(notified), about)
     text = " ".join(f"{type(error).__name__}: {error}" for error in errors).replace("\0", "")

@@ -256,7 +256,7 @@ def _begin(job_id: int) -> _Begun:
         return nothing
     now = clock.database_now()
     if job.kind not in TRANSITIONS:
-        logger.warning("%s is of a kind that this worker does not know: left to others.", job)
+        logger.warning("%s is of a kind that this worker does not know: left to others.", job.label)
         _enqueue(job, now + UNKNOWN_KIND_PAUSE)
         return nothing
     item = job.find_item()
@@ -414,7 +414,9 @@ def _retry_or_fail(job: Job, error: BaseException, *, at: datetime) -> None:
     store.new_event(
         job=job, what=What.ATTEMPT_FAILED, at=at, by=None, new_run_at=job.next_attempt_at, **facts
     ).save()
-    logger.warning("Attempt %d of %s failed: %s", job.attempts, job, in_english(*_reasons(error)))
+    logger.warning(
+        "Attempt %d of %s failed: %s", job.attempts, job.label, in_english(*_reasons(error))
+    )
 
 
 def _pause_after(job: Job, error: BaseException) -> timedelta:
@@ -435,7 +437,7 @@ def _fail(job: Job, error: BaseException, *, at: datetime) -> None:
         rows = type(item)._base_manager.filter(job.transition.runnable(job.run_at), pk=item.pk)
         rows.update(status=job.transition.on_failure, version=F("version") + 1)
     failure_mail.enqueue()
-    logger.error("%s failed for good: %s", job, in_english(*_reasons(error)))
+    logger.error("%s failed for good: %s", job.label, in_english(*_reasons(error)))
 
 
 def _describe(error: BaseException) -> Mapping[str, object]:

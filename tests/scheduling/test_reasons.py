@@ -77,6 +77,23 @@ class TestWhyAJobFailed:
         # Tracebacks are for operators, and as Python wrote them.
         assert "body is empty" not in re.sub("<pre>.*?</pre>", "", html, flags=re.DOTALL)
 
+    def test_has_a_korean_title_above_it(self) -> None:
+        html = in_korean(signed_in("Operators"), page_of(self.job))
+
+        [title] = re.findall(r"<title>\s*(.*?)\s*</title>", html, re.DOTALL)
+        assert title.startswith("발행: 실패한 글 | 작업 보기")
+        assert f"Publish story:{self.job.object_id}" not in html
+
+    def test_of_many_reruns_is_in_the_language_of_the_request(self) -> None:
+        operator = client_of(person(group="Operators"))
+        body = {"ids": [self.job.pk], "dry_run": True}
+
+        answer = operator.post(
+            "/api/v1/jobs/rerun/", body, format="json", headers={"Accept-Language": "ko"}
+        )
+
+        assert answer.json()["jobs"][0]["text"] == "다시 실행될 것입니다"
+
     def test_is_in_the_language_of_an_api_request(self, failed: Job) -> None:
         url, operator = f"/api/v1/jobs/{failed.pk}/", client_of(person(group="Operators"))
 

@@ -340,7 +340,10 @@ def describe_problems(
                     },
                 },
             },
-            "current_status": {**TEXT, "description": "Of `invalid_transition`: the item's."},
+            "current_status": {
+                "type": ["string", "null"],
+                "description": "Of `invalid_transition`: the item's; null if it is gone.",
+            },
             "current_state": {**TEXT, "description": "Of `invalid_transition`: the job's."},
             "current_etag": {
                 **TEXT,

@@ -153,6 +153,7 @@ class TestARefusalByStatus:
 
         assert answer.status_code == 409
         assert answer.json()["current_state"] == "cancelled"
+        assert answer.json()["current_status"] == "draft"
         assert answer.headers["ETag"] == editor.get(f"{API}/jobs/{job.pk}/").headers["ETag"]
 
     def test_of_many_says_it_of_each(self, editor: Any) -> None:

@@ -715,7 +715,7 @@ class TestAJob:
         job = Job.objects.get()
 
         assert job.item_label == story.label == f"story:{story.pk}"
-        assert str(job) == f"publish story:{story.pk}"
+        assert job.label == f"publish story:{story.pk}"
 
     def test_has_no_lateness_before_it_succeeded(self) -> None:
         StoryFactory(due=True)
