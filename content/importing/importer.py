@@ -250,7 +250,7 @@ class Importer(ABC):
     ) -> Result:
         """Write the parts that have changed in the file, and none that have been changed here."""
         wanted = Plan.of(entry.post)
-        memory = Memory.find(item.imported) or replace(entry.memory, plan=wanted)
+        memory = Memory.find(item.imported) or entry.memory
         now_here = self.parts_of_item(item)
         changed = {}
         for name, value in entry.parts.items():
@@ -268,16 +268,17 @@ class Importer(ABC):
             address = self.readdress(item, entry, memory, notes)
         # What is live or scheduled is not made a draft for a problem: its save refuses one.
         plan = wanted if item.status in GUARDED else possible(wanted, item, notes)
+        old_plan = memory.plan if item.imported else plan
         item.imported = replace(entry.memory, plan=plan, address=address).as_json()
-        if not changed and plan == memory.plan and address == old_address:
+        if not changed and plan == old_plan and address == old_address:
             # No new version: nobody who reads or edits it sees a difference.
             self.model._default_manager.filter(pk=item.pk).update(imported=item.imported)
             return result_of(entry.file, Outcome.UNCHANGED, item, notes)
         is_cancelled = wanted.start is None  # and may be left incomplete
         if not is_cancelled:
             item.save()
-        if plan != memory.plan:
-            notes += self.replan(item, plan, memory.plan, reason=reason_of(entry.file))
+        if plan != old_plan:
+            notes += self.replan(item, plan, old_plan, reason=reason_of(entry.file))
         if is_cancelled:
             item.save()
         notes += self.relate(item, changed)

@@ -28,6 +28,8 @@ from content.models import ImportSite, NoticeFile, StoryFile
 
 # Files that are compared, to find out whether a folder has those of a site.
 SAMPLE = 50
+# Folders whose names say nothing about the posts in them.
+CONTAINERS = frozenset({"_posts", "_drafts", "_i18n", "content", "src", "pages", "source"})
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,14 @@ class Place:
 
     @cached_property
     def section(self) -> str:
-        """Return the folder of the file as part of a slug; empty if it says nothing."""
-        folder, _slash, name = self.path.rpartition("/")
+        """Return the innermost folder that says something, as part of a slug; may be empty."""
+        *folders, name = self.path.split("/")
         if name.partition(".")[0] == "index":
-            folder = folder.rpartition("/")[0]
-        name = folder.rpartition("/")[2]
-        is_container = name.startswith("_") or name in ("content", "src", self.language)
-        return "" if is_container else slugify(name, allow_unicode=True)
+            folders = folders[:-1]
+        for folder in reversed(folders):
+            if folder not in CONTAINERS and folder != self.language:
+                return slugify(folder, allow_unicode=True).strip("-_")
+        return ""
 
 
 class Places:

@@ -128,6 +128,19 @@ class TestTwoPostsWithOneName:
         assert {story.title for story in Story.objects.all()} == {"One", "Two"}
         assert len(set(slugs().values())) == 2
 
+    def test_are_called_by_the_folder_that_says_something(self, tmp_path: Path) -> None:
+        for name in ("_posts/x.md", "food/_posts/x.md", "_docs/x.md", "content/sea/x/index.md"):
+            write(tmp_path / name)
+
+        import_all(tmp_path)
+
+        assert slugs() == {
+            "_docs/x.md": "x",
+            "_posts/x.md": "x-2",
+            "content/sea/x/index.md": "sea-x",
+            "food/_posts/x.md": "food-x",
+        }
+
     def test_may_ask_for_one_slug(self, tmp_path: Path) -> None:
         for number in range(5):
             write(tmp_path / f"{number}.md", slug="same")
@@ -406,6 +419,16 @@ class TestNotices:
 
         assert (result.outcome, result.item) == (Outcome.UNCHANGED, notice.label)
         assert NoticeFile.objects.get().item == notice
+
+    def test_taken_over_keep_their_schedule(self, tmp_path: Path) -> None:
+        notice = NoticeFactory(title="Autumn", body="Leaves.")
+        path = write(tmp_path / "x.md", date="2024-01-01")
+
+        results = import_all(path, importer=NoticeImporter())
+
+        notice.refresh_from_db()
+        assert (outcomes(results), results[0].notes) == (["unchanged"], ())
+        assert notice.status == Status.DRAFT
 
     def test_keep_what_an_editor_changed(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.md", date="2024-01-01")
