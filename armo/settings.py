@@ -14,6 +14,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from armo.accounts import zones
 from armo.common import postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -134,6 +135,8 @@ LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
 LOCALE_PATHS = [BASE_DIR / "armo" / "locale"]
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+if zones.find(TIME_ZONE) is None:
+    raise ImproperlyConfigured("TIME_ZONE must name a time zone, such as Asia/Seoul.")
 USE_TZ = True
 
 # Sign-in

@@ -73,6 +73,11 @@ class LocalTime(NamedTuple):
         at = datetime.fromisoformat(written)
         return cls(zone, at.replace(tzinfo=None), at.astimezone(UTC))
 
+    def has_shifted(self) -> bool:
+        """Return whether the clocks of the zone show another time then, by the present rules."""
+        zone = find_zone(self.zone)
+        return zone is None or self.at.astimezone(zone).replace(tzinfo=None, fold=0) != self.local
+
     def meanings(self) -> list[datetime]:
         """
         Return when the clocks of the zone show it by the present rules, in UTC.

@@ -18,7 +18,8 @@ from scheduling.operations.expected import Seen
 from scheduling.operations.item import move
 from scheduling.operations.rules import Actor
 
-PAGE = 1000
+# Rows read at once, of jobs and of local times.
+PAGE, TEXTS = 1000, 20_000
 
 # What becomes of a job, in the order of the summary.
 SHIFTS, MOVED, REFUSED = "shifts", "moved", "refused"
@@ -65,7 +66,7 @@ def has_shifted(job: Job) -> bool:
     """Return whether the local time that was chosen for a job comes at another moment by now."""
     chosen = LocalTime.read(job.local_time) if job.local_time else None
     # A job that was moved by an older version of the code has the local time of before.
-    return chosen is not None and chosen.at == job.run_at and job.run_at not in chosen.meanings()
+    return chosen is not None and chosen.at == job.run_at and chosen.has_shifted()
 
 
 def find_changes() -> Iterator[Change]:
@@ -73,12 +74,11 @@ def find_changes() -> Iterator[Change]:
     zoned = Job.objects.open().exclude(local_time="").order_by("local_time")
     texts = zoned.values_list("local_time", flat=True).distinct()
     last = ""
-    while page := list(texts.filter(local_time__gt=last)[:PAGE]):
+    while page := list(texts.filter(local_time__gt=last)[:TEXTS]):
         for text in page:
             chosen = LocalTime.read(text)
-            moments = chosen.meanings()
-            if chosen.at not in moments:
-                change = Change(text, chosen.zone, chosen.at, moments)
+            if chosen.has_shifted():
+                change = Change(text, chosen.zone, chosen.at, chosen.meanings())
                 # A job that was moved by an older version of the code has the text of before.
                 if number := jobs_of(change).count():
                     yield change._replace(jobs=number)

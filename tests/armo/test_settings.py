@@ -33,6 +33,7 @@ class TestAStart:
             ({"DATABASE_URL": ""}, "DATABASE_URL is not set. Set it, or DEBUG=on for development."),
             ({"DATABASE_URL": "sqlite:///x"}, "DATABASE_URL must name a PostgreSQL server."),
             ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be console or json."),
+            ({"TIME_ZONE": "Seoul"}, "TIME_ZONE must name a time zone, such as Asia/Seoul."),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )
