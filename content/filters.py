@@ -45,7 +45,8 @@ class StoryFilters(TitledFilters):
     tag = NameFilter(method="by_word", max_length=100, help_text="A tag's name.")
     language = django_filters.CharFilter(max_length=16, help_text="As it is set: `en`, `ko`.")
     search = django_filters.CharFilter(
-        method="by_text", help_text="Words, each of which occurs, or a word that begins with it."
+        method="by_text",
+        help_text="Words, each of which occurs, or begins another; in CJK also inside another.",
     )
 
     class Meta:

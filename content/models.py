@@ -1,6 +1,5 @@
 """Stories and notices, and the categories and tags of stories."""
 
-import re
 import secrets
 from typing import ClassVar
 
@@ -16,16 +15,16 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from content.text import (
+    NOTHING_SEEN,
     ComposedCharField,
     ComposedTextField,
     LanguageField,
     NameField,
     NormalSlugField,
+    is_visible,
 )
 from scheduling.errors import Reason, Why
 from scheduling.models import VISIBLE, Schedulable
-
-_visible = re.compile(VISIBLE)
 
 NO_TITLE = Reason("no_title", gettext_noop("It has no title."))
 EMPTY_BODY = Reason("empty_body", gettext_noop("Its body is empty."))
@@ -53,9 +52,9 @@ class TitledBody(Schedulable):
     def publish_problems(self) -> list[Why]:
         """Return a reason for each missing field."""
         problems = super().publish_problems()
-        if not _visible.search(self.title):
+        if not is_visible(self.title):
             problems.append(NO_TITLE)
-        if not _visible.search(self.body):
+        if not is_visible(self.body):
             problems.append(EMPTY_BODY)
         return problems
 
@@ -69,7 +68,7 @@ def _visible_name() -> models.CheckConstraint:
     return models.CheckConstraint(
         name="%(app_label)s_%(class)s_name_can_be_seen",
         condition=Q(name__regex=VISIBLE),
-        violation_error_message=_("Nothing of this name can be seen."),
+        violation_error_message=NOTHING_SEEN,
     )
 
 
@@ -102,12 +101,12 @@ class Tag(models.Model):
 
 
 class StorySlugField(NormalSlugField):
-    """A slug that is made from the title if none is given, also by `bulk_create`."""
+    """A slug that is made from the title if nothing can be seen of it, also by `bulk_create`."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
         """Return the slug to store."""
         slug: str = super().pre_save(model_instance, add)
-        if not slug:
+        if not is_visible(slug):
             title = slugify(getattr(model_instance, "title", ""), allow_unicode=True)
             # Two stories may have the same title, but not the same URL.
             slug = "-".join(filter(None, [title[:180].strip("-"), secrets.token_hex(4)]))
@@ -165,7 +164,7 @@ class Story(TitledBody):
     def clean(self) -> None:
         """Fill an empty slug before the constraints are validated."""
         super().clean()
-        if not self.slug:
+        if not is_visible(self.slug):
             slug = self._meta.get_field("slug")
             assert isinstance(slug, StorySlugField)
             slug.pre_save(self, add=True)

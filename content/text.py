@@ -19,8 +19,17 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from scheduling.models import VISIBLE
+
 # CJK compatibility ideographs: NFC replaces them by others, but somebody's name is written so.
 _KEPT = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f])")
+
+_visible = re.compile(VISIBLE)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether something of a text can be seen."""
+    return _visible.search(text) is not None
 
 
 def compose(text: str) -> str:
@@ -72,6 +81,19 @@ def _apply(normal: Callable[[str], str], value: Any) -> Any:
     return normal(value) if isinstance(value, str) else value
 
 
+def validate_name(text: str) -> None:
+    """
+    Check that something of a name can be seen.
+
+    :raises ValidationError:
+    """
+    if not is_visible(text):
+        raise ValidationError(NOTHING_SEEN, code="invisible")
+
+
+NOTHING_SEEN = _("Nothing of this name can be seen.")
+
+
 class _FormField(forms.CharField):
     normal: ClassVar[Callable[[str], str]]
 
@@ -87,9 +109,10 @@ class ComposedFormField(_FormField):
 
 
 class NameFormField(_FormField):
-    """A name."""
+    """A name, of which something can be seen."""
 
     normal = as_name
+    default_validators = [validate_name]  # noqa: RUF012 (as its base has it)
 
 
 class SlugFormField(_FormField, forms.SlugField):
@@ -142,6 +165,7 @@ class NameField(_ModelField, models.CharField):
     """The name of a tag or category, or a keyword."""
 
     form_class = NameFormField
+    default_validators = [validate_name]  # noqa: RUF012 (as its base has it)
 
 
 class NormalSlugField(_ModelField, models.SlugField):

@@ -1,6 +1,5 @@
 """The import of stories."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -16,9 +15,8 @@ from content.importing.importer import Entry, Importer
 from content.importing.memory import Memory
 from content.importing.reasons import reason
 from content.models import Category, Story, StoryFile, Tag
-from content.text import as_name
+from content.text import as_name, is_visible
 from scheduling.errors import Why
-from scheduling.models import VISIBLE
 
 
 class StoryImporter(Importer):
@@ -192,4 +190,4 @@ def _join(slug: str, end: str) -> str:
 def _names(words: Iterable[str]) -> list[str]:
     """Return words as names are stored, each once, without those of which nothing is seen."""
     names = dict.fromkeys(map(as_name, words))
-    return [name for name in names if re.search(VISIBLE, name)]
+    return [name for name in names if is_visible(name)]

@@ -207,6 +207,23 @@ class TestAnItem:
         assert answer.status_code == 302
         assert Story.objects.get().slug == "가을-café"
 
+    @pytest.mark.parametrize("blank", ["", "\u3164", "\u1160"])
+    def test_has_a_slug_that_can_be_seen(self, blank: str) -> None:
+        saved = StoryFactory(title="가을", slug=blank)
+        [bulk] = Story.objects.bulk_create([Story(title="가을", slug=blank)])
+
+        assert row(saved).slug.startswith("가을-")
+        assert row(bulk).slug.startswith("가을-")
+
+    def test_has_keywords_that_can_be_seen_from_the_form(self) -> None:
+        data = {"title": "T", "slug": "t", "language": "ko", "extra": "{}", "keywords": "a\n\u3164"}
+
+        answer = signed_in("Editors").post("/admin/content/story/add/", data)
+
+        errors = answer.context["adminform"].form.errors
+        assert "Nothing of this name can be seen." in str(errors["keywords"]), errors
+        assert not Story.objects.exists()
+
     def test_keeps_the_length_of_its_title(self) -> None:
         notice = NoticeFactory(title=unicodedata.normalize("NFD", "각" * 200))
 
