@@ -25,6 +25,7 @@ class Post:
     title: str
     slug: str
     body: str
+    source: str  # the body as it stands in the file
     summary: str
     authors: tuple[str, ...]
     categories: tuple[str, ...]
@@ -69,6 +70,7 @@ def parse(data: bytes, *, path: PurePath, reading: Reading) -> Post:
     if len(title) > MAX_TITLE:
         raise PostError(reason("long_title", length=len(title), limit=MAX_TITLE))
 
+    source = body
     body, code_notes = translate(body, reading=reading, is_mdx=path.suffix.lower() == ".mdx")
     notes += code_notes
     is_draft = keys.is_draft()  # first: `published` may also be a date
@@ -100,6 +102,7 @@ def parse(data: bytes, *, path: PurePath, reading: Reading) -> Post:
         title=title,
         slug=make_slug(keys.text("slug"), name.stem, title, path=path),
         body=wrap_html(body) if is_html else body,
+        source=source,
         summary=keys.first_text("description", "summary", "excerpt"),
         authors=keys.authors(),
         categories=keys.words("category", "categories"),

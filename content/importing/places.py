@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from django.conf import settings
 from django.conf.locale import LANG_INFO
@@ -20,9 +20,9 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from content.frontmatter import Post, PostError, Tool
-from content.frontmatter.names import Name
 from content.importing.files import Found, read
 from content.importing.memory import Memory
+from content.importing.pages import Pages
 from content.importing.sites import Site, Sites
 from content.models import ImportSite, NoticeFile, StoryFile
 
@@ -55,17 +55,9 @@ class Place:
         return id(self.site), self.path
 
     def language_of(self, post: Post) -> str:
-        """
-        Return the language of a post: its own, or that of its folder or site; may be empty.
-
-        Of a site that has a list of languages, `socket.io.md` is not in Ido.
-        """
-        language, declared = post.language, {code.lower() for code in self.config.languages}
-        if declared and language.lower() not in declared:
-            is_of_name = language == Name.of(PurePosixPath(self.path)).language
-            language = "" if is_of_name else language
+        """Return the language of a post: its own, or that of its folder or site; may be empty."""
         own = self.config.language if self.config.file and is_language(self.config.language) else ""
-        return language or self.language or own
+        return post.language or self.language or own
 
     @property
     def is_translation(self) -> bool:
@@ -102,7 +94,6 @@ class Places:
         self.name = name
         self.dry_run = dry_run
         self._known = list(ImportSite.objects.order_by("-pk"))
-        self._sites: dict[Path, Sites] = {}  # by folder given
         self._folders: dict[tuple[Path | None, Path], tuple[ImportSite, Site, Path, Path, str]] = {}
         self._resolved: dict[Path, ImportSite] = {}  # by folder of the site
         self.new: list[ImportSite] = []  # of which nothing was known before
@@ -121,8 +112,8 @@ class Places:
         if key not in self._folders:
             # Not of the file itself: a link that was given by name is where the link is.
             folder = Path(os.path.realpath(file.path.parent))
-            top = Path(os.path.realpath(file.top)) if file.top else folder
-            self._folders[key] = self._find(top, folder)
+            pages = file.pages or Pages(Sites(folder).find(folder / "_"))
+            self._folders[key] = self._find(folder, pages)
         site, config, root, folder, language = self._folders[key]
         return Place(site, config, root, _path_below(root, folder / file.path.name), language)
 
@@ -131,47 +122,48 @@ class Places:
         """Return the sites of the files that were located."""
         return list({id(site): site for site in self._resolved.values()}.values())
 
-    def _find(self, top: Path, folder: Path) -> tuple[ImportSite, Site, Path, Path, str]:
-        config = self._sites.setdefault(top, Sites(top)).find(folder / "_")
+    def _find(self, folder: Path, pages: Pages) -> tuple[ImportSite, Site, Path, Path, str]:
+        config = pages.site
         known = {site.folder for site in self._known if not self.name or site.name == self.name}
         base = self._common or folder
-        root = next((it for it in (base, *base.parents) if str(it) in known), None)
+        root = next((it for it in (base, *base.parents) if _as_text(str(it)) in known), None)
         if self._common and root is None:
             is_above = config.file and self._common.is_relative_to(config.root)
             root = config.root if is_above else self._common
         elif root is None or (config.file and root in config.root.parents):
             root = config.root
         if root not in self._resolved:
-            self._resolved[root] = self._resolve(root, config)
+            self._resolved[root] = self._resolve(root, pages)
         language = _language_of(config, root, folder)
         return self._resolved[root], config, root, folder, language
 
     # Sites
 
-    def _resolve(self, root: Path, config: Site) -> ImportSite:
+    def _resolve(self, root: Path, pages: Pages) -> ImportSite:
         """Return the site that has this folder, or a new one."""
-        title = config.name[:200]
-        site = self._find_known(root, title)
-        if site is None:
-            site = ImportSite(name=self.name, folder=str(root), title=title)
-            if not self.dry_run:
-                site, _is_new = ImportSite.objects.get_or_create(
-                    # Another import may be inserting it.
-                    **({"name": self.name} if self.name else {"folder": root, "title": title}),
-                    defaults={"name": self.name, "folder": str(root), "title": title},
-                )
-            self._known.append(site)
-            self.new.append(site)
+        folder, title = _as_text(str(root)), pages.site.name[:200]
+        site = self._find_known(root, title, pages)
+        if site is not None:
+            self._update(site, folder, title)
             return site
-        self._update(site, root, title)
+        site = ImportSite(name=self.name, folder=folder, title=title)
+        if not self.dry_run:
+            # Another import may be inserting it.
+            where = {} if self.name else {"folder": folder, "title": title}
+            site, _is_new = ImportSite.objects.get_or_create(
+                name=self.name, **where, defaults={"folder": folder, "title": title}
+            )
+        self._known.append(site)
+        self.new.append(site)
         return site
 
-    def _find_known(self, root: Path, title: str) -> ImportSite | None:
+    def _find_known(self, root: Path, title: str, pages: Pages) -> ImportSite | None:
         if self.name:
             for site in self._known:
                 if site.name == self.name:
                     return site
-        here = [site for site in self._known if site.folder == str(root)]
+        folder = _as_text(str(root))
+        here = [site for site in self._known if site.folder == folder]
         if not self.name:
             same = [site for site in here if site.title == title] or [
                 site for site in here if not site.title or not title
@@ -182,18 +174,18 @@ class Places:
         for site in self._known:
             if self.name and site.name:
                 continue
-            may_be = site.folder == str(root) or (title and site.title == title)
-            if (may_be or not os.path.isdir(site.folder)) and _has_files_of(site, root):
+            may_be = site.folder == folder or (title and site.title == title)
+            if (may_be or not os.path.isdir(site.folder)) and _has_files_of(site, root, pages):
                 return site
         return None
 
-    def _update(self, site: ImportSite, root: Path, title: str) -> None:
+    def _update(self, site: ImportSite, folder: str, title: str) -> None:
         """Store where a site is by now, and what it is called."""
         old = (site.name, site.folder, site.title)
         site.name = self.name or site.name
         site.title = title or site.title
         if self.name or not os.path.isdir(site.folder):
-            site.folder = str(root)
+            site.folder = folder
         if self.dry_run or old == (site.name, site.folder, site.title):
             return
         try:
@@ -203,27 +195,26 @@ class Places:
             site.name, site.folder, site.title = old
 
 
-def _has_files_of(site: ImportSite, root: Path) -> bool:
+def _has_files_of(site: ImportSite, root: Path, pages: Pages) -> bool:
     """Return whether at least half of a site's files, of the oldest ones, are in the folder."""
     if site.pk is None:
         return False
-    sample = [
-        (path, Memory.find(value))
-        for model in (StoryFile, NoticeFile)
-        for path, value in model.objects.filter(site=site)
-        .order_by("pk")
-        .values_list("path", "item__imported")[:SAMPLE]
-    ]
-    same = sum(memory is not None and _is_same(root, path, memory) for path, memory in sample)
-    return same > 0 and same * 2 >= len(sample)
+    same = total = 0
+    for model in (StoryFile, NoticeFile):
+        rows = model.objects.filter(site=site).order_by("pk").values_list("path", "item__imported")
+        for path, value in rows[:SAMPLE]:
+            memory = Memory.find(value)
+            total += 1
+            same += memory is not None and _is_same(root, path, memory, pages)
+    return same > 0 and same * 2 >= total
 
 
-def _is_same(root: Path, path: str, memory: Memory) -> bool:
+def _is_same(root: Path, path: str, memory: Memory, pages: Pages) -> bool:
     on_disk = find_on_disk(root, path)
     if on_disk is None:
         return False
     try:
-        post = read(on_disk)
+        post = read(on_disk, pages)
     except PostError:
         return False
     return memory.has_text(post.title, post.body)

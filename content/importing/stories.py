@@ -86,8 +86,13 @@ class StoryImporter(Importer):
         pk, memory = self._earlier.get(entry.post.slug, (None, None))
         if memory is None:
             return None
-        is_same = memory.parts == entry.memory.parts
-        return pk if is_same or memory.has_text(entry.post.title, entry.post.body) else None
+        post = entry.post
+        is_same = memory.parts == entry.memory.parts or any(
+            # Earlier versions took the body as it stands in the file.
+            memory.has_text(post.title, body)
+            for body in (post.body, post.source)
+        )
+        return pk if is_same else None
 
     def make(self, entry: Entry, notes: list[Why]) -> Story:
         """Return a story whose slug is free."""

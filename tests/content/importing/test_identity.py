@@ -14,6 +14,7 @@ import pytest
 from django.db import connection
 
 from content.importing import Importer, NoticeImporter, Outcome, Result, StoryImporter, find_posts
+from content.importing.memory import digest
 from content.models import ImportSite, Notice, NoticeFile, Story, StoryFile
 from scheduling import operations
 from scheduling.models import Job, Status
@@ -289,6 +290,16 @@ class TestFileKnownAgain:
         assert (outcomes(same), outcomes(other)) == (["updated"], ["created"])
         assert ImportSite.objects.count() == 2
 
+    def test_is_another_if_only_one_of_two_is_named(self, tmp_path: Path) -> None:
+        write(tmp_path / "x.md", "One.")
+        import_all(tmp_path, site="blog")
+        write(tmp_path / "x.md", "Two.")
+
+        results = import_all(tmp_path) + import_all(tmp_path, site="other")
+
+        assert outcomes(results) == ["updated", "created"]
+        assert set(ImportSite.objects.values_list("name", flat=True)) == {"blog", "other"}
+
     def test_has_one_folder_if_several_are_given_for_a_name(self, tmp_path: Path) -> None:
         one, two = write(tmp_path / "a/x.md", "One."), write(tmp_path / "b/x.md", "Two.")
 
@@ -367,6 +378,23 @@ class TestStoryOfAnEarlierVersion:
         write(path, date="2024-01-01", tags=["new"])
 
         assert outcomes(import_all(path)) == ["updated"]
+
+    def test_is_taken_though_its_body_is_read_otherwise_by_now(self, tmp_path: Path) -> None:
+        code = "{% highlight python %}\nx = 1\n{% endhighlight %}"
+        path = write(tmp_path / "x.md", code, date="2024-01-01")
+        import_all(path)
+        forget_files()
+        [story] = Story.objects.all()
+        assert story.imported is not None
+        story.body = code
+        story.imported["parts"]["body"] = digest(code)
+        story.save()
+
+        results = import_all(path)
+
+        story.refresh_from_db()
+        assert outcomes(results) == ["updated"]
+        assert story.body.startswith("```python")
 
     def test_keeps_the_address_that_the_file_asks_for(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.md", slug="old")
