@@ -38,7 +38,7 @@ def preview_text(request: HttpRequest) -> HttpResponse:
     context = {
         "title": request.POST.get("title", ""),
         "summary": request.POST.get("summary", ""),
-        "body": markdown.render(request.POST.get("body", "")),
+        "body": markdown.render(request.POST.get("body", "")).html,
     }
     return TemplateResponse(request, "content/preview_text.html", context)
 

@@ -25,6 +25,7 @@ from django.views.decorators.http import require_safe
 from armo.common.addresses import site_address
 from armo.common.api import versions
 from content import markdown
+from content.markdown.cleaning import complete
 from content.models import Category, Story, Tag
 from scheduling.queries.cache_lifetime import Freshness, last_end_of_a_job
 
@@ -125,7 +126,7 @@ def changed_at(story: Story) -> datetime:
 # Of fifty stories rarely more than one is new.
 @lru_cache(maxsize=2 * STORIES_SHOWN)
 def _body(text: str, url: str) -> str:
-    return markdown.render(text, base=url)
+    return complete(markdown.render(text).html, url)
 
 
 class Stories(Feed):

@@ -130,7 +130,7 @@ class BodyOutput(serializers.Serializer[TitledBody]):
 
     def get_body_html(self, item: TitledBody) -> str:
         """Render the text."""
-        return str(markdown.render(item.body))
+        return str(markdown.render(item.body).html)
 
 
 class StoryRow(TitledRow):

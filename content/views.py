@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from content import markdown
+from content.markdown.cleaning import with_ids_of_its_own
 from content.models import Notice, Story
 from scheduling.access.preview_links import NoSuchPreview, PreviewExpired, find_previewed
 
@@ -20,7 +21,10 @@ def front_page(request: HttpRequest) -> HttpResponse:
     notices = Notice.objects.published().order_by("-published_at", "-pk")[:NOTICES_SHOWN]
     context = {
         "page": Paginator(stories, STORIES_PER_PAGE).get_page(request.GET.get("page")),
-        "notices": [(notice, markdown.render(notice.body)) for notice in notices],
+        "notices": [
+            (notice, with_ids_of_its_own(markdown.render(notice.body).html, f"notice-{notice.pk}-"))
+            for notice in notices
+        ],
     }
     return render(request, "content/front_page.html", context)
 
@@ -31,7 +35,7 @@ def story_page(request: HttpRequest, slug: str) -> HttpResponse:
     if "\x00" in slug:  # PostgreSQL accepts no NUL
         raise Http404
     story = get_object_or_404(Story.objects.published(), slug=slug)
-    context = {"story": story, "body": markdown.render(story.body)}
+    context = {"story": story, "body": markdown.render(story.body).html}
     return render(request, "content/story_page.html", context)
 
 
@@ -57,7 +61,7 @@ def preview(request: HttpRequest, token: str) -> HttpResponse:
         template, context = "content/notice_preview.html", {"notice": item}
     else:
         raise Http404
-    context |= {"body": markdown.render(item.body), "previewed": item}
+    context |= {"body": markdown.render(item.body).html, "previewed": item}
     return _private(render(request, template, context))
 
 

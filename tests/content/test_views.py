@@ -134,7 +134,7 @@ class TestStoryPage:
         html = text_of(client, story.get_absolute_url())
 
         assert "<h1>제목</h1>" in html
-        assert "<h2>“부제”</h2>" in html
+        assert '<h2 id="부제">“부제”</h2>' in html
         assert "편집국" in html
         assert 'datetime="2025-03-30T01:00:00.123456+00:00"' in html
 
