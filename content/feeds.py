@@ -24,9 +24,8 @@ from django.views.decorators.http import require_safe
 
 from armo.common.addresses import site_address
 from armo.common.api import versions
-from content import markdown
 from content.markdown.cleaning import complete
-from content.models import Category, Story, Tag
+from content.models import Category, Rendered, Story, Tag
 from scheduling.queries.cache_lifetime import Freshness, last_end_of_a_job
 
 STORIES_SHOWN = 50
@@ -124,9 +123,7 @@ def changed_at(story: Story) -> datetime:
 
 
 # Of fifty stories rarely more than one is new.
-@lru_cache(maxsize=2 * STORIES_SHOWN)
-def _body(text: str, url: str) -> str:
-    return complete(markdown.render(text).html, url)
+_complete = lru_cache(maxsize=2 * STORIES_SHOWN)(complete)
 
 
 class Stories(Feed):
@@ -140,6 +137,7 @@ class Stories(Feed):
         self, stories: Sequence[Story], *, written_by: type[StoriesFeed], site: str, path: str
     ) -> None:
         self.stories = stories
+        self.html = Rendered.objects.html_of(story.body for story in stories)
         self.feed_type = written_by
         self.site = site
         self.link = site + reverse("front-page")
@@ -195,7 +193,7 @@ class Stories(Feed):
     def item_extra_kwargs(self, item: Story) -> dict[str, Any]:
         """Return the whole text as HTML, and the language."""
         return {
-            "content": str(_body(item.body, self.item_link(item))),
+            "content": str(_complete(self.html[item.body], self.item_link(item))),
             "language": item.language.strip(),
         }
 

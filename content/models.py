@@ -1,19 +1,26 @@
 """Stories and notices, and the categories and tags of stories."""
 
+import re
 import secrets
-from typing import ClassVar
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, models, transaction
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from content import markdown
 from content.text import (
     NOTHING_SEEN,
     ComposedCharField,
@@ -21,27 +28,151 @@ from content.text import (
     LanguageField,
     NameField,
     NormalSlugField,
+    compose,
     is_visible,
 )
 from scheduling.errors import Reason, Why
-from scheduling.models import VISIBLE, Schedulable
+from scheduling.models import VISIBLE, Schedulable, SchedulableQuerySet
+
+MAX_BODY = markdown.MAX_CHARS
+
+# What begins with a letter, also in a heading, a quote or a list, shows it, whatever follows. The
+# trigger on the body has the same expression.
+_blank = VISIBLE[2:-1]
+SURELY_VISIBLE = rf"^[{_blank}#>*_-]*[^{_blank}\u0021-\u0040\u005b-\u0060\u007b-\u007e]"
+_surely_visible = re.compile(SURELY_VISIBLE)
 
 NO_TITLE = Reason("no_title", gettext_noop("It has no title."))
 EMPTY_BODY = Reason("empty_body", gettext_noop("Its body is empty."))
+UNSEEN_BODY = Reason("unseen_body", gettext_noop("Nothing in its body can be seen."))
+
+
+class RenderedManager(models.Manager["Rendered"]):
+    """Markdown that has been rendered, found by the text itself."""
+
+    def html(self, body: str) -> SafeString:
+        """Query the HTML of one text."""
+        return self.html_of([body])[body]
+
+    def html_of(self, bodies: Iterable[str]) -> dict[str, SafeString]:
+        """
+        Query the HTML of these texts, all at once.
+
+        What an older renderer made, or is not there, is rendered and stored.
+        """
+        by_digest = {_digest(body): body for body in bodies}
+        current = self.filter(digest__in=list(by_digest), renderer=markdown.RENDERER)
+        html = {
+            by_digest.pop(bytes(digest)): mark_safe(markup)  # noqa: S308 (cleaned when it was stored)
+            for digest, markup in current.values_list("digest", "html")
+        }
+        made = {digest: markdown.render(body) for digest, body in sorted(by_digest.items())}
+        if not made:
+            return html
+        # A page is shown also if nothing can be written, as on a standby.
+        with suppress(DatabaseError), transaction.atomic():
+            self.bulk_create(
+                (
+                    Rendered(digest, rendering.html, rendering.is_visible, markdown.RENDERER)
+                    for digest, rendering in made.items()
+                ),
+                update_conflicts=True,
+                unique_fields=["digest"],
+                update_fields=["html", "is_visible", "renderer"],
+            )
+        return html | {by_digest[digest]: rendering.html for digest, rendering in made.items()}
+
+
+def _digest(body: str) -> bytes:
+    return sha256(body.encode(errors="replace")).digest()
+
+
+class Rendered(models.Model):
+    """
+    Markdown as HTML, by the SHA-256 of its UTF-8.
+
+    It belongs to a text, not to an item: all items, and all versions of one, that have the same
+    text share it. Any row may be deleted; it is made again when somebody needs it.
+    """
+
+    digest = models.BinaryField(primary_key=True)
+    html = models.TextField()
+    # Whether a reader sees anything in it.
+    is_visible = models.BooleanField()
+    # `markdown.RENDERER` when it was made.
+    renderer = models.CharField(max_length=200)
+
+    objects = RenderedManager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return bytes(self.digest).hex()
+
+
+class TitledBodyQuerySet(SchedulableQuerySet):
+    """Queries of items with a body."""
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """
+        Insert items, and render their texts.
+
+        :raises content.markdown.BodyTooLarge:
+        """
+        items = list(objs)
+        _prepare([item.body for item in items])
+        return super().bulk_create(items, *args, **kwargs)
+
+    def bulk_update(
+        self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
+        """
+        Change items, and render their texts.
+
+        :raises content.markdown.BodyTooLarge:
+        """
+        items, names = list(objs), list(fields)
+        if "body" in names:
+            _prepare([item.body for item in items])
+        return super().bulk_update(items, names, batch_size=batch_size)
+
+    def update(self, **kwargs: Any) -> int:
+        """
+        Change items, and render a new text.
+
+        :raises content.markdown.BodyTooLarge:
+        """
+        if isinstance(body := kwargs.get("body"), str):
+            _prepare([body])
+        return super().update(**kwargs)
+
+
+def _prepare(bodies: Collection[str]) -> None:
+    """Check and render texts before they are stored in items, whose trigger looks them up."""
+    composed = [compose(body) for body in bodies]
+    for body in composed:
+        markdown.check(body)
+    Rendered.objects.html_of(composed)
 
 
 class TitledBody(Schedulable):
-    """A title and a body, which every type of content here has; neither may be blank."""
+    """A title and a body, which every type of content here has; a reader must see both."""
 
     OWNER = "author"
 
     title = ComposedCharField(_("title"), max_length=200, blank=True)
     body = ComposedTextField(_("body"), blank=True, help_text=_("Markdown."))
+    # Whether a reader sees anything in the body; None if nobody has rendered it yet. A trigger sets
+    # it, whatever is written here, so that a batch need not read the text.
+    body_is_visible = models.BooleanField(null=True, editable=False)
     # The file at the last import, for the next one to find what has changed; see
     # `content.importing.memory.Memory`.
     imported = models.JSONField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed at"), auto_now=True)
+
+    objects = TitledBodyQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta(Schedulable.Meta):
         abstract = True
@@ -49,19 +180,46 @@ class TitledBody(Schedulable):
     def __str__(self) -> str:
         return self.title or gettext("(no title)")
 
+    def clean(self) -> None:
+        """Check a changed body; one that was stored by an earlier version may stay."""
+        super().clean()
+        if self._is_changed("body"):
+            try:
+                markdown.check(self.body)
+            except markdown.BodyTooLarge as refusal:
+                raise ValidationError({"body": str(refusal)}) from refusal
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Save the item, and render its text if it is new.
+
+        :raises content.markdown.BodyTooLarge:
+        """
+        wanted = kwargs.get("update_fields")
+        if self._is_changed("body") and (wanted is None or "body" in wanted):
+            _prepare([self.body])
+        super().save(*args, **kwargs)
+
+    def _remember_engine_fields(self, fields: Collection[str] | None = None) -> None:
+        super()._remember_engine_fields(fields)
+        if "body" in self.__dict__ and (fields is None or "body" in fields):
+            self._as_read["body"] = self.body
+
     def publish_problems(self) -> list[Why]:
-        """Return a reason for each missing field."""
+        """Return a reason for each field of which a reader would see nothing."""
         problems = super().publish_problems()
         if not is_visible(self.title):
             problems.append(NO_TITLE)
         if not is_visible(self.body):
             problems.append(EMPTY_BODY)
+        elif not _surely_visible.match(self.body) and not markdown.render(self.body).is_visible:
+            problems.append(UNSEEN_BODY)
         return problems
 
     @classmethod
     def publishable_condition(cls) -> Q:
         """Return the condition of a row without problems."""
-        return super().publishable_condition() & Q(title__regex=VISIBLE, body__regex=VISIBLE)
+        return super().publishable_condition() & Q(title__regex=VISIBLE, body_is_visible=True)
 
 
 def _visible_name() -> models.CheckConstraint:

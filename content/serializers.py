@@ -9,13 +9,11 @@ from rest_framework import serializers
 from armo.common.addresses import absolute
 from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
 from content import markdown
-from content.models import Notice, Story, TitledBody
+from content.models import MAX_BODY, Notice, Rendered, Story, TitledBody
 from content.text import as_language, as_name, as_slug, compose, validate_language
 from scheduling.api.serializers import ItemInput, ItemOutput
 from scheduling.models import VISIBLE
 
-# The length of a book of five hundred pages.
-MAX_BODY = 500_000
 MAX_WORDS, MAX_WORD = 100, 100
 
 
@@ -70,6 +68,20 @@ def words(help_text: str) -> ListField:
     return ListField(child=NameField(), required=False, max_length=MAX_WORDS, help_text=help_text)
 
 
+def within_bounds(body: str) -> None:
+    """
+    Check that a text can be rendered; the field itself says when it is too long.
+
+    :raises serializers.ValidationError:
+    """
+    if len(body) > MAX_BODY:
+        return
+    try:
+        markdown.check(body)
+    except markdown.BodyTooLarge as refusal:
+        raise serializers.ValidationError(str(refusal)) from refusal
+
+
 class TitledInput(ItemInput):
     """Input of every type of content here; in a draft all fields may be missing."""
 
@@ -77,7 +89,11 @@ class TitledInput(ItemInput):
 
     title = ComposedField(required=False, max_length=200, allow_blank=True)
     body = ComposedField(
-        required=False, max_length=MAX_BODY, allow_blank=True, help_text="Markdown: CommonMark."
+        required=False,
+        max_length=MAX_BODY,
+        allow_blank=True,
+        validators=[within_bounds],
+        help_text="Markdown: CommonMark, with tables, footnotes and task lists.",
     )
 
 
@@ -129,8 +145,8 @@ class BodyOutput(serializers.Serializer[TitledBody]):
     body_html = serializers.SerializerMethodField(help_text="HTML, cleaned of whatever could run.")
 
     def get_body_html(self, item: TitledBody) -> str:
-        """Render the text."""
-        return str(markdown.render(item.body).html)
+        """Query the HTML of the text."""
+        return str(Rendered.objects.html(item.body))
 
 
 class StoryRow(TitledRow):

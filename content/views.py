@@ -5,9 +5,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
-from content import markdown
 from content.markdown.cleaning import with_ids_of_its_own
-from content.models import Notice, Story
+from content.models import Notice, Rendered, Story
 from scheduling.access.preview_links import NoSuchPreview, PreviewExpired, find_previewed
 
 STORIES_PER_PAGE = 20
@@ -18,11 +17,12 @@ NOTICES_SHOWN = 10
 def front_page(request: HttpRequest) -> HttpResponse:
     """Show the live notices, and a page of the live stories, the newest first."""
     stories = Story.objects.published().order_by("-published_at", "-pk").defer("body", "extra")
-    notices = Notice.objects.published().order_by("-published_at", "-pk")[:NOTICES_SHOWN]
+    notices = list(Notice.objects.published().order_by("-published_at", "-pk")[:NOTICES_SHOWN])
+    html = Rendered.objects.html_of(notice.body for notice in notices)
     context = {
         "page": Paginator(stories, STORIES_PER_PAGE).get_page(request.GET.get("page")),
         "notices": [
-            (notice, with_ids_of_its_own(markdown.render(notice.body).html, f"notice-{notice.pk}-"))
+            (notice, with_ids_of_its_own(html[notice.body], f"notice-{notice.pk}-"))
             for notice in notices
         ],
     }
@@ -35,7 +35,7 @@ def story_page(request: HttpRequest, slug: str) -> HttpResponse:
     if "\x00" in slug:  # PostgreSQL accepts no NUL
         raise Http404
     story = get_object_or_404(Story.objects.published(), slug=slug)
-    context = {"story": story, "body": markdown.render(story.body).html}
+    context = {"story": story, "body": Rendered.objects.html(story.body)}
     return render(request, "content/story_page.html", context)
 
 
@@ -61,7 +61,7 @@ def preview(request: HttpRequest, token: str) -> HttpResponse:
         template, context = "content/notice_preview.html", {"notice": item}
     else:
         raise Http404
-    context |= {"body": markdown.render(item.body).html, "previewed": item}
+    context |= {"body": Rendered.objects.html(item.body), "previewed": item}
     return _private(render(request, template, context))
 
 

@@ -2,13 +2,15 @@
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content.models import EMPTY_BODY, NO_TITLE, Notice, Story
+from content import markdown
+from content.models import EMPTY_BODY, MAX_BODY, NO_TITLE, UNSEEN_BODY, Notice, Rendered, Story
 from scheduling.errors import Reason
-from tests.factories import StoryFactory
+from tests.factories import NoticeFactory, StoryFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +62,9 @@ class TestPublishProblems:
             ("", "Body", [NO_TITLE]),
             ("Title", " \n\t ", [EMPTY_BODY]),
             ("\u3164", "\u200b\ufeff", [NO_TITLE, EMPTY_BODY]),
+            ("Title", "<!-- later -->", [UNSEEN_BODY]),
+            ("Title", "[a]: https://example.org", [UNSEEN_BODY]),
+            ("Title", "![](https://example.org/a.png)", []),
         ],
     )
     def test_name_what_a_reader_would_not_see(
@@ -72,3 +77,137 @@ class TestPublishProblems:
         written = Notice(title=f"a{title}", body=f"{body}b")
 
         assert written.publish_problems() == []
+
+
+HUGE = "<b><p>" * 20_000
+
+
+class TestBody:
+    def test_is_rendered_when_it_is_saved(self) -> None:
+        StoryFactory(body="**가**")
+
+        [rendered] = Rendered.objects.all()
+        assert rendered.html == "<p><strong>가</strong></p>\n"
+        assert rendered.is_visible
+        assert rendered.renderer == markdown.RENDERER
+
+    def test_is_rendered_once_for_all_that_have_it(self) -> None:
+        StoryFactory(body="같은 글")
+        NoticeFactory(body="같은 글")
+
+        assert Rendered.objects.count() == 1
+
+    def test_is_rendered_as_it_is_stored(self) -> None:
+        story = StoryFactory(body="[\u1112\u1161\u11ab]")
+
+        with CaptureQueriesContext(connection) as asked:
+            Rendered.objects.html(Story.objects.get(pk=story.pk).body)
+        assert len(asked) == 2
+
+    @pytest.mark.parametrize(
+        ("body", "is_visible"),
+        [
+            ("가을", True),
+            ("## 가을", True),
+            ("> - *가을*", True),
+            ("1st", True),
+            ("![](https://example.org/a.png)", True),
+            ("", False),
+            ("<!-- later -->", False),
+            ("[가을]: https://example.org", False),
+        ],
+    )
+    def test_is_known_to_be_visible_or_not(self, body: str, is_visible: bool) -> None:
+        story = StoryFactory(body=body)
+        notice = Notice.objects.bulk_create([Notice(title="공지", body=body)])[0]
+        other = StoryFactory()
+        Story.objects.filter(pk=other.pk).update(body=body)
+        another = StoryFactory()
+        another.body = body
+        Story.objects.bulk_update([another], ["body"])
+
+        for item in (story, notice, other, another):
+            item.refresh_from_db()
+            assert item.body_is_visible is is_visible
+
+    def test_of_which_nobody_knows_is_left_to_the_items_own_run(self) -> None:
+        story = StoryFactory()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE content_story SET body = '[a](/b)' WHERE id = %s", [story.pk])
+
+        story.refresh_from_db()
+
+        assert story.body_is_visible is None
+        assert not story.publish_problems()
+        assert not Story.objects.publishable().exists()
+
+    def test_cannot_be_said_to_be_visible(self) -> None:
+        story = StoryFactory(body="<!-- later -->")
+
+        Story.objects.filter(pk=story.pk).update(body_is_visible=True)
+
+        story.refresh_from_db()
+        assert story.body_is_visible is False
+
+
+class TestABodyBeyondTheBounds:
+    @pytest.mark.parametrize("body", [HUGE, "a" * (MAX_BODY + 1)])
+    def test_is_refused_by_every_way_to_write_it(self, body: str) -> None:
+        story = StoryFactory()
+        story.body = body
+
+        with pytest.raises(markdown.BodyTooLarge):
+            story.save()
+        with pytest.raises(markdown.BodyTooLarge):
+            Story.objects.create(title="제목", body=body)
+        with pytest.raises(markdown.BodyTooLarge):
+            Story.objects.bulk_create([Story(title="제목", body=body)])
+        with pytest.raises(markdown.BodyTooLarge):
+            Story.objects.bulk_update([story], ["body"])
+        with pytest.raises(markdown.BodyTooLarge):
+            Story.objects.update(body=body)
+        with pytest.raises(ValidationError) as refusal:
+            story.full_clean()
+        assert list(refusal.value.error_dict) == ["body"]
+
+    def test_of_an_earlier_version_keeps_no_other_field_from_being_saved(self) -> None:
+        story = StoryFactory()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE content_story SET body = %s WHERE id = %s", [HUGE, story.pk])
+        story.refresh_from_db()
+
+        story.title = "다른 제목"
+        story.full_clean()
+        story.save()
+
+        story.refresh_from_db()
+        assert story.title == "다른 제목"
+        assert Rendered.objects.html(story.body).startswith("<p>&lt;b&gt;")
+
+
+class TestRendered:
+    def test_is_made_anew_when_the_renderer_has_changed(self) -> None:
+        StoryFactory(body="**가**")
+        Rendered.objects.update(renderer="0", html="old")
+
+        html = Rendered.objects.html("**가**")
+
+        assert html == "<p><strong>가</strong></p>\n"
+        assert Rendered.objects.get().html == html
+        assert Rendered.objects.get().renderer == markdown.RENDERER
+
+    def test_is_found_with_one_query_for_many(self) -> None:
+        bodies = [f"글 {n}" for n in range(20)]
+        Rendered.objects.html_of(bodies)
+
+        with CaptureQueriesContext(connection) as asked:
+            html = Rendered.objects.html_of(bodies)
+
+        assert len(asked) == 1
+        assert html["글 7"] == "<p>글 7</p>\n"
+
+    def test_is_shown_also_when_it_cannot_be_stored(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+
+        assert Rendered.objects.html("가") == "<p>가</p>\n"

@@ -173,9 +173,9 @@ class TestBothFeeds:
             client.get(url)
         add_stories(STORIES_SHOWN - 1)
 
-        # The next change, the stories, their categories, their tags, the last job.
-        assert len(asked) == 5
-        with django_assert_num_queries(5):
+        # The next change, the stories, their categories, their tags, their HTML, the last job.
+        assert len(asked) == 6
+        with django_assert_num_queries(6):
             client.get(url)
 
     @BOTH

@@ -86,8 +86,8 @@ class TestFrontPage:
         StoryFactory.create_batch(30, published=True)
         NoticeFactory.create_batch(5, published=True)
 
-        # How many stories, a page of them, the notices.
-        with django_assert_num_queries(3):
+        # How many stories, a page of them, the notices, their HTML.
+        with django_assert_num_queries(4):
             client.get("/")
 
     def test_escapes_what_editors_type(self, client: Client) -> None:
@@ -164,12 +164,12 @@ class TestStoryPage:
         assert response.status_code == 404
         assert "There is no such page" in response.content.decode()
 
-    def test_asks_the_database_once(
+    def test_asks_the_database_for_the_story_and_its_html(
         self, client: Client, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         story = StoryFactory(published=True)
 
-        with django_assert_num_queries(1):
+        with django_assert_num_queries(2):
             client.get(story.get_absolute_url())
 
     def test_shows_no_script_of_its_body(self, client: Client) -> None:

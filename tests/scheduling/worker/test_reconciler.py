@@ -30,7 +30,8 @@ HOUR = timedelta(hours=1)
 
 def write_around_the_engine(**fields: Any) -> Story:
     """Make a story as a dump or a bulk change does, without a job."""
-    [story] = Story.objects.bulk_create([StoryFactory.build(**fields)])
+    story: Story = StoryFactory.build(**fields)
+    Story.objects.bulk_create([story])
     return story
 
 
