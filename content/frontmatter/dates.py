@@ -71,10 +71,12 @@ class Moment(NamedTuple):
 
     :param at: in UTC.
     :param is_local: it has no offset: the zone of the site was taken.
+    :param zone: the name of the time zone in which it is written; empty for an offset.
     """
 
     at: datetime
     is_local: bool = False
+    zone: str = ""
 
 
 class AmbiguousDate(PostError):
@@ -108,10 +110,14 @@ def read_moment(text: str, *, zone: tzinfo, notes: list[Reason]) -> Moment | Non
             raise PostError(reason("date_unclear", text=text[:80]))
         at = _build(parts, offset=_find_offset(parts, notes=notes))
         if at.tzinfo is None:
-            return Moment(_localise(at, zone=zone, notes=notes), is_local=True)
-        return Moment(_in_reach(at.astimezone(UTC)))
+            return Moment(_localise(at, zone=zone, notes=notes), True, _name(zone))
+        return Moment(_in_reach(at.astimezone(UTC)), zone=_name(at.tzinfo))
     except (ValueError, OverflowError) as error:
         raise PostError(reason("date_impossible", text=text, reason=error)) from error
+
+
+def _name(zone: tzinfo) -> str:
+    return zone.key if isinstance(zone, ZoneInfo) else ""
 
 
 def _order(text: str) -> dict[str, str | None] | None:

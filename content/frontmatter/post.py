@@ -38,6 +38,7 @@ class Post:
     extra: dict[str, Value]
     notes: tuple[Reason, ...]
     has_local_time: bool  # without an offset
+    zone: str = ""  # the name of the time zone in which all of its times are written
 
     @property
     def byline(self) -> str:
@@ -113,6 +114,7 @@ def parse(data: bytes, *, path: PurePath, reading: Reading) -> Post:
         publish_at=times.start.at if times.start and not is_draft else None,
         unpublish_at=times.end.at if times.end and not is_draft else None,
         has_local_time=times.is_local,
+        zone=times.zone,
         extra=keys.rest(),
         notes=tuple(notes),
     )
@@ -136,6 +138,12 @@ class _Times:
     def is_local(self) -> bool:
         """Return whether one of them has no offset."""
         return any(moment.is_local for moment in (self.start, self.end) if moment)
+
+    @property
+    def zone(self) -> str:
+        """Return the name of the time zone in which both are written; empty if in none."""
+        names = {moment.zone for moment in (self.start, self.end) if moment}
+        return names.pop() if len(names) == 1 else ""
 
 
 def _find_times(keys: Keys, name: Name, *, reading: Reading, notes: list[Reason]) -> _Times:

@@ -5,7 +5,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -352,7 +351,7 @@ class Importer(ABC):
                 item.unpublish_at = plan.end
             item.save()
             if item.status == Status.PUBLISHED:
-                self._set_end(item, plan.end, reason=reason)
+                self._set_end(item, plan, reason=reason)
 
     def replan(self, item: TitledBody, plan: Plan, old: Plan, *, reason: Why) -> list[Why]:
         """
@@ -374,7 +373,7 @@ class Importer(ABC):
                 if plan.start != old.start:
                     notes.append(because("is_live"))
                 if plan.start is not None and plan.end != old.end:
-                    notes += self._move_end(item, plan.end, old.end, reason=reason)
+                    notes += self._move_end(item, plan, old, reason=reason)
             case _ if item.publish_at != old.start or item.unpublish_at != old.end:
                 notes.append(because("scheduled_here"))
             case _:
@@ -391,34 +390,36 @@ class Importer(ABC):
             self._schedule(item, plan, reason=reason)
         else:
             operations.publish_now(item=item, by=self.by, reason=reason)
-            self._set_end(item, plan.end, reason=reason)
+            self._set_end(item, plan, reason=reason)
 
     def _schedule(self, item: TitledBody, plan: Plan, *, reason: Why) -> None:
         assert plan.start is not None
         operations.schedule(
-            item=item, run_at=plan.start, by=self.by, unpublish_at=plan.end, reason=reason
+            item=item,
+            run_at=plan.start,
+            by=self.by,
+            unpublish_at=plan.end,
+            zone=plan.zone,
+            reason=reason,
         )
 
-    def _move_end(
-        self, item: TitledBody, end: datetime | None, old: datetime | None, *, reason: Why
-    ) -> list[Why]:
-        if item.unpublish_at != old:
+    def _move_end(self, item: TitledBody, plan: Plan, old: Plan, *, reason: Why) -> list[Why]:
+        if item.unpublish_at != old.end:
             return [because("end_changed_here")]
-        if end is not None and end <= clock.database_now():
+        if plan.end is not None and plan.end <= clock.database_now():
             return [because("end_has_passed")]
-        self._set_end(item, end, reason=reason)
+        self._set_end(item, plan, reason=reason)
         return []
 
-    def _set_end(self, item: TitledBody, end: datetime | None, *, reason: Why) -> None:
+    def _set_end(self, item: TitledBody, plan: Plan, *, reason: Why) -> None:
         """Set or cancel the end of a live item."""
-        if end == item.unpublish_at:
+        if plan.end == item.unpublish_at:
             return
-        if end is None:
-            operations.unschedule(item=item, by=self.by, kind=Kind.UNPUBLISH, reason=reason)
+        how: dict[str, Any] = {"item": item, "by": self.by, "reason": reason}
+        if plan.end is None:
+            operations.unschedule(kind=Kind.UNPUBLISH, **how)
         else:
-            operations.schedule(
-                item=item, run_at=end, by=self.by, kind=Kind.UNPUBLISH, reason=reason
-            )
+            operations.schedule(kind=Kind.UNPUBLISH, run_at=plan.end, zone=plan.zone, **how)
 
 
 def reason_of(file: Found) -> Reason:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -15,11 +15,13 @@ class Plan:
 
     start: datetime | None = None
     end: datetime | None = None
+    # The name of the time zone in which the file has them. It is not stored: a job keeps it.
+    zone: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, post: Post) -> Self:
         """Return the plan of a file."""
-        return cls(post.publish_at, post.unpublish_at)
+        return cls(post.publish_at, post.unpublish_at, post.zone)
 
     def as_json(self) -> list[str | None]:
         """Return the plan as the item stores it."""
@@ -28,7 +30,8 @@ class Plan:
     @classmethod
     def from_json(cls, value: list[str | None]) -> Self:
         """Return the plan that `as_json` stored."""
-        return cls(*(datetime.fromisoformat(at) if at else None for at in value))
+        start, end = (datetime.fromisoformat(at) if at else None for at in value)
+        return cls(start, end)
 
 
 @dataclass(frozen=True)
