@@ -22,9 +22,14 @@ def _local_time(value: str) -> str:
     return timezone.localtime(datetime.fromisoformat(value)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+def _text(english: str) -> str:
+    # Of an empty text a catalogue returns its header.
+    return gettext(english) if english else ""
+
+
 # How a parameter is shown to the reader, by the key of `{"time": "2026-03-01T00:00:00+00:00"}`. The
 # models add `status`, `state` and `kind`.
-SHOWN: dict[str, Callable[[Any], str]] = {"time": _local_time}
+SHOWN: dict[str, Callable[[Any], str]] = {"time": _local_time, "text": _text}
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Reason:
     :param text: English, marked with `gettext_noop`; with places, such as `%(status)s`, if it has
         parameters.
     :param params: JSON. What depends on the reader has its type with it: `{"status": "draft"}`. A
-        datetime becomes a `time`.
+        datetime becomes a `time`, a lazy text a `text`.
     """
 
     code: str
@@ -46,8 +51,7 @@ class Reason:
     def __post_init__(self) -> None:
         """Make it storable: a lazy text becomes the English one."""
         if isinstance(self.text, Promise):
-            with translation.override(None):
-                object.__setattr__(self, "text", str(self.text))
+            object.__setattr__(self, "text", _english(self.text))
         params = {name: _storable(value) for name, value in self.params.items()}
         object.__setattr__(self, "params", params)
 
@@ -56,7 +60,7 @@ class Reason:
 
     def __str__(self) -> str:
         """Return the sentence in the active language."""
-        text = gettext(self.text) if self.text else ""
+        text = _text(self.text)
         if not self.params:
             return text
         return text % {name: _shown(value) for name, value in self.params.items()}
@@ -76,16 +80,25 @@ class Reason:
 Why = Reason | str
 
 
+def _english(text: Promise) -> str:
+    with translation.override(None):
+        return str(text)
+
+
 def _storable(value: Any) -> Any:
     if isinstance(value, datetime):
-        return {"time": value.astimezone(UTC).isoformat()}
+        aware = timezone.make_aware(value) if timezone.is_naive(value) else value
+        return {"time": aware.astimezone(UTC).isoformat()}
+    if isinstance(value, Promise):
+        return {"text": _english(value)}
     return value if isinstance(value, str | int | float | Mapping | None) else str(value)
 
 
 def _shown(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and len(value) == 1:
         [(name, inner)] = value.items()
-        return SHOWN[name](inner)
+        # As it is if what has registered the type is not installed any more.
+        return SHOWN.get(name, str)(inner)
     return value
 
 

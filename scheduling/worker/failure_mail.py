@@ -26,11 +26,12 @@ from django.utils.translation import gettext
 from django_q.models import OrmQ
 
 from scheduling import conf
-from scheduling.access.permissions import has_right, has_right_to, may_change
+from scheduling.access.permissions import has_right, has_right_to, may_change, visible_to
 from scheduling.models import TRANSITIONS, Job, JobEvent, Schedulable, clock
 from scheduling.models.item import NotPublishable
 from scheduling.models.task_names import MAIL_FAILURES
 from scheduling.models.times import utc
+from scheduling.models.transitions import is_by_now
 from scheduling.queue import messages
 from scheduling.queue.payload import build_payload
 
@@ -287,8 +288,10 @@ def _facts(failure: Failure, editor: AbstractBaseUser | None) -> dict[str, objec
         "item": job.item_label,
         "due_local": timezone.localtime(job.run_at).strftime("%Y-%m-%d %H:%M:%S %Z"),
         "due_utc": utc(job.run_at, "seconds"),
-        "item_link": "" if item is None else _link_to(item),
+        "item_link": "",
     }
+    if item is not None and (editor is None or _may_open(editor, item)):
+        facts["item_link"] = _link_to(item)
     if editor is None:
         detail = failure.detail
         return facts | {
@@ -298,13 +301,26 @@ def _facts(failure: Failure, editor: AbstractBaseUser | None) -> dict[str, objec
             "traceback": str(detail.get("traceback", ""))[-LONGEST_TRACEBACK:].strip(),
             "link": _link_to(job),
         }
-    reruns = has_right(editor, "view", Job) and has_right_to(editor, "rerun", job)
+    # Without these rights the page of the job is closed to them, or has no button.
+    reruns = (
+        getattr(editor, "is_staff", False)
+        and has_right(editor, "view", Job)
+        and has_right_to(editor, "rerun", job)
+    )
     return facts | {
         "type": "" if item is None else capfirst(str(item._meta.verbose_name)),
         "reason": Truncator(event.why_for_editors if event else "").chars(LONGEST_REASON),
         "advice": _advise(job, event, item, editor),
         "link": _link_to(job) if reruns and item is not None else "",
     }
+
+
+def _may_open(editor: AbstractBaseUser, item: Schedulable) -> bool:
+    """Query whether the person may open the item's page."""
+    model = type(item)
+    may_view = has_right(editor, "view", model) or has_right(editor, "change", model)
+    rows = visible_to(editor, model._base_manager.filter(pk=item.pk))
+    return bool(getattr(editor, "is_staff", False) and may_view and rows.exists())
 
 
 def _advise(
@@ -324,6 +340,8 @@ def _advise(
                 " mended:"
             )
         return gettext("It is as it was before. Ask an editor to do it by hand:")
+    if item.status != transition.on_failure:
+        return str(is_by_now(item))
     if event is not None and event.code == NotPublishable.code:
         if may_schedule and may_change(editor, item):
             return gettext(

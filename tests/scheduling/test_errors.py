@@ -53,6 +53,24 @@ class TestAReason:
 
         assert reason.as_json()["text"] == "Its body is empty."
 
+    def test_translates_a_lazy_parameter_for_each_reader(self) -> None:
+        with translation.override("ko"):
+            reason = Reason("x", "It is %(what)s.", {"what": gettext_lazy("Its body is empty.")})
+            korean = str(reason)
+
+        assert str(reason) == "It is Its body is empty.."
+        assert "본문이 비어 있습니다." in korean
+        assert json.loads(json.dumps(reason.as_json())) == reason.as_json()
+
+    def test_shows_a_parameter_of_a_type_that_is_gone_as_it_is(self) -> None:
+        assert str(Reason("x", "It is %(mood)s.", {"mood": {"mood": "glad"}})) == "It is glad."
+
+    def test_takes_a_time_without_a_zone_for_a_local_one(self) -> None:
+        with django_timezone.override("Asia/Seoul"):
+            reason = Reason("x", "At %(at)s.", {"at": MOMENT.replace(tzinfo=None)})
+
+        assert in_english(reason) == "At 2026-03-01 00:00:00 UTC."
+
     def test_has_percent_signs_of_its_own_when_nothing_is_filled_in(self) -> None:
         assert str(Reason("full", "The disk is 100 % full.")) == "The disk is 100 % full."
 

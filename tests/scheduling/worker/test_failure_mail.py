@@ -193,6 +193,10 @@ class TestTheMail:
         assert len(mail.outbox[0].body) < 5000
 
 
+def staff(group: str) -> User:
+    return person(group=group, email="kim@example.org", is_staff=True)
+
+
 class TestTheMailToAnEditor:
     def mail_to(self, by: User, **fields: Any) -> str:
         """Return the text of the mail about a publish that they had scheduled."""
@@ -202,7 +206,7 @@ class TestTheMailToAnEditor:
         return str(sent.body)
 
     def test_names_the_story_links_it_and_says_what_to_do(self) -> None:
-        kim = person(group="Editors", email="kim@example.org")
+        kim = staff("Editors")
 
         text = self.mail_to(kim, title="추수 소식")
 
@@ -213,7 +217,7 @@ class TestTheMailToAnEditor:
         assert f"https://news.example.org/admin/content/story/{story.pk}/change/\n" in text
 
     def test_leads_to_no_page_where_they_may_do_nothing(self) -> None:
-        kim = person(group="Editors", email="kim@example.org")
+        kim = staff("Editors")
 
         text = self.mail_to(kim)
 
@@ -221,7 +225,7 @@ class TestTheMailToAnEditor:
         assert "manage.py" not in text
 
     def test_leads_to_the_job_if_they_may_run_it_again(self) -> None:
-        kim = person(group="Operators", email="kim@example.org")
+        kim = staff("Operators")
 
         text = self.mail_to(kim)
 
@@ -229,12 +233,30 @@ class TestTheMailToAnEditor:
         assert f"https://news.example.org/admin/scheduling/job/{job.pk}/change/\n" in text
 
     def test_sends_to_an_editor_who_may_not_mend_it_themselves(self) -> None:
-        kim = person(group="Authors", email="kim@example.org")
+        kim = staff("Authors")
 
         assert "Ask an editor to fill in what is missing" in self.mail_to(kim, author=kim)
 
+    def test_leads_who_is_no_staff_to_no_page_of_the_admin(self) -> None:
+        text = self.mail_to(person(group="Operators", email="kim@example.org"))
+
+        assert "/admin/" not in text
+
+    def test_says_so_if_it_is_live_by_now(self) -> None:
+        kim = staff("Editors")
+        job = fail_as(kim)
+        Story.objects.update(body="mended")
+        item = job.find_item()
+        assert item is not None
+        operations.publish_now(item=item, by=kim)
+
+        tasks.tell_failures()
+
+        [sent] = to("kim@example.org")
+        assert "It is published by now." in sent.body
+
     def test_names_neither_classes_nor_tracebacks(self) -> None:
-        text = self.mail_to(person(group="Editors", email="kim@example.org"))
+        text = self.mail_to(staff("Editors"))
 
         assert "NotPublishable" not in text
         assert "Traceback" not in text
@@ -244,7 +266,7 @@ class TestTheMailToAnEditor:
     ) -> None:
         settings.RETRY_DELAYS = []
         monkeypatch.setattr(Story, "before_publish", leak)
-        kim = person(group="Editors", email="kim@example.org")
+        kim = staff("Editors")
         StoryFactory(due=True)
         Job.objects.update(scheduled_by=kim)
 
@@ -259,7 +281,7 @@ class TestTheMailToAnEditor:
         assert "Once the cause is mended" in theirs.body
 
     def test_is_in_their_language(self) -> None:
-        kim = person(group="Editors", email="kim@example.org")
+        kim = staff("Editors")
         Preferences.objects.create(user=kim, time_zone="Asia/Seoul", language="ko")
 
         text = self.mail_to(kim)
@@ -269,7 +291,7 @@ class TestTheMailToAnEditor:
         assert "KST" in text
 
     def test_says_that_nothing_is_left_to_do_if_the_item_is_gone(self) -> None:
-        kim = person(group="Editors", email="kim@example.org")
+        kim = staff("Editors")
         fail_as(kim, title="추수 소식")
         Story.objects.all().delete()
 
@@ -281,7 +303,7 @@ class TestTheMailToAnEditor:
         assert "http" not in sent.body
 
     def test_about_an_end_says_that_the_item_is_as_it_was(self) -> None:
-        kim = person(group="Editors", email="kim@example.org")
+        kim = staff("Editors")
         job = failed_end()
         Job.objects.filter(pk=job.pk).update(scheduled_by=kim)
 
