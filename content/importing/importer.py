@@ -17,7 +17,7 @@ from content.frontmatter import NotAPost, Post, PostError
 from content.frontmatter.reasons import reason
 from content.importing.files import Found, read
 from content.importing.memory import Memory, Plan, digest
-from content.importing.places import Place, Places, find_on_disk
+from content.importing.places import Place, Places, find_on_disk, pages_of
 from content.importing.reasons import reason as because
 from content.importing.results import Outcome, Result
 from content.models import ImportSite, NoticeFile, StoryFile, TitledBody
@@ -76,7 +76,8 @@ class Importer(ABC):
         self.dry_run = dry_run
         self.places = Places(name=site, dry_run=dry_run)
         self._known: dict[tuple[int, str], Known] = {}  # of a batch, by place
-        self._gone: dict[int, dict[str, list[tuple[int, str]]]] = {}  # see `_find_moved`
+        # By site; see `_find_moved`.
+        self._gone: dict[int, dict[tuple[str, str], list[tuple[int, str]]]] = {}
         # Items that this run gave a place; no item is called None.
         self._taken_over: set[int | None] = {None}
 
@@ -212,24 +213,41 @@ class Importer(ABC):
 
     def _find_moved(self, entry: Entry) -> tuple[int | None, str]:
         """
-        Return the item of the one file that is gone and said all that this one says, and its path.
+        Return the item of the one file that became this one, and the path that is gone.
 
-        The files that are gone are looked for once, when the first new file has been found.
+        It says the same to readers, or has the same title and is the same page: a draft that
+        became a post, `x.md` that became `x/index.md`. The files that are gone are looked for once,
+        when the first new file has been found.
         """
         site = entry.place.site
-        if site.pk is None or not entry.post.body.strip():
+        if site.pk is None:
             return None, ""
         if site.pk not in self._gone:
-            rows = self.files.objects.filter(site=site).values_list("item", "path")
-            gone = {pk: path for pk, path in rows if not find_on_disk(entry.place.root, path)}
-            found: dict[str, list[tuple[int, str]]] = {}
-            items = self.model._default_manager.filter(pk__in=gone)
-            for pk, value in items.values_list("pk", "imported"):
-                if memory := Memory.find(value):
-                    found.setdefault(memory.said, []).append((pk, gone[pk]))
-            self._gone[site.pk] = found
-        same = self._gone[site.pk].get(entry.memory.said, [])
-        return same[0] if len(same) == 1 else (None, "")
+            self._gone[site.pk] = self._find_gone(site, entry.place.root)
+        title = entry.memory.parts["title"]
+        keys = [(page, title) for page in pages_of(entry.place.path)]
+        if entry.post.body.strip():
+            keys.insert(0, (entry.memory.said, ""))
+        for key in keys:
+            same = self._gone[site.pk].get(key, [])
+            if len(same) == 1 and same[0][0] not in self._taken_over:
+                return same[0]
+        return None, ""
+
+    def _find_gone(
+        self, site: ImportSite, root: Path
+    ) -> dict[tuple[str, str], list[tuple[int, str]]]:
+        """Query the items of a site whose files are gone, with their paths."""
+        rows = self.files.objects.filter(site=site).values_list("item", "path")
+        gone = {pk: path for pk, path in rows if not find_on_disk(root, path)}
+        found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        items = self.model._default_manager.filter(pk__in=gone)
+        for pk, value in items.values_list("pk", "imported"):
+            if memory := Memory.find(value):
+                page, *_undated = pages_of(gone[pk])
+                for key in ((memory.said, ""), (page, memory.parts["title"])):
+                    found.setdefault(key, []).append((pk, gone[pk]))
+        return found
 
     def _insert(self, entry: Entry, notes: list[Why]) -> Result:
         wanted = Plan.of(entry.post)

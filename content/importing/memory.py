@@ -79,8 +79,8 @@ class Memory:
 
     @property
     def said(self) -> str:
-        """Return a digest of all but the slug, which may come from the name of the file."""
-        return digest([self.parts, self.plan.as_json()])
+        """Return a digest of what the file says to readers, whatever its name and its date."""
+        return digest({name: value for name, value in self.parts.items() if name != "extra"})
 
     def has_text(self, title: str, body: str) -> bool:
         """Return whether the file had this title and this body, and the body was not blank."""

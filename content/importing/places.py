@@ -253,6 +253,23 @@ def find_on_disk(root: Path, path: str) -> Path | None:
     return None
 
 
+def pages_of(path: str) -> list[str]:
+    """
+    Return what two paths of the same page have in common, with and without the date in the name.
+
+    `_drafts/x.md` and `_posts/2024-05-01-x.md` are one page, and so are `x.md` and `x/index.md`.
+    """
+    folder, _slash, name = path.rpartition("/")
+    stem, _dot, _suffix = name.rpartition(".")
+    base, dot, language = stem.partition(".")
+    if base == "index":
+        folder, _slash, bundle = folder.rpartition("/")
+        stem = f"{bundle}{dot}{language}"
+    folder = re.sub(r"(^|/)_(?:drafts|posts)(?=/|$)", r"\1", folder)
+    names = dict.fromkeys([stem, re.sub(r"^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[-_]", "", stem)])
+    return [f"{folder}/{it}" for it in names]
+
+
 # Languages
 
 

@@ -323,6 +323,61 @@ class TestFileKnownAgain:
         assert results[1].notes == ("It was posts/x.md before.",)
         assert slugs() == {"posts/y.md": "y", "posts/z.md": "x"}
 
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("_drafts/x.md", "_posts/2024-05-01-x.md"),
+            ("food/_drafts/x.md", "food/_posts/2024-05-01-x.markdown"),
+            ("posts/x.md", "posts/x/index.md"),
+            ("posts/x/index.ko.md", "posts/x.ko.md"),
+        ],
+    )
+    def test_follows_a_page_that_its_tool_has_under_another_name(
+        self, tmp_path: Path, old: str, new: str
+    ) -> None:
+        path = write(tmp_path / old, draft=True)
+        import_all(tmp_path)
+        path.unlink()
+        write(tmp_path / new, "Edited at the last minute.", date="2024-05-01")
+
+        results = import_all(tmp_path)
+
+        story = Story.objects.get()
+        assert (outcomes(results), results[0].notes) == (["updated"], (f"It was {old} before.",))
+        assert (story.status, story.body) == (Status.PUBLISHED, "Edited at the last minute.")
+        assert story.slug.startswith("x")
+
+    def test_follows_a_post_that_was_given_another_date(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "_posts/2999-05-01-x.md")
+        import_all(tmp_path)
+        path.rename(tmp_path / "_posts/2999-06-01-x.md")
+
+        results = import_all(tmp_path)
+
+        assert outcomes(results) == ["updated"]
+        assert Job.objects.of(Story.objects.get()).open().get().run_at.month in (5, 6)
+        assert "2999-06-01" in str(Story.objects.get().publish_at)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("_posts/2024-05-01-weekly.md", "_posts/2024-05-08-weekly.md"),
+            ("news/x.md", "sport/x.md"),
+            ("x.md", "y.md"),
+        ],
+    )
+    def test_does_not_follow_another_with_the_same_title(
+        self, tmp_path: Path, old: str, new: str
+    ) -> None:
+        write(tmp_path / "_config.yml")
+        path = write(tmp_path / old, "Old.", date="2024-05-01")
+        import_all(tmp_path)
+        path.unlink()
+        write(tmp_path / new, "New.", date="2024-05-08")
+
+        assert outcomes(import_all(tmp_path)) == ["created"]
+        assert set(Story.objects.values_list("body", flat=True)) == {"Old.", "New."}
+
     def test_does_not_follow_a_copy(self, tmp_path: Path) -> None:
         shutil.copy(write(tmp_path / "x.md"), tmp_path / "y.md")
         import_all(tmp_path / "x.md")
