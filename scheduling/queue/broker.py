@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 # How often the broker returns to django-q2's loop: only there is the stop flag read.
 LOOP_SECONDS = 1.0
+# The longest pause between two tries to reach the database.
+LONGEST_PAUSE_SECONDS = 0.25
 # How long before the next row is due a worker is pre-warmed: the way of a task through three
 # processes to a worker is then behind it when the time comes.
 LEAD_SECONDS = 0.03
@@ -171,9 +173,12 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             return self._dequeue()
         except DISCONNECTED as error:
             self._drop_connection()
-            self.pause_seconds = min(max(2 * self.pause_seconds, 0.05), LOOP_SECONDS)
-            logger.warning(
-                "The queue cannot be reached, next try in %.2f s: %s",
+            before = self.pause_seconds
+            self.pause_seconds = min(max(2 * before, 0.05), LONGEST_PAUSE_SECONDS)
+            # Not four lines a second for as long as it lasts.
+            logger.log(
+                logging.DEBUG if before == LONGEST_PAUSE_SECONDS else logging.WARNING,
+                "The queue cannot be reached, next tries every %.2f s: %s",
                 self.pause_seconds,
                 first_line(error),
             )
@@ -364,9 +369,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                         )
                         self.is_in_doubt = False
         self.listening_on = connection.connection
-        # Meanwhile rows may have been inserted, and tasks may have been lost.
+        # Meanwhile rows may have been inserted, and tasks may have been lost, heartbeats too.
         self._ask_at_once()
-        self.sweep_at = self.full_sweep_at = 0.0
+        self.sweep_at = self.full_sweep_at = self.beat_at = 0.0
         self.release_at = self.release_pause = 0.0
 
     def on_sleep(self) -> None:

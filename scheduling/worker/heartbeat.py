@@ -17,11 +17,15 @@ from typing import Any, ClassVar
 from django.db import DatabaseError, InterfaceError, connection
 
 from scheduling.models.worker import HEARTBEAT_KEPT
+from scheduling.queue.outages import retry_while_disconnected
 from scheduling.queue.sql_files import read_statements
 
 logger = logging.getLogger(__name__)
 
 SQL = read_statements(__name__)
+
+# How long a beat is tried again; the next follows in seconds.
+RETRY_SECONDS = 1.0
 
 
 class SharedHeartbeats:
@@ -74,12 +78,16 @@ def _write(board: SharedHeartbeats) -> None:
     owners, lanes, ages = map(list, zip(*board.beaten(), strict=True))
     host = socket.gethostname()[:255]
     params: dict[str, Any] = {"owners": owners, "lanes": lanes, "ages": ages, "pid": board.pid}
-    try:
-        # Django's check of the connection would double the statements of an idle worker; a beat
-        # that is lost is followed by the next in seconds.
+
+    def write() -> None:
+        # Django's check of the connection would double the statements of an idle worker.
         connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own flag
         with connection.cursor() as cursor:
             cursor.execute(SQL["write"], {**params, "host": host, "here": datetime.now(UTC)})
+
+    try:
+        # The first statement after an outage finds out that the connection is lost.
+        retry_while_disconnected(write, seconds=RETRY_SECONDS)
     except (DatabaseError, InterfaceError) as error:
         logger.debug("The heartbeat could not be written: %s", error)
 

@@ -666,6 +666,22 @@ class TestALostConnection:
         assert ids(claimed)[-1] == message_id
         assert monotonic() - start < 2
 
+    def test_is_followed_by_a_beat_so_that_monitors_see_its_end(
+        self, sleeper: OnItsThread, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(TimedBroker, "owner", 7)
+        sleeper.broker.beat_at = monotonic() + 60
+        self.terminate(sleeper)
+        start = monotonic()
+
+        handed_out: list[str] = []
+        while len(handed_out) < 3 and monotonic() < start + 2:
+            claimed = sleeper.pool.submit(sleeper.broker.dequeue).result(SECONDS)
+            handed_out += functions(claimed)
+
+        assert handed_out[0] == "scheduling.tasks.sweep"
+        assert "scheduling.tasks.beat" in handed_out
+
     def test_listens_again_afterwards(self, sleeper: OnItsThread) -> None:
         sleeper.dequeue().result(SECONDS)
         self.terminate(sleeper)
@@ -695,8 +711,8 @@ class TestALostConnection:
             answers = [broker.dequeue() for _ in range(8)]
 
         assert answers == [None] * 8
-        assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
-        assert "connection refused" in caplog.text
+        assert pauses == [0.05, 0.1, 0.2, 0.25, 0.25, 0.25, 0.25, 0.25]
+        assert caplog.text.count("connection refused") == 4
         assert "Is the server running" not in caplog.text
 
 

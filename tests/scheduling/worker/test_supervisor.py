@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.conf import Conf
 
 from scheduling.models import Heartbeat
@@ -210,6 +211,18 @@ class TestABeat:
 
         assert Heartbeat.objects.get().beat_at > first.beat_at
         assert Heartbeat.objects.get().started_at == first.started_at
+
+    def test_is_written_though_its_connection_was_cut_meanwhile(
+        self, other: BaseDatabaseWrapper
+    ) -> None:
+        connection.ensure_connection()
+        with other.cursor() as cursor:
+            pid = connection.connection.info.backend_pid
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+        heartbeat.beat()
+
+        assert Heartbeat.objects.get().owner == 7
 
     def test_is_not_of_any_other_task(self) -> None:
         supervisor.note_end({"func": "scheduling.tasks.sweep"})
