@@ -9,7 +9,7 @@ import content.urls
 import scheduling.urls
 from armo import health
 from armo.common.api.docs import IndexView
-from scheduling.admin import calendar
+from scheduling.admin import calendar, live
 
 # The API of the types of content, of the engine, and of neither.
 routes = [*content.urls.api.urls, *scheduling.urls.api, *armo.common.api.urls.urlpatterns]
@@ -33,6 +33,7 @@ urlpatterns = [
     path("admin/r/<path:rest>", nowhere),
     path("admin/", include("armo.accounts.urls")),
     path("admin/calendar/", include(calendar.urls)),  # before the admin, which would match
+    path("admin/live/", include(live.urls)),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("api/", include(armo.common.api.urls.rest)),

@@ -5,17 +5,20 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from scheduling.models.times import duration
-from scheduling.queries.health import NO_WORKER, STILL, Publisher
+from scheduling.admin.display import shown_moment
+from scheduling.models import clock
+from scheduling.queries.health import NO_WORKER, STILL, STUCK, Publisher
 
-# Editors read of what happens to their items; of other faults what `doctor` says, translated.
+# Editors read of what happens to their items; of other faults what `doctor` says, translated. Since
+# when, not for how long: a text that changes is read aloud again.
 FOR_EDITORS = {
     NO_WORKER: gettext_noop(
         "Nothing will be published: no worker is connected. Start manage.py qcluster."
     ),
     STILL: gettext_noop(
-        "The queue has stopped moving: no worker has finished anything for %(time)s."
+        "The queue has stopped moving: no worker has finished anything since %(time)s."
     ),
+    STUCK: gettext_noop("A job that was due at %(time)s has been taken up by no worker."),
 }
 
 
@@ -25,9 +28,17 @@ def health_lines(state: Publisher) -> tuple[bool, list[str]]:
     if state.paused:
         text = _("Nothing will be published: publishing is paused. %(why)s")
         lines.append(text % {"why": state.paused.reason})
-    for fault, seconds in state.faults():
-        text = _(FOR_EDITORS.get(fault, fault))
-        lines.append(text % {"time": duration(timedelta(seconds=seconds))})
+    lines += fault_lines(state)
     if lines:
         return False, lines
     return True, [_("A worker is connected, and every job is taken up in time.")]
+
+
+def fault_lines(state: Publisher) -> list[str]:
+    """Return a sentence for each fault of the publisher; a pause is none, nor what it holds."""
+    now = state.now or clock.database_now()
+    return [
+        _(FOR_EDITORS.get(fault, fault)) % {"time": shown_moment(now - timedelta(seconds=seconds))}
+        for fault, seconds in state.faults()
+        if not (fault == STUCK and state.paused)
+    ]

@@ -1,6 +1,7 @@
 """The admin of every type of content."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -15,7 +16,6 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
-from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
@@ -46,20 +46,17 @@ from scheduling.admin.actions import ACTIONS, Action, carry_out, posted, report
 from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column, times_asked
 from scheduling.admin.edit_conflicts import SeenForm
 from scheduling.admin.filters import DueFilter, LocalDates, StatusFilter
+from scheduling.admin.live import live_rows, seconds_until_news
 from scheduling.admin.panel import action_url_name, panel, when
-from scheduling.admin.pause_banner import everywhere
 from scheduling.admin.seen import Page, last_change_by, page_of
 from scheduling.admin.unsaved import has_typed, not_saved
-from scheduling.models import ClockNow, IsOneOf, Job, Schedulable
+from scheduling.models import ClockNow, IsOneOf, Job, Schedulable, clock
 from scheduling.models.references import parse_id, parse_ids
 
 # Items asked about in one request; a page of a list has fewer.
 MOST_WATCHED = 200
 # Cancelled jobs named on the page that asks whether to delete.
 MOST_NAMED = 50
-# A page asks this often how its items are; sooner when one of them is due.
-WATCH_SECONDS = 15.0
-SOONEST_SECONDS = 0.25
 
 
 class ItemList(ChangeList):
@@ -90,6 +87,8 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
         time_column(Schedulable, "unpublish_at"),
         time_column(Schedulable, "published_at"),
     )
+    # The columns that an open page keeps up to date.
+    live_columns = ("status_badge", "goes_live", "unpublish_at", "published_at")
     list_filter: ClassVar[Any] = (StatusFilter, DueFilter)
     list_filter_submit = True
     list_per_page = 50
@@ -414,7 +413,7 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
             "publishing": panel(request, item, _read_page(request)),
             "when_url": reverse(self._url("when")),
             "share_url": self._share_url(item),
-            "again": seconds_until_news([item]),
+            "again": seconds_until_news(*_times_of([item])),
         }
         return TemplateResponse(request, "scheduling/publishing.html", context)
 
@@ -440,27 +439,14 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
         return redirect(change_url(self.model, pk))
 
     def _live(self, request: HttpRequest) -> JsonResponse:
-        """Return how some items are now, and in how many seconds to ask again."""
+        """Return what the list shows of some items now, and in how many seconds to ask again."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         ids = parse_ids(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
         items = self.get_queryset(request).filter(pk__in=ids).defer(*self.list_defer)
         rows = list(items)
         return JsonResponse(
-            {
-                "items": {
-                    item.pk: {
-                        "version": item.version,
-                        "status": item.status,
-                        "badge": self.status_badge(item),
-                        "due": due_in(item, item.clock_at),
-                        "published": shown_time(item.published_at) if item.published_at else "-",
-                    }
-                    for item in rows
-                },
-                "again": seconds_until_news(rows),
-                "banner": render_to_string("scheduling/paused.html", everywhere(request)),
-            }
+            {"rows": live_rows(self, request, rows), "again": seconds_until_news(*_times_of(rows))}
         )
 
     def _when(self, request: HttpRequest) -> HttpResponse:
@@ -527,15 +513,7 @@ def ask_again(
     return TemplateResponse(request, "scheduling/ask_again.html", context, status=422)
 
 
-def seconds_until_news(items: Iterable[Any]) -> float:
-    """Return in how many seconds one of the items may have changed."""
-    waits = [WATCH_SECONDS]
-    for item in items:
-        times = (at for at, _transition in times_asked(item))
-        waits += [_wait((at - item.clock_at).total_seconds()) for at in times]
-    return max(min(waits), SOONEST_SECONDS)
-
-
-def _wait(left: float) -> float:
-    """Return the seconds to wait: just past the time; if that has passed, longer and longer."""
-    return left + 0.1 if left > 0 else max(1.0, -left / 10)
+def _times_of(items: Sequence[Any]) -> tuple[list[datetime], datetime]:
+    """Return the times at which items ask to be changed, and the time now."""
+    now = items[0].clock_at if items else clock.database_now()
+    return [at for item in items for at, _transition in times_asked(item)], now

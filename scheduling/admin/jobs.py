@@ -8,13 +8,15 @@ from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
 from django_q.models import OrmQ
 
 from scheduling.access.permissions import (
@@ -28,12 +30,14 @@ from scheduling.admin.actions import JOB_ACTIONS, Action, carry_out, posted
 from scheduling.admin.display import Text, badge, change_url, shown_time, time_column
 from scheduling.admin.filters import KindFilter, LocalDates, OverdueFilter, StateFilter
 from scheduling.admin.forms import ButtonForm, PauseForm, ReasonForm
-from scheduling.admin.items import ask_again
+from scheduling.admin.items import MOST_WATCHED, ask_again
+from scheduling.admin.live import live_rows, seconds_until_news
 from scheduling.admin.panel import buttons, history
 from scheduling.admin.plain import ReadOnlyAdmin
 from scheduling.admin.seen import OF_PAUSE, described, signed
 from scheduling.errors import DomainError, spoken
-from scheduling.models import ClockNow, Job, JobEvent, Pause, PauseEvent
+from scheduling.models import ClockNow, Job, JobEvent, Pause, PauseEvent, clock
+from scheduling.models.references import parse_ids
 from scheduling.models.times import LocalTime, distance, duration
 from scheduling.operations import ChangedMeanwhile
 from scheduling.operations import pause as pausing
@@ -58,6 +62,8 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
         "attempts",
         "last_error",
     )
+    # The columns that an open page keeps up to date.
+    live_columns = ("state_badge", "run_at", "lateness", "attempts", "last_error")
     list_filter = (StateFilter, KindFilter, OverdueFilter)
     list_filter_submit = True
     list_before_template = "scheduling/job_list_head.html"
@@ -205,7 +211,26 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
                 ("resume", pausing.resume, _("Publishing goes on."), ButtonForm),
             )
         ]
+        urls.append(
+            path(
+                "live/",
+                self.admin_site.admin_view(require_GET(never_cache(self._live))),
+                name="scheduling_job_live",
+            )
+        )
         return urls + super().get_urls()
+
+    def _live(self, request: HttpRequest) -> JsonResponse:
+        """Return what the list shows of some jobs now, and in how many seconds to ask again."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        ids = parse_ids(*request.GET.get("ids", "").split(",")[:MOST_WATCHED])
+        jobs = list(self.get_queryset(request).filter(pk__in=ids))
+        now = jobs[0].clock_at if jobs else clock.database_now()
+        times = [job.next_attempt_at for job in jobs if job.is_open]
+        return JsonResponse(
+            {"rows": live_rows(self, request, jobs), "again": seconds_until_news(times, now)}
+        )
 
     def _pause(
         self,

@@ -107,7 +107,7 @@ STILL = (
     "The queue has stopped moving: workers are connected, but none has finished anything for"
     " %(time)s."
 )
-STUCK = gettext_noop("The oldest job that no worker has taken up has been due for %(time)s.")
+STUCK = "The oldest job that no worker has taken up has been due for %(time)s."
 
 
 class Publisher(NamedTuple):
@@ -120,6 +120,8 @@ class Publisher(NamedTuple):
     # For how long the oldest overdue job has been due; not by itself a fault of the publisher.
     overdue_seconds: float | None = None
     paused: Pause | None = None
+    # When it was like this, by the database's clock.
+    now: datetime | None = None
 
     def faults(self) -> Iterator[tuple[str, float]]:
         """Return what keeps it from publishing, and for how many seconds it has."""
@@ -170,6 +172,7 @@ def publisher() -> Publisher:
         stuck_seconds=_seconds_since(stuck, now),
         overdue_seconds=_seconds_since(overdue.values_list("run_at", flat=True).first(), now),
         paused=pausing.current(),
+        now=now,
     )
 
 

@@ -11,16 +11,36 @@
     };
   };
 
-  // A hidden page sends no requests; it sends one at once when it is shown again.
-  const whenSeen = () =>
-    new Promise((resolve) => {
-      if (!document.hidden) return resolve();
-      document.addEventListener("visibilitychange", resolve, { once: true });
+  // "news": something may have changed; "back": somebody looks at the page again.
+  const happened = new EventTarget();
+  let backAt = 0;
+
+  function comeBack() {
+    // A window may get the focus from a frame of its own, again and again.
+    if (document.hidden || performance.now() - backAt < 1000) return;
+    backAt = performance.now();
+    happened.dispatchEvent(new Event("back"));
+  }
+  document.addEventListener("visibilitychange", comeBack);
+  for (const name of ["focus", "online", "pageshow"]) window.addEventListener(name, comeBack);
+
+  // Resolves after a time, or at an event; while the page is hidden, which sends no requests, not at all.
+  function rest(seconds, ...names) {
+    return new Promise((resolve) => {
+      const end = () => {
+        if (document.hidden) return;
+        clearTimeout(timer);
+        for (const name of names) happened.removeEventListener(name, end);
+        resolve();
+      };
+      const timer = setTimeout(end, 1000 * seconds);
+      for (const name of names) happened.addEventListener(name, end);
     });
+  }
 
-  const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-
-  const TROUBLE_SECONDS = 10;
+  // When to ask again after a failure, and when a request is taken for one.
+  const TROUBLE_SECONDS = 5;
+  const LONGEST_SECONDS = 9;
 
   // Show the bar that says why the page cannot be refreshed; without a name, none.
   function showTrouble(name) {
@@ -33,7 +53,8 @@
     const headers = { "X-Requested-With": "fetch" };
     let answer;
     try {
-      answer = await fetch(url, { headers, redirect: "manual", ...options });
+      const signal = AbortSignal.timeout(1000 * LONGEST_SECONDS);
+      answer = await fetch(url, { headers, redirect: "manual", signal, ...options });
     } catch (error) {
       showTrouble("no-answer");
       throw error;
@@ -74,14 +95,40 @@
     return rows;
   }
 
-  // Only if it differs: a screen reader would read it again and again.
-  function replace(part, html) {
-    if (part.innerHTML.trim() !== html.trim()) part.innerHTML = html;
+  // As the browser writes it: a server may write an apostrophe in another way.
+  function written(html) {
+    const holder = document.createElement("template");
+    holder.innerHTML = html;
+    return holder.innerHTML.trim();
   }
 
-  function showBanner(html) {
-    const place = document.querySelector("[data-armo-banner]");
-    if (place) replace(place, html);
+  const isSelected = (part) => {
+    const selection = getSelection();
+    return !selection.isCollapsed && selection.containsNode(part, true);
+  };
+
+  // Only if it differs: a screen reader would read it again and again. Returns whether it did.
+  function replace(part, html) {
+    if (part.innerHTML.trim() === written(html) || isSelected(part)) return false;
+    part.innerHTML = html;
+    return true;
+  }
+
+  // The one request that every page sends: whether there is news, and what the banner says.
+
+  async function watchNews(place) {
+    for (let wait = 0.1, known = place.dataset.armoNews; ; ) {
+      await rest(wait, "back");
+      try {
+        const { banner, news, again } = await (await ask(place.dataset.armoLive)).json();
+        const isNew = replace(place, banner) || news !== known;
+        known = news;
+        wait = again;
+        if (isNew) happened.dispatchEvent(new Event("news"));
+      } catch {
+        wait = TROUBLE_SECONDS;
+      }
+    }
   }
 
   async function watchList(head) {
@@ -90,27 +137,58 @@
     if (!rows || !rows.size) return;
     const url = `${head.dataset.armoList}?ids=${[...rows.keys()].join(",")}`;
     for (let wait = 0.5; ; ) {
-      await pause(wait);
-      await whenSeen();
+      await rest(wait, "back", "news");
       try {
-        const { items, again, banner } = await (await ask(url)).json();
-        showBanner(banner);
-        for (const [pk, item] of Object.entries(items)) {
-          const row = rows.get(pk);
-          const badge = row.querySelector(".field-status_badge .armo-badge");
-          if (badge && badge.outerHTML !== item.badge) badge.outerHTML = item.badge;
-          const due = row.querySelector(".field-goes_live .armo-due");
-          const cell = row.querySelector(".field-goes_live");
-          if (due) due.outerHTML = item.due;
-          else if (cell && item.due) cell.insertAdjacentHTML("beforeend", item.due);
-          const since = row.querySelector(".field-published_at");
-          if (since) replace(since, item.published);
+        const { rows: fresh, again } = await (await ask(url)).json();
+        for (const [pk, cells] of Object.entries(fresh)) {
+          for (const [name, html] of Object.entries(cells)) {
+            const cell = rows.get(pk).querySelector(`td.field-${name}`);
+            if (cell) replace(cell, html);
+          }
         }
         wait = again;
       } catch {
         wait = TROUBLE_SECONDS;
       }
     }
+  }
+
+  // Pages that are made anew as a whole: their parts are taken from there.
+
+  const PAGE_SECONDS = 60;
+
+  async function watchPage(page) {
+    for (let wait = PAGE_SECONDS; ; ) {
+      await rest(wait, "back", "news");
+      const askedAt = performance.now();
+      try {
+        const text = await (await ask(location.href)).text();
+        const fresh = new DOMParser().parseFromString(text, "text/html");
+        for (const part of page.querySelectorAll("[data-armo-part]")) {
+          const now = fresh.querySelector(`[data-armo-part="${part.dataset.armoPart}"]`);
+          if (now) refreshPart(part, now);
+        }
+        page.dispatchEvent(new CustomEvent("armo:fresh", { detail: { fresh, askedAt } }));
+        wait = PAGE_SECONDS;
+      } catch {
+        wait = TROUBLE_SECONDS;
+      }
+    }
+  }
+
+  // The focus stays on its link, and what is open stays open; what is typed in is left alone.
+  function refreshPart(part, fresh) {
+    const { version } = part.dataset; // of forms, whose tokens differ each time
+    if (version && version === fresh.dataset.version) return;
+    const active = part.contains(document.activeElement) ? document.activeElement : null;
+    if (active?.matches("input, select, textarea, button") || [...part.querySelectorAll("input, textarea")].some(isTyped)) return;
+    const name = (element) => element.getAttribute("href") ?? element.textContent;
+    keepOpen(part, fresh);
+    if (!replace(part, fresh.innerHTML)) return;
+    if (version) part.dataset.version = fresh.dataset.version;
+    if (!active) return;
+    const same = [...part.querySelectorAll("a, summary")].find((other) => name(other) === name(active));
+    same?.focus({ preventScroll: true });
   }
 
   // The panel of an item.
@@ -137,19 +215,16 @@
     }
   }
 
-  function replacePanel(panel, fresh) {
-    const labels = (from) => [...from.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
-    const open = labels(panel);
+  function keepOpen(old, fresh) {
+    const open = [...old.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
     for (const summary of fresh.querySelectorAll("details > summary")) {
       if (open.includes(summary.textContent)) summary.parentElement.open = true;
     }
-    panel.replaceWith(fresh);
   }
 
   async function watchPanel(place) {
     for (let wait = 0.5; ; ) {
-      await pause(wait);
-      await whenSeen();
+      await rest(wait, "back", "news");
       try {
         const text = await (await ask(place.dataset.armoPanel)).text();
         const panel = place.querySelector(".armo-panel");
@@ -160,7 +235,8 @@
           refreshParts(panel, fresh);
           panel.querySelector("[data-armo-note]").hidden = isSame;
         } else {
-          replacePanel(panel, fresh);
+          keepOpen(panel, fresh);
+          panel.replaceWith(fresh);
         }
       } catch {
         wait = TROUBLE_SECONDS;
@@ -235,6 +311,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     warnOfUnsaved();
+    document.querySelectorAll("[data-armo-live]").forEach(watchNews);
+    document.querySelectorAll("[data-armo-fresh]").forEach(watchPage);
     document.querySelectorAll("[data-armo-list]").forEach(watchList);
     document.querySelectorAll("[data-armo-panel]").forEach(watchPanel);
     document.querySelectorAll("[data-armo-preview]").forEach(showText);

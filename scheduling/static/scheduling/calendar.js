@@ -91,6 +91,9 @@
     return last;
   }
 
+  // What the server has said in answer to a move is newer than a page that was asked for before.
+  let answeredAt = 0;
+
   /** Return the server's answer, with `text` and `isMoved`. */
   async function ask(job, to, expected, which = "") {
     const body = new URLSearchParams({ job, to, expected, csrfmiddlewaretoken: window.refreshToken(calendar) });
@@ -102,6 +105,7 @@
         body,
         headers: { Accept: "application/json" },
       });
+      answeredAt = performance.now();
       if (!response.headers.get("Content-Type")?.startsWith("application/json")) {
         return { isMoved: false, text: signedOut };
       }
@@ -193,9 +197,19 @@
 
   calendar.addEventListener("dragend", () => {
     if (dragged) entry(dragged)?.classList.remove("is-dragged");
-    dragged = null;
+    dragged = pressed = null;
     mark(null);
+    showFresh();
   });
+
+  for (const name of ["pointerup", "pointercancel"]) {
+    document.addEventListener(name, () => {
+      // A drag cancels the pointer, and has only begun.
+      if (dragged) return;
+      pressed = null;
+      showFresh();
+    });
+  }
 
   // Keys
 
@@ -220,7 +234,7 @@
     const { count } = held;
     held.timer = setTimeout(() => {
       held = null;
-      move(job, KEYS[key](isLarge, count));
+      move(job, KEYS[key](isLarge, count)).then(showFresh);
     }, HELD);
   }
 
@@ -290,9 +304,47 @@
   dialog.addEventListener("close", () => {
     shown = "";
     focus(asked);
+    showFresh();
   });
 
   undoButton.addEventListener("click", undo);
+
+  // What others have moved, and what has gone live
+
+  let fresh = null; // the newest page of the server that is not shown yet
+
+  calendar.addEventListener("armo:fresh", ({ detail }) => {
+    fresh = detail;
+    showFresh();
+  });
+
+  /** Show the days as the server has them; not while somebody drags, presses, or types a time. */
+  function showFresh() {
+    return inTurn(() => {
+      if (!fresh || dragged || pressed || held || dialog.open) return;
+      const page = fresh.askedAt > answeredAt ? fresh.fresh : null;
+      fresh = null;
+      if (!page) return;
+      for (const day of calendar.querySelectorAll("[data-day]")) {
+        const now = page.querySelector(`[data-day="${day.dataset.day}"]`);
+        if (now) showDay(day, now);
+      }
+    });
+  }
+
+  function showDay(day, now) {
+    const selection = getSelection();
+    const isSelected = !selection.isCollapsed && selection.containsNode(day, true);
+    if (isSelected || day.innerHTML === now.innerHTML) return;
+    const active = day.contains(document.activeElement) ? document.activeElement : null;
+    const job = active && entryOf(active)?.dataset.job;
+    const isButton = active?.matches("button");
+    day.replaceChildren(...now.childNodes);
+    day.className = now.className;
+    if (!active) return;
+    const here = job ? entry(job) : day.querySelector("h3");
+    here?.querySelector(isButton ? "button" : "a")?.focus({ preventScroll: true });
+  }
 
   // Filters
 

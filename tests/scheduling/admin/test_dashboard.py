@@ -316,7 +316,7 @@ class TestThePage:
     def test_says_that_no_worker_is_connected(self, one_who_sees_jobs: Client) -> None:
         html = shown(one_who_sees_jobs)
 
-        assert 'armo-ill" role="alert"' in html
+        assert "armo-ill" in html
         assert "Nothing will be published: no worker is connected." in html
 
     def test_is_korean_for_who_reads_korean(self) -> None:
@@ -340,7 +340,7 @@ class TestThePage:
         with CaptureQueriesContext(connection) as many:
             shown(client)
 
-        assert len(many) == len(few) <= 23
+        assert len(many) == len(few) <= 24
 
 
 class TestRights:
@@ -407,10 +407,10 @@ class TestHealthLines:
         ("state", "said"),
         [
             (Publisher(0, None, None), "no worker is connected"),
-            (Publisher(0, 1.0, 90.0), "has been due for 1 min 30 s"),
+            (Publisher(0, 1.0, 90.0), "has been taken up by no worker"),
             (Publisher(3, None, None), "nothing has been finished yet"),
             (Publisher(3, STILL_AFTER_SECONDS + 1, None), "The queue has stopped moving"),
-            (Publisher(3, 1.0, 90.0), "has been due for 1 min 30 s"),
+            (Publisher(3, 1.0, 90.0), "has been taken up by no worker"),
             (Publisher(3, 1.0, None), "every job is taken up in time."),
         ],
     )

@@ -11,9 +11,8 @@ from pytest_django import Settings
 from content.models import Story
 from scheduling import operations
 from scheduling.models.clock import database_now
-from scheduling.operations import pause as pausing
 from tests.admin_pages import page_of
-from tests.factories import StoryFactory
+from tests.factories import FAR_OFF, StoryFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -25,24 +24,24 @@ class TestAPageThatStaysOpen:
 
     def test_hears_that_an_item_went_live(self, editor: Client) -> None:
         story = StoryFactory(scheduled=True)
-        before = self.live(editor, story.pk)["items"][str(story.pk)]
+        before = self.live(editor, story.pk)["rows"][str(story.pk)]
         operations.publish_now(item=story, by=None)
 
-        after = self.live(editor, story.pk)["items"][str(story.pk)]
+        after = self.live(editor, story.pk)["rows"][str(story.pk)]
 
-        assert (before["status"], after["status"]) == ("scheduled", "published")
-        assert "armo-published" in after["badge"]
-        assert after["version"] > before["version"]
+        assert "armo-scheduled" in before["status_badge"]
+        assert "armo-published" in after["status_badge"]
 
-    def test_hears_since_when_it_is_live_and_of_a_pause(self, editor: Client) -> None:
+    def test_hears_of_times_that_others_have_set(self, editor: Client) -> None:
         draft, live = StoryFactory(), StoryFactory(published=True)
-        pausing.pause(by=None, reason="추모 기간")
+        moved = StoryFactory(scheduled=True)
+        operations.schedule(item=moved, run_at=FAR_OFF + timedelta(days=1), by=None)
 
-        answer = self.live(editor, draft.pk, live.pk)
+        rows = self.live(editor, draft.pk, live.pk, moved.pk)["rows"]
 
-        assert answer["items"][str(draft.pk)]["published"] == "-"
-        assert "<time" in answer["items"][str(live.pk)]["published"]
-        assert "추모 기간" in answer["banner"]
+        assert rows[str(draft.pk)]["published_at"] == "-"
+        assert "<time" in rows[str(live.pk)]["published_at"]
+        assert "2100-11-01" in rows[str(moved.pk)]["goes_live"]
 
     def test_asks_less_and_less_often_about_what_is_late(self, editor: Client) -> None:
         story = StoryFactory(due=True)
@@ -62,12 +61,12 @@ class TestAPageThatStaysOpen:
     def test_hears_nothing_of_what_one_may_not_see(self, author: Client) -> None:
         story = StoryFactory(title="남의 초안")
 
-        assert self.live(author, story.pk)["items"] == {}
+        assert self.live(author, story.pk)["rows"] == {}
 
     def test_survives_numbers_that_are_none(self, editor: Client) -> None:
         url = reverse("admin:content_story_live")
 
-        assert editor.get(url, {"ids": "x,,-1,²," + "9" * 40}).json()["items"] == {}
+        assert editor.get(url, {"ids": "x,,-1,²," + "9" * 40}).json()["rows"] == {}
 
     def test_shows_its_panel_anew(self, editor: Client) -> None:
         story = StoryFactory(scheduled=True)

@@ -1,0 +1,147 @@
+"""What every open page of the admin asks for again and again."""
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from content.models import Story
+from scheduling import operations
+from scheduling.models import Job
+from scheduling.operations import pause as pausing
+from scheduling.queries import health
+from tests.admin_pages import list_of
+from tests.database_rows import failed_publish
+from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def live(client: Client, **headers: str) -> Any:
+    return client.get(reverse("admin-live"), headers=headers).json()
+
+
+def well(**other: Any) -> health.Publisher:
+    return health.Publisher(3, 1.0, None)._replace(**other)
+
+
+class TestAnOpenPage:
+    def test_hears_that_no_worker_runs(self, editor: Client) -> None:
+        assert "no worker is connected" in live(editor)["banner"]
+
+    def test_hears_it_in_korean(self, editor: Client) -> None:
+        assert "연결된 작업자가 없습니다" in live(editor, accept_language="ko")["banner"]
+
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            (well(), ""),
+            (well(seconds_since_beat=45.0), "no worker has finished anything since"),
+            (well(stuck_seconds=90.0), "has been taken up by no worker"),
+        ],
+    )
+    def test_hears_what_is_wrong(
+        self, editor: Client, state: health.Publisher, said: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(health, "publisher", lambda: state)
+
+        banner = live(editor)["banner"]
+
+        assert said in banner
+        assert bool(said) == bool(banner)
+
+    def test_hears_the_same_for_as_long_as_it_is_so(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        banners = []
+        for seconds in (90.0, 95.0):
+            now = LONG_AGO.replace(second=int(seconds) - 80)
+            state = well(stuck_seconds=seconds, now=now)
+            monkeypatch.setattr(health, "publisher", lambda state=state: state)
+            banners.append(live(editor)["banner"])
+
+        # A screen reader reads whatever changes.
+        assert banners[0] == banners[1]
+
+    def test_hears_of_a_pause_and_not_twice(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pause = pausing.pause(by=None, reason="추모 기간")
+        state = well(stuck_seconds=90.0, paused=pause)
+        monkeypatch.setattr(health, "publisher", lambda: state)
+
+        banner = live(editor)["banner"]
+
+        assert "추모 기간" in banner
+        assert "no worker" not in banner
+
+    def test_hears_of_news_when_a_job_has_changed_and_only_then(self, editor: Client) -> None:
+        story = StoryFactory()
+        before = live(editor)["news"]
+        again = live(editor)["news"]
+
+        operations.schedule(item=story, run_at=FAR_OFF, by=None)
+
+        assert before == again != live(editor)["news"]
+
+    def test_begins_with_the_news_that_it_shows(self, editor: Client) -> None:
+        StoryFactory(scheduled=True)
+
+        page = editor.get(list_of(Story)).content.decode()
+
+        assert f'data-armo-news="{live(editor)["news"]}"' in page
+
+    def test_hears_that_the_database_does_not_answer(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away() -> health.Publisher:
+            raise OperationalError
+
+        monkeypatch.setattr(health, "publisher", away)
+
+        assert editor.get(reverse("admin-live")).status_code == 503
+
+    def test_is_sent_to_the_login_once_its_reader_is_signed_out(self, client: Client) -> None:
+        answer = client.get(reverse("admin-live"))
+
+        assert answer.status_code == 302
+        assert "/login/" in answer.headers["Location"]
+
+    def test_asks_little_of_the_database(self, editor: Client) -> None:
+        StoryFactory.create_batch(5, due=True)
+        live(editor)
+
+        with CaptureQueriesContext(connection) as queries:
+            live(editor)
+
+        assert len(queries) <= 16
+
+
+class TestAnOpenListOfJobs:
+    def live(self, client: Client, *jobs: Job) -> Any:
+        ids = ",".join(str(job.pk) for job in jobs)
+        return client.get(reverse("admin:scheduling_job_live"), {"ids": ids})
+
+    def test_hears_what_has_become_of_them(self, operator: Client) -> None:
+        failed, waiting = failed_publish(), Job.objects.of(StoryFactory(scheduled=True)).get()
+
+        rows = self.live(operator, failed, waiting).json()["rows"]
+
+        assert "armo-failed" in rows[str(failed.pk)]["state_badge"]
+        assert "body is empty" in rows[str(failed.pk)]["last_error"]
+        assert "2100-10-31" in rows[str(waiting.pk)]["run_at"]
+        assert rows[str(waiting.pk)]["attempts"] == "0"
+
+    def test_asks_sooner_when_one_is_due(self, operator: Client) -> None:
+        due = Job.objects.of(StoryFactory(due=True)).get()
+        waiting = Job.objects.of(StoryFactory(scheduled=True)).get()
+        Job.objects.filter(pk=due.pk).update(next_attempt_at=due.created_at)
+
+        assert self.live(operator, waiting).json()["again"] == 15
+        assert 1 <= self.live(operator, due, waiting).json()["again"] < 15
+
+    def test_is_closed_to_who_may_not_see_jobs(self, author: Client) -> None:
+        assert self.live(author).status_code == 403
