@@ -21,7 +21,7 @@ from scheduling.queries import health
 # A page that somebody looks at asks this often; it asks for its own rows when there is news.
 LIVE_SECONDS = 5.0
 # Without news it asks for its rows this often; sooner when one of them is due.
-WATCH_SECONDS = 15.0
+WATCH_SECONDS = 10.0
 SOONEST_SECONDS = 0.25
 
 

@@ -1,6 +1,6 @@
 """Explain why an item is (not) live: item, job, attempts, queue row and worker, in that order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
 from scheduling.queries import workers
+from scheduling.queries.holds import described_pause, empty_lanes, holds_of
 
 What = JobEvent.What
 # Events that end an attempt.
@@ -42,9 +43,9 @@ def explain(item: Schedulable) -> Iterator[Finding]:
     open_jobs = [job for job in jobs if job.is_open]
     if paused:
         is_held = any(job.next_attempt_at <= now for job in open_jobs)
-        yield Finding("pause", pausing.sentence(paused), ok=not is_held)
+        yield Finding("pause", described_pause(paused), ok=not is_held)
     if open_jobs:
-        yield _worker()
+        yield from _workers(open_jobs)
 
 
 def _times(item: Schedulable, now: datetime) -> Iterator[Finding]:
@@ -76,9 +77,11 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
     if job.is_open:
         if job.attempts:
             yield Finding("attempts", f"{job.attempts} begun; next at {_utc(job.next_attempt_at)}.")
-        if job.run_at <= now and job.kind in TRANSITIONS and (earlier := job.find_earlier()):
-            text = f"{job.pk} waits for job {earlier.pk} ({earlier.kind}), which comes before it."
-            yield Finding("order", text, ok=False)
+        is_due = job.next_attempt_at <= now
+        for hold in holds_of(job, now=now, paused=paused):
+            # The others are said of all jobs together, or above.
+            if hold.subject not in ("pause", "worker", "retry"):
+                yield Finding(hold.subject, hold.text, ok=not is_due and hold.subject == "lock")
         yield _message(job, now, paused)
 
 
@@ -119,11 +122,14 @@ def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
     return Finding("message", text)
 
 
-def _worker() -> Finding:
+def _workers(jobs: Iterable[Job]) -> Iterator[Finding]:
     connected = workers.count_worker_connections()
     if not connected:
-        return Finding("worker", "None is connected. Start manage.py qcluster.", False)
-    return Finding("worker", f"Connected, with {connected} connections.")
+        yield Finding("worker", "None is connected. Start manage.py qcluster.", False)
+        return
+    yield Finding("worker", f"Connected, with {connected} connections.")
+    for hold in empty_lanes(job.lane for job in jobs if job.kind in TRANSITIONS):
+        yield Finding("worker", hold.text, ok=False)
 
 
 def _utc(at: datetime) -> str:

@@ -26,13 +26,12 @@ from scheduling.models.sql import forbid_nested_loops
 from scheduling.models.times import utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
-from scheduling.queries import workers, zone_rules
-from scheduling.queue.broker import BEAT_SECONDS
+from scheduling.queries import holds, workers, zone_rules
 from scheduling.queue.outages import first_line
 from scheduling.queue.payload import read_payload
 
 # When this many seconds have passed since the last heartbeat, something hangs.
-STILL_AFTER_SECONDS = 3 * BEAT_SECONDS
+STILL_AFTER_SECONDS = holds.SILENT_AFTER_SECONDS
 # A clock that is off by more is reported. Publishing goes by the database's clock alone.
 CLOCK_TOLERANCE_SECONDS = 1.0
 MAIL_TAKES = timedelta(minutes=5)
@@ -40,8 +39,9 @@ MAIL_TAKES = timedelta(minutes=5)
 ANSWER_WITHIN_SECONDS = 4.0
 # Rows are counted up to this number.
 MOST_COUNTED = 1000
-# So many are named by their ids.
+# So many are named by their ids, and of so many it is said what holds them.
 MOST_NAMED = 10
+MOST_EXPLAINED = 3
 
 
 class Check(NamedTuple):
@@ -55,11 +55,22 @@ class Check(NamedTuple):
 
 
 def examine() -> Iterator[Check]:
-    """Run every check in order, until the database cannot be reached."""
+    """Run every check in order, until the database cannot be reached, or a table is locked."""
     try:
         yield from _examine()
     except (DatabaseError, InterfaceError) as error:
-        yield Check("database", False, f"It went away meanwhile: {first_line(error)}")
+        yield _locks(error) or Check(
+            "database", False, f"It went away meanwhile: {first_line(error)}"
+        )
+
+
+def _locks(error: Exception) -> Check | None:
+    """Say which sessions have locked the tables that a check would have waited for."""
+    if not holds.is_lock_error(error):
+        return None
+    locked = holds.locked_tables([Job, OrmQ, Heartbeat, *schedulable_models()])
+    text = " ".join(hold.text for hold in locked) or first_line(error)
+    return Check("locks", False, text, {"tables": [dict(hold.facts) for hold in locked]})
 
 
 def _examine() -> Iterator[Check]:
@@ -72,7 +83,9 @@ def _examine() -> Iterator[Check]:
     if not migrated.ok:
         return
     for step in (_workers, _pause, _overdue, _clocks, _zones, _pairs, _messages, _failures):
-        yield from step()
+        with holds.never_waiting():
+            checks = list(step())
+        yield from checks
 
 
 # For monitors
@@ -197,13 +210,12 @@ def _workers() -> Iterator[Check]:
     yield Check("worker", not problems, " ".join(problems) or text, facts)
     if not state.connections:
         return
-    patience = {conf.SLOW_LANE: conf.HOOK_TIMEOUT + 30.0, conf.MAIL_LANE: 60.0}
-    for lane, seconds in patience.items():
+    for lane in (conf.SLOW_LANE, conf.MAIL_LANE):
         newest = Heartbeat.objects.filter(lane=lane).order_by("-beat_at").first()
         since = None
         if newest is not None:
             since = (clock.database_now() - newest.beat_at).total_seconds()
-        moves = since is not None and since < STILL_AFTER_SECONDS + seconds
+        moves = since is not None and since < holds.silent_after_seconds(lane)
         text = "Its workers finish their tasks."
         if not moves:
             text = "No worker of this lane has finished anything lately. Start manage.py qcluster."
@@ -213,7 +225,9 @@ def _workers() -> Iterator[Check]:
 def _pause() -> Iterator[Check]:
     paused = pausing.current()
     # A pause is intended, so it is no fault. The next check reports what is overdue because of it.
-    text = f"{pausing.sentence(paused)} See manage.py resume." if paused else "It is not paused."
+    text = "It is not paused."
+    if paused:
+        text = f"{holds.described_pause(paused)} See manage.py resume."
     yield Check("publishing", True, text, {"paused_since": paused and paused.paused_at})
 
 
@@ -226,8 +240,20 @@ def _overdue() -> Iterator[Check]:
         how = "held by the pause" if pausing.current() else "taken up by no worker"
         text = f"{_at_most(number)}, {_at_most(untouched)} of them {how}."
         text += " See manage.py jobs --overdue."
-    oldest = overdue.order_by("run_at", "pk").values_list("pk", flat=True)[:MOST_NAMED]
-    facts = {"count": number, "stuck": untouched, "oldest": list(oldest)}
+    oldest = list(overdue.order_by("run_at", "pk")[:MOST_NAMED])
+    held = {job: list(holds.holds_of(job, now=now, paused=None)) for job in oldest[:MOST_EXPLAINED]}
+    for job, found in held.items():
+        text += "".join(f" Job {job.pk} ({job}): {hold.text}" for hold in found)
+    facts = {
+        "count": number,
+        "stuck": untouched,
+        "oldest": [job.pk for job in oldest],
+        "held": [
+            {"job": job.pk, "by": hold.subject, **hold.facts}
+            for job, found in held.items()
+            for hold in found
+        ],
+    }
     yield Check("overdue jobs", not untouched, text, facts)
 
 

@@ -140,8 +140,8 @@ class TestAnOpenListOfJobs:
         waiting = Job.objects.of(StoryFactory(scheduled=True)).get()
         Job.objects.filter(pk=due.pk).update(next_attempt_at=due.created_at)
 
-        assert self.live(operator, waiting).json()["again"] == 15
-        assert 1 <= self.live(operator, due, waiting).json()["again"] < 15
+        assert self.live(operator, waiting).json()["again"] == 10
+        assert 1 <= self.live(operator, due, waiting).json()["again"] < 10
 
     def test_is_closed_to_who_may_not_see_jobs(self, author: Client) -> None:
         assert self.live(author).status_code == 403

@@ -25,6 +25,7 @@ from scheduling.models.task_names import RUN_JOB
 from scheduling.operations import pause as pausing
 from scheduling.queries import explain as explaining
 from scheduling.queries import health, workers
+from scheduling.queries.holds import described_pause
 from scheduling.queue import broker
 from scheduling.queue.messages import Message, insert_messages
 from scheduling.queue.payload import build_payload
@@ -624,13 +625,13 @@ class TestTheDiagnosis:
     def test_of_a_due_item_blames_the_pause(self, paused: Pause) -> None:
         found = {it.subject: it for it in explaining.explain(StoryFactory(due=True))}
 
-        assert found["pause"] == ("pause", pausing.sentence(paused), False)
+        assert found["pause"] == ("pause", described_pause(paused), False)
         assert found["message"].text.endswith("and held by the pause.")
 
     def test_of_an_item_to_come_names_the_pause(self, paused: Pause) -> None:
         found = {it.subject: it for it in explaining.explain(StoryFactory(scheduled=True))}
 
-        assert found["pause"] == ("pause", pausing.sentence(paused), True)
+        assert found["pause"] == ("pause", described_pause(paused), True)
         assert Job.objects.get().run_at == FAR_OFF
 
     def test_of_an_item_while_nothing_is_paused_says_nothing_of_it(self) -> None:
