@@ -243,7 +243,9 @@ def _overdue() -> Iterator[Check]:
     oldest = list(overdue.order_by("run_at", "pk")[:MOST_NAMED])
     held = {job: list(holds.holds_of(job, now=now, paused=None)) for job in oldest[:MOST_EXPLAINED]}
     for job, found in held.items():
-        text += "".join(f" Job {job.pk} ({job}): {hold.text}" for hold in found)
+        if found:
+            by = " ".join(hold.text for hold in found)
+            text += f" Job {job.pk} ({job.kind} {job.item_label}): {by}"
     facts = {
         "count": number,
         "stuck": untouched,

@@ -92,7 +92,7 @@ def never_waiting() -> Iterator[None]:
     """
     Make a statement that would wait for a lock fail soon, until the block ends.
 
-    :raises django.db.OperationalError: `is_lock_error` tells it from others.
+    :raises django.db.OperationalError: see `is_lock_error`.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -112,7 +112,7 @@ def locked_tables(models: Iterable[type[Model]]) -> list[Hold]:
         table = model._meta.db_table
         for session in _sessions(OF_TABLE, table):
             facts = {"table": table, "pid": session.pid}
-            holds.append(Hold("lock", f"Table {table} is locked by {session}", facts))
+            holds.append(Hold("lock", f"Table {table} is locked by {session}.", facts))
     return holds
 
 
@@ -125,7 +125,7 @@ def holds_of(job: Job, *, now: datetime, paused: Pause | None) -> Iterator[Hold]
         name = f"The row of {job.item_label}" if row is item else f"The row of job {job.pk}"
         for session in _sessions(OF_TRANSACTIONS, _transactions_in(row)):
             facts = {"table": row._meta.db_table, "id": row.pk, "pid": session.pid}
-            yield Hold("lock", f"{name} is locked by {session}", facts)
+            yield Hold("lock", f"{name} is locked by {session}.", facts)
     if job.kind not in TRANSITIONS:
         text = (
             f"Job {job.pk} is of kind “{job.kind}”, which no code here knows: it waits for workers"
