@@ -8,6 +8,7 @@ highlighted code, what is marked as raw, comments, the site's own address. The r
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from content.frontmatter.reading import Reading, Shortcodes, Tool
 from content.frontmatter.reasons import reason
@@ -34,6 +35,10 @@ _HAS_TAGS = {*_HAS_LIQUID, Tool.ZOLA}
 _HAS_SHORTCODES = {Tool.HUGO, Tool.UNKNOWN}
 _HAS_ATTRIBUTES = {Tool.JEKYLL, Tool.HUGO, Tool.ZOLA, Tool.UNKNOWN}
 _CODE_BLOCKS = {"highlight", "codeblock"}
+# They stand for the address of another page of the site.
+_REFERENCES = {"ref", "relref", "post_url", "link"}
+# What stands inside these may be meant for nobody.
+_CONDITIONS = {"{% if %}", "{% unless %}", "{% case %}", "{% for %}", "{% capture %}"}
 
 # What cleaning removes, with what is inside.
 _EMBED = re.compile(
@@ -58,6 +63,10 @@ def translate(text: str, *, reading: Reading, is_mdx: bool = False) -> tuple[str
     """Return a body without what only its tool can run, and what that was."""
     body = _Body(text, reading=reading, is_mdx=is_mdx)
     body.read()
+    if reading.shortcodes == Shortcodes.DROP and body.code.keys() & _CONDITIONS:
+        # Without its conditions a text might show what its tool never did.
+        body = _Body(text, reading=replace(reading, shortcodes=Shortcodes.DRAFT), is_mdx=is_mdx)
+        body.read()
     return "".join(body.kept).strip("\n").rstrip(), body.find_notes()
 
 
@@ -179,7 +188,10 @@ class _Body:
         name = words[0] if words else ""
         is_end = inner.strip()[:1] == "/"
         end = rf"\{{\{{[<%]-?\s*/\s*{re.escape(name)}\s*-?[>%]\}}\}}"
-        if is_end or not self._read_pair(name, words[1:], end, f"{{{{< {name} >}}}}"):
+        if is_end or not (
+            self._read_pair(name, words[1:], end, f"{{{{< {name} >}}}}")
+            or self._read_reference(name, words[1:])
+        ):
             self._count(f"{found[0]} {name} {sign}}}}}", whole, is_end=is_end)
 
     def _read_output(self, found: re.Match[str]) -> None:
@@ -209,8 +221,6 @@ class _Body:
         first, *filters = (part.strip() for part in expression.split("|"))
         if quoted := re.fullmatch(r"\"([^\"]*)\"|'([^']*)'", first):
             value = quoted[1] or quoted[2] or ""
-            if not filters:
-                return None
         elif first in self.reading.variables:
             value = self.reading.variables[first]
         else:
@@ -246,7 +256,10 @@ class _Body:
             return
         languages = [word.removeprefix("lang:") for word in words[1:]]
         end = rf"\{{%-?\s*end{re.escape(name)}\s*-?%\}}"
-        if not self._read_pair(name, languages, end, f"{{% {name} %}}"):
+        if not (
+            self._read_pair(name, languages, end, f"{{% {name} %}}")
+            or self._read_reference(name, words[1:])
+        ):
             self._count(f"{{% {name} %}}", whole, is_end=name.startswith("end"))
 
     def _read_pair(self, name: str, words: list[str], end: str, shown: str) -> bool:
@@ -263,6 +276,13 @@ class _Body:
             self.translated[shown] += 1
         return True
 
+    def _read_reference(self, name: str, words: list[str]) -> bool:
+        """Keep the address of a reference; return whether it is one."""
+        if name not in _REFERENCES or len(words) != 1:
+            return False
+        self._keep(words[0].strip("\"'"))
+        return True
+
     def _keep_code_block(self, code: str, language: str) -> None:
         language = language if re.fullmatch(r"[\w+#.-]+", language) else ""
         fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", code))])
@@ -271,6 +291,9 @@ class _Body:
         self._keep_code(f"{start}{fence}{language}\n{code}\n{fence}\n")
 
     def _read_attributes(self, found: re.Match[str]) -> None:
+        if found[0].startswith("{::comment") and not found[0].endswith("/}"):
+            self._take_up_to(r"\{:/(?:comment)?\}")
+            return
         self.attributes += 1
         if self.reading.shortcodes == Shortcodes.KEEP:
             self._keep(found[0])

@@ -27,6 +27,11 @@ OTHER_DATES = (
 )  # fmt: skip
 
 
+def plain_name(name: str) -> str:
+    """Return a key in lower case, without `_` and `-`."""
+    return re.sub("[_-]", "", name.lower())
+
+
 def _is_set(value: Value) -> bool:
     """Return whether a value is there that does not mean no."""
     return bool(value) and as_text(value) not in ("", "0") and as_flag(value) is not False
@@ -40,15 +45,18 @@ def _is_word(*words: str) -> Callable[[Value], bool]:
     return lambda value: (as_text(value) or "").lower() in words
 
 
-# The keys of tools and themes by which a post is kept from readers, or from lists and searches.
+# The keys of tools and themes by which a post is kept from readers, or from lists and searches,
+# without `_` and `-`.
 _HIDING: dict[str, Callable[[Value], bool]] = {
     **dict.fromkeys(
         (
-            "headless", "private", "is_private", "isprivate", "hidden", "unlisted", "noindex",
-            "password", "protected", "encrypted", "redirect_to",
+            "headless", "private", "isprivate", "hidden", "ishidden", "unlisted", "noindex",
+            "robotsnoindex", "nolist", "password", "protected", "encrypted", "isdraft",
+            "redirectto",
         ),
         _is_set,
     ),
+    "hide": lambda value: as_flag(value) is True,
     **dict.fromkeys(("publish", "render", "listed", "visible"), _is_no),
     "visibility": _is_word("private", "hidden", "unlisted", "protected", "password", "draft"),
     "access": _is_word("private"),
@@ -171,11 +179,11 @@ class Keys:
 
     def _own_and_inner(self) -> Iterator[tuple[dict[str, Value], dict[str, str]]]:
         """Return the keys, and those inside Hugo's `params` and Zola's `[extra]`."""
-        yield self.left, self._names
+        yield self.left, {plain_name(name): name for name in self.left}
         for key in ("params", "extra"):
             values = self.get(key)
             if isinstance(values, dict):
-                yield values, {name.lower(): name for name in values}
+                yield values, {plain_name(name): name for name in values}
 
     def find_date(self, *keys: str) -> tuple[str, str]:
         """Return the first key that has a date, and its text; empty strings if none has."""
@@ -190,7 +198,7 @@ class Keys:
 
     def find_other_dates(self) -> Iterator[tuple[str, str]]:
         """Return the keys that have a date in the words of other tools, and their texts."""
-        plain = {re.sub("[_-]", "", name.lower()): name.lower() for name in self.left}
+        plain = {plain_name(name): name.lower() for name in self.left}
         for key in OTHER_DATES:
             name = plain.get(key, "")
             text = as_text(self.get(name)) or ""

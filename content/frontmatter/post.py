@@ -86,7 +86,7 @@ def parse(data: bytes, *, path: PurePath, reading: Reading) -> Post:
         is_draft = True
         notes.append(reason("hidden", key=hiding_key))
     has_no_date = times.is_usable and times.start is None
-    if has_no_date and is_html:
+    if has_no_date and is_html and reading.tool not in (Tool.HUGO, Tool.ZOLA, Tool.ASTRO):
         raise NotAPost(reason("undated_html"))
     if values is None and reading.bare == Bare.DRAFT:
         is_draft = True

@@ -28,7 +28,7 @@ from content.frontmatter import (
     Value,
     read_keys,
 )
-from content.frontmatter.keys import READ_KEYS
+from content.frontmatter.keys import READ_KEYS, plain_name
 from content.importing.reasons import reason
 from content.importing.sites import Site
 from scheduling.errors import Reason
@@ -293,8 +293,13 @@ class Pages:
     def _variables(self) -> dict[str, str]:
         if self.site.tool != Tool.JEKYLL or not self.site.file:
             return {}
-        url, base = (str(self.site.config.get(key) or "") for key in ("url", "baseurl"))
-        return {"site.url": url, "site.baseurl": base, "site.github.url": url + base}
+        config = {"url": "", "baseurl": "", **self.site.config}
+        found = {
+            f"site.{name}": str(value or "")
+            for name, value in config.items()
+            if value is None or (isinstance(value, str | int) and not isinstance(value, bool))
+        }
+        return {**found, "site.github.url": found.get("site.url", "") + found["site.baseurl"]}
 
     @cached_property
     def _start_keys(self) -> tuple[str, ...]:
@@ -339,7 +344,7 @@ class Pages:
                 found = self._defaults_of_hugo(path)
             case _:
                 return {}
-        return {name: value for name, value in found.items() if name.lower() in READ_KEYS}
+        return {name: value for name, value in found.items() if plain_name(name) in READ_KEYS}
 
     def _defaults_of_jekyll(self, path: Path) -> dict[str, Value]:
         sets = self.site.config.get("defaults")

@@ -25,6 +25,7 @@ TEXTS = {
     ),
     "no_output": gettext_noop("Its collection “%(collection)s” has no pages."),
     "moved": gettext_noop("It was %(path)s before."),
+    "unknown_zone": gettext_noop("There is no time zone “%(zone)s”: it was passed over."),
     # Items
     "not_stored": gettext_noop("It cannot be stored: %(reason)s"),
     "slug_taken": gettext_noop("“%(slug)s” is the address of another story: it gets “%(new)s”."),

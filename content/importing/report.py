@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.translation import gettext
 
 from content.importing.files import Found
+from content.importing.reasons import reason
 from content.importing.results import Outcome, Result
 from scheduling.errors import Reason, Why
 from scheduling.models import Status
@@ -79,14 +80,14 @@ def count_reasons(results: Sequence[Result]) -> list[Count]:
     """Count the files by outcome, status and reason; the most frequent ones come first."""
     counts: dict[Any, Count] = {}
     for result in results:
-        for reason in result.notes:
+        for note in result.notes:
             # Other parameters are the file's own.
-            kind: Any = str(reason)
-            if isinstance(reason, Reason):
-                kind = (reason.code, reason.text, reason.params.get("problems"))
+            kind: Any = str(note)
+            if isinstance(note, Reason):
+                kind = (note.code, note.text, note.params.get("problems"))
             key = (result.outcome, result.status, kind)
-            count = counts.setdefault(key, Count(result.outcome, result.status, reason))
-            count.add(reason)
+            count = counts.setdefault(key, Count(result.outcome, result.status, note))
+            count.add(note)
     order = list(Outcome)
     return sorted(
         counts.values(), key=lambda it: (-it.files, order.index(it.outcome), it.status, it.code)
@@ -105,11 +106,14 @@ def find_zones(found: Iterable[Found]) -> list[tuple[str, str]]:
     return sorted({(str(pages.zone), pages.zone_source) for pages in read})
 
 
-def find_problems(found: Iterable[Found]) -> list[tuple[str, str]]:
-    """Return the configurations that could not be read, and why."""
+def find_problems(found: Iterable[Found]) -> list[tuple[str, Why]]:
+    """Return the configurations of which something could not be read, and why."""
     sites = {str(it.pages.site.root): it.pages.site for it in found if it.pages}
-    return [
-        (os.path.join(root, site.file), site.problem)
-        for root, site in sorted(sites.items())
-        if site.problem
-    ]
+    problems: list[tuple[str, Why]] = []
+    for root, site in sorted(sites.items()):
+        name = os.path.join(root, site.file)
+        if site.problem:
+            problems.append((name, site.problem))
+        if site.unknown_zone:
+            problems.append((name, reason("unknown_zone", zone=site.unknown_zone)))
+    return problems

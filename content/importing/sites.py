@@ -52,6 +52,12 @@ class Site:
         return ""
 
     @cached_property
+    def unknown_zone(self) -> str:
+        """Return the time zone of the configuration that nobody knows; empty if there is none."""
+        value = self.config.get("timezone")
+        return value if isinstance(value, str) and value and not _find_zone(value) else ""
+
+    @cached_property
     def zone(self) -> ZoneInfo | None:
         """Return the zone of times without an offset; None if the configuration has none."""
         return _find_zone(self.zone_name)
@@ -195,6 +201,8 @@ class Sites:
 def _guess_tool(path: PurePath) -> Tool:
     if "_posts" in path.parts or "_drafts" in path.parts:
         return Tool.JEKYLL
+    if "/src/content/" in path.as_posix():
+        return Tool.ASTRO
     return Tool.HUGO if "content" in path.parts else Tool.UNKNOWN
 
 

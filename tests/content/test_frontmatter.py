@@ -438,6 +438,9 @@ class TestDrafts:
             ("publish: false", "publish"),
             ("robots: noindex, nofollow", "robots"),
             ("redirect_to: https://a.example/", "redirect_to"),
+            ("is_draft: true", "is_draft"),
+            ("robotsNoIndex: true", "robotsNoIndex"),
+            ("hide: true", "hide"),
             ("params: {private: true}", "private"),
             ("extra: {hidden: true}", "hidden"),
         ],
@@ -453,7 +456,7 @@ class TestDrafts:
         [
             "headless: false", "build: {render: always, list: local}", "private: 0", "hidden:",
             "password: ''", "visibility: public", "status: published", "publish: true",
-            "render: true", "robots: index", "outputs: [html]", "build: now",
+            "render: true", "robots: index", "outputs: [html]", "build: now", "hide: [toc]",
         ],
     )  # fmt: skip
     def test_are_not_what_the_site_shows(self, keys: str) -> None:

@@ -698,6 +698,14 @@ class TestCommand:
         assert error is None
         assert f"{tmp_path}/hugo.toml: The front matter is not TOML" in printed
 
+    def test_says_that_a_time_zone_of_a_configuration_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "_config.yml").write_text("timezone: Seoul")
+        (tmp_path / "x.md").write_text("---\ntitle: T\n---\nText.\n")
+
+        printed, _error = run(tmp_path)
+
+        assert f"{tmp_path}/_config.yml: There is no time zone “Seoul”" in printed
+
     def test_says_that_a_dry_run_keeps_nothing(self, write: Write) -> None:
         printed, error = run(write(), "--dry-run")
 

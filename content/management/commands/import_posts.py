@@ -94,7 +94,7 @@ class Command(base.ArmoCommand):
                     "dry_run": options["dry_run"],
                     "kinds": report.count_kinds(found),
                     "zones": [{"zone": zone, "source": source} for zone, source in read_as],
-                    "problems": [{"file": name, "text": text} for name, text in problems],
+                    "problems": [{"file": name, "text": str(why)} for name, why in problems],
                     "summary": {
                         **counts,
                         "reasons": [_count_as_json(it) for it in report.count_reasons(results)],

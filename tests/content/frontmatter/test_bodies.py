@@ -38,7 +38,7 @@ class TestCodeOfATool:
             ("{%- if a -%}Text{%- endif -%}", "1 × {% if %}"),
             ("{{ page.title }}", "1 × {{ … }}"),
             ("{{ 'a' | upcase }} {{ b }}", "2 × {{ … }}"),
-            ("- `a` {% post_url 2020-01-01-a %}", "1 × {% post_url %}"),
+            ("- `a` {% gist 1 %}", "1 × {% gist %}"),
         ],
     )
     def test_keeps_a_post_as_a_draft_and_says_so(self, body: str, shown: str) -> None:
@@ -106,6 +106,10 @@ class TestCodeOfATool:
             ("A{% comment %} {{ secret }} {% endcomment %}B", "AB"),
             ("A{{< comment >}} secret {{< /comment >}}B", "AB"),
             ("{{</* a */>}}", "{{< a >}}"),
+            ("A {{ 'b' }}", "A b"),
+            ('[A]({{< ref "/docs/a.md" >}})', "[A](/docs/a.md)"),
+            ("[A]({% post_url 2025-09-23-a %})", "[A](2025-09-23-a)"),
+            ("A {::comment}secret{:/comment} {::comment}secret{:/}B", "A  B"),
             ("![A]({{ site.baseurl }}/a.png)", "![A](/blog/a.png)"),
             ("[A]({{ '/a' | relative_url }})", "[A](/blog/a)"),
             ('[A]({{ "/a" | absolute_url }})', "[A](https://a.example/blog/a)"),
@@ -119,6 +123,13 @@ class TestCodeOfATool:
         post = read(body)
 
         assert (post.is_draft, post.body) == (False, written)
+
+    def test_is_kept_where_it_decides_whether_a_text_is_shown(self) -> None:
+        body = "A{% if site.is_staging %} secret{% endif %}"
+
+        post = read(body, shortcodes=Shortcodes.DROP)
+
+        assert (post.is_draft, post.body, codes(post)) == (True, body, ["code_draft"])
 
     def test_is_not_a_mark_that_is_never_closed(self) -> None:
         post = read("{% highlight ruby %}\nputs 1\n\nText.")

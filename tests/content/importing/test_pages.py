@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from content.frontmatter import Post
+from content.frontmatter import NotAPost, Post
 from content.importing.files import Found, find_posts, read
 from content.importing.results import Outcome
 
@@ -299,6 +299,24 @@ class TestJekyll:
         post = read_post(tmp_path, files, name)
 
         assert post.publish_at == datetime(2024, 1, 2, tzinfo=UTC)
+
+    def test_fills_in_what_its_configuration_says(self, tmp_path: Path) -> None:
+        name = "_posts/2024-01-02-x.md"
+        body = "{{ site.repository }} {{ site.year }}"
+        files = {
+            "_config.yml": "repository: a/b\nyear: 2024\n",
+            name: f"---\ntitle: T\n---\n{body}\n",
+        }
+
+        post = read_post(tmp_path, files, name)
+
+        assert (post.body, post.is_draft) == ("a/b 2024", False)
+
+    def test_makes_no_posts_of_pages_of_html(self, tmp_path: Path) -> None:
+        found = find(tmp_path, {"_config.yml": "", "index.html": UNDATED})["index.html"]
+
+        with pytest.raises(NotAPost, match="a page of HTML"):
+            read(found.path, found.pages)
 
 
 class TestZola:

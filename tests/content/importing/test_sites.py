@@ -58,6 +58,7 @@ class TestSites:
             ("_posts/2024-01-02-x.md", Tool.JEKYLL),
             ("_drafts/x.md", Tool.JEKYLL),
             ("content/x.md", Tool.HUGO),
+            ("src/content/blog/x.md", Tool.ASTRO),
             ("x.md", Tool.UNKNOWN),
         ],
     )
