@@ -12,8 +12,11 @@ from content.frontmatter.values import MAX_LANGUAGE, MAX_SLUG, MAX_TITLE, clean,
 
 # Zola takes a time with an offset, too.
 _DATED = re.compile(
-    r"(\d{4}-\d{1,2}-\d{1,2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2}))?)(?:[-_ ]+(.+))?", re.ASCII
+    r"(\d{4}-\d{1,2}-\d{1,2}(?:T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2}))?)(?:[-_ ]+(.*))?", re.ASCII
 )
+
+
+_SHORT_YEAR = re.compile(r"\d{2}-\d{1,2}-\d{1,2}-", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Name:
         if base == "index":
             base = clean(path.parent.name)
         dated = _DATED.fullmatch(base)
+        if dated is None and "_posts" in path.parts and _SHORT_YEAR.match(base):
+            # Ruby's border of the centuries.
+            century = "19" if base[:2] >= "69" else "20"
+            dated = _DATED.fullmatch(century + base)
         rest = (dated[2] or dated[1]) if dated else base
         return cls(
             stem=f"{rest}.{language}" if language else rest,

@@ -41,6 +41,9 @@ OTHER_SUFFIXES = (
     ".markdoc", ".rmd", ".qmd",
 )  # fmt: skip
 
+# What these tools take for Markdown; the others leave it to the site.
+_MARKDOWN_OF = {Tool.HUGO: (".md", ".markdown", ".mdown"), Tool.ZOLA: (".md",)}
+
 _PACKAGES = ("node_modules", "bower_components")
 _JEKYLL_EXCLUDED = ("gemfiles", "Gemfile", "node_modules", "vendor/bundle/", "vendor/cache/",
                     "vendor/gems/", "vendor/ruby/")  # fmt: skip
@@ -107,6 +110,12 @@ class Pages:
         parts = tuple(relative.split("/"))
         if not is_folder and self.site.tool != Tool.JEKYLL and name.partition(".")[0] == "_index":
             return reason("section_page")
+        suffix = path.suffix.lower()
+        others = set(MARKDOWN_SUFFIXES).difference(
+            _MARKDOWN_OF.get(self.site.tool, MARKDOWN_SUFFIXES)
+        )
+        if not is_folder and self.site.file and suffix in others:
+            return reason("suffix", tool=self.site.tool.value, suffix=suffix)
         match self.site.tool:
             case Tool.HUGO:
                 return self._find_reason_of_hugo(path, relative, is_folder=is_folder)
@@ -213,17 +222,21 @@ class Pages:
             label = part.removeprefix("_")
             is_collection = label in names and "/".join(parts[:depth]) == container
             if part in ("_posts", "_drafts") or (part.startswith("_") and is_collection):
-                return self._find_reason_of_collection(part, parts[depth + 1 :])
+                return self._find_reason_of_collection(part, parts[depth + 1 :], is_folder)
             if part[:1] in ("_", "#", "~") and part not in included:
                 if is_last and not is_folder and "/".join(parts) in included:
                     continue
                 return reason("special", tool="Jekyll", sign=part[:1])
         return None
 
-    def _find_reason_of_collection(self, folder: str, inner: tuple[str, ...]) -> Reason | None:
+    def _find_reason_of_collection(
+        self, folder: str, inner: tuple[str, ...], is_folder: bool
+    ) -> Reason | None:
         if not inner:
             return None
-        if {inner[0][:1], inner[-1][:1]} & {"_", "#", "~"}:
+        # Not of folders between: Jekyll looks at the start and the end of a path.
+        signs = {inner[0][:1]} if is_folder else {inner[0][:1], inner[-1][:1]}
+        if signs & {"_", "#", "~"}:
             return reason("special", tool="Jekyll", sign="_")
         if folder in ("_posts", "_drafts"):
             return None
@@ -409,7 +422,7 @@ class Pages:
             if self.site.relative(folder) in self.site.content_folders or folder.name == "content":
                 inner = path.relative_to(folder)
                 stem = inner.name.partition(".")[0]
-                inner = inner.parent if stem == "index" else inner.with_name(stem)
+                inner = inner.parent if stem == "index" else inner.with_name(stem or inner.name)
                 return f"/{inner.as_posix()}".lower()
         return f"/{path.stem}".lower()
 

@@ -14,6 +14,7 @@ TEXTS = {
     "packages": gettext_noop("It is a folder of packages."),
     "backup": gettext_noop("It is a copy that an editor has left."),
     "format": gettext_noop("Armo reads Markdown and HTML, not %(suffix)s."),
+    "suffix": gettext_noop("%(tool)s makes no pages of %(suffix)s files."),
     "outside": gettext_noop("It is outside the folders in which %(tool)s looks for pages."),
     "ignored": gettext_noop("Its site passes it over (“%(pattern)s” in %(file)s)."),
     "language_off": gettext_noop("Its language is switched off in %(file)s."),

@@ -204,7 +204,7 @@ class TestHtml:
     def test_comes_out_as_it_went_in(self) -> None:
         text = "<h2>A</h2>\n\n    <p>*B* &amp; c</p>\n\n<pre>\nd\n\n  e\n</pre>\n\n- f"
 
-        html = render(wrap_html(text))
+        html = render(wrap_html(text)).html
 
         assert "<p>*B* &amp; c</p>" in html
         assert "d\n\n  e" in html

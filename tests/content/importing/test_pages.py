@@ -65,6 +65,14 @@ class TestFiles:
 
         assert left_out(tmp_path, files) == {"node_modules": "packages", "#a.md": "backup"}
 
+    @pytest.mark.parametrize("name", [".md", ".hidden.md", "x", "-"])
+    def test_may_be_called_anything(self, tmp_path: Path, name: str) -> None:
+        write(tmp_path, {"hugo.toml": "", f"content/{name}": POST})
+
+        [found] = find_posts([tmp_path / "content" / name])
+
+        assert read(found.path, found.pages).title == "T" or found.reason
+
     def test_that_are_given_by_name_follow_the_rules_of_their_site(self, tmp_path: Path) -> None:
         write(tmp_path, {"hugo.toml": "", "content/a.md": POST, "archetypes/b.md": POST})
 
@@ -85,6 +93,11 @@ class TestFiles:
 
 
 class TestHugo:
+    def test_reads_its_own_suffixes_alone(self, tmp_path: Path) -> None:
+        files = {"hugo.toml": "", "content/a.mkd": POST, "content/b.mdown": POST}
+
+        assert left_out(tmp_path, files) == {"content/a.mkd": "suffix"}
+
     def test_reads_its_folders_of_content_alone(self, tmp_path: Path) -> None:
         files = {
             "hugo.toml": "",
@@ -219,6 +232,7 @@ class TestJekyll:
             "vendor/bundle/f.md": POST,
             "_posts/2024-01-02-g.md": POST,
             "_posts/_old/2024-01-02-h.md": POST,
+            "_posts/new/_old/2024-01-02-h.md": POST,
             "sub/_posts/2024-01-02-i.md": POST,
             "_drafts/j.md": UNDATED,
         }
@@ -291,6 +305,21 @@ class TestJekyll:
         post = read_post(tmp_path, {"_config.yml": "", "_posts/x.md": POST}, "_posts/x.md")
 
         assert (post.is_draft, codes(post)) == (True, ["undated_name"])
+
+    @pytest.mark.parametrize(
+        ("name", "at"),
+        [
+            ("13-1-2-x", datetime(2013, 1, 2, tzinfo=UTC)),
+            ("99-01-02-x", datetime(1999, 1, 2, tzinfo=UTC)),
+            ("2024-01-02-", datetime(2024, 1, 2, tzinfo=UTC)),
+        ],
+    )
+    def test_finds_the_date_in_its_names(self, tmp_path: Path, name: str, at: datetime) -> None:
+        name = f"_posts/{name}.md"
+
+        post = read_post(tmp_path, {"_config.yml": "", name: UNDATED}, name)
+
+        assert (post.publish_at, post.is_draft) == (at, False)
 
     def test_reads_only_its_own_key_of_the_date(self, tmp_path: Path) -> None:
         name = "_posts/2024-01-02-x.md"
