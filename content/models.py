@@ -191,13 +191,15 @@ class TitledBody(Schedulable):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
-        Save the item, and render its text if it is new.
+        Save the item, `updated_at` with what readers see, and render its text if it is new.
 
         :raises content.markdown.BodyTooLarge:
         """
         wanted = kwargs.get("update_fields")
         if self._is_changed("body") and (wanted is None or "body" in wanted):
             _prepare([self.body])
+        if wanted is not None and set(wanted) - {*self.ENGINE_FIELDS, "version", "imported"}:
+            kwargs["update_fields"] = {*wanted, "updated_at"}
         super().save(*args, **kwargs)
 
     def _remember_engine_fields(self, fields: Collection[str] | None = None) -> None:

@@ -594,6 +594,14 @@ class TestIfUnmodifiedSince:
         assert parsedate_to_datetime(known) == second
         assert self.write(client, path, **{IUS: known}) == 412
 
+    def test_counts_what_was_saved_of_some_fields(self, client: Any, story: Story) -> None:
+        at = back(story, HOUR)
+        now = row(story)
+        now.title = "neu"
+        now.save(update_fields=["title"])
+
+        assert self.write(client, f"{API}/stories/{story.pk}/", **{IUS: http(at)}) == 412
+
     def test_counts_what_was_scheduled_since(self, client: Any, story: Story) -> None:
         at = back(story, HOUR)
         operations.schedule(item=story, run_at=FAR_OFF, by=None)
