@@ -15,6 +15,7 @@ os.environ.update(
     DATABASE_URL="",
     POSTGRES_DIR=str(Path(tempfile.gettempdir()).resolve() / f"armo-test-{os.getpid()}"),
     ALLOWED_HOSTS="",
+    SITE_URL="",
     TIME_ZONE="UTC",
     LANGUAGE_CODE="en",
     LOG_FORMAT="console",

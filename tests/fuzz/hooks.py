@@ -88,6 +88,9 @@ def meet_what_is_there(case: Any) -> None:
     headers = case.headers or {}
     if isinstance(headers.get("If-Match"), str) and len(headers["If-Match"]) % 4:
         case.headers["If-Match"] = "*"
+    for name in ("If-None-Match", "If-Unmodified-Since"):
+        if case.method != "GET" and isinstance(headers.get(name), str) and len(headers[name]) % 4:
+            del case.headers[name]
     key = headers.get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch("[!-~]{1,255}", key):
         case.headers["Idempotency-Key"] = str(uuid4())
@@ -104,6 +107,12 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     if isinstance(body.get("slug"), str) and re.fullmatch(r"[\w-]{1,200}", body["slug"]):
         # No two stories have the same.
         body["slug"] = str(uuid4())
+    if isinstance(body.get("language"), str) and len(body["language"]) <= 16:
+        # Which ones there are only the server knows.
+        body["language"] = "pt_br"
+    if method == "POST" and body.keys() <= {"reason"}:
+        # Of a new item something must be given.
+        body["title"] = "t"
     status = body.get("status")
     if status == "scheduled" and body.get("publish_at") is None:
         body["publish_at"] = START

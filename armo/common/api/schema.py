@@ -49,6 +49,10 @@ class EnglishDocument(SchemaGenerator):
 VERBS = {"retrieve": "get", "partial_update": "update", "destroy": "delete"}
 
 
+# Neither white space nor a control character, in every dialect of regular expressions.
+SOMETHING = r"[^\s\x00-\x1f\x7f-\x9f]"
+
+
 class ArmoSchema(AutoSchema):
     """Describes an operation together with all that `ApiView` adds to it."""
 
@@ -94,13 +98,17 @@ class ArmoSchema(AutoSchema):
         queries = [it for it in parameters if it["in"] == "query"]
         for parameter in queries:
             if parameter["schema"].get("type") == "string":
-                # An empty parameter is refused.
+                # A blank parameter is refused.
                 parameter["schema"].setdefault("minLength", 1)
+                if not parameter["schema"].keys() & {"enum", "format", "pattern"}:
+                    parameter["schema"]["pattern"] = SOMETHING
             options = getattr(filters.get(parameter["name"]), "extra", {})
             if "max_length" in options:
                 parameter["schema"]["maxLength"] = options["max_length"]
             if "help_text" in options:
                 parameter["description"] = options["help_text"]
+        if getattr(self.view, "action", None) == "create":
+            operation["requestBody"]["required"] = True
         operation["responses"] = dict(sorted(operation["responses"].items()))
         if operation.get("security") == [{}]:
             # The same to the specification; generated clients ask for a login otherwise.

@@ -11,7 +11,6 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
-from django_filters import FilterSet
 from rest_framework.exceptions import NotAcceptable, ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -172,13 +171,12 @@ def _unknown(name: str, known: Collection[str]) -> str:
 class ApiViewSet(ApiView, GenericViewSet[Any]):
     """An `ApiView` for the several routes of a viewset."""
 
-    filterset_class: type[FilterSet]
-
     def known_parameters(self) -> Collection[str]:
         """Return the parameters of a list: its filters, and those of its pages."""
         if self.action != "list":
             return ()
-        return {*PAGE_PARAMETERS, *self.filterset_class.base_filters}
+        filters = getattr(self, "filterset_class", None)
+        return {*PAGE_PARAMETERS, *(filters.base_filters if filters else ())}
 
     def groups_of_rows(self, ordering: str) -> Sequence[Q]:
         """Return the groups of a list's rows that an index each has in the list's order."""
