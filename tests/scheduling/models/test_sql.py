@@ -72,14 +72,14 @@ class TestAColumnThatAMigrationHasChanged:
 
     @contextmanager
     def widened(self) -> Iterator[None]:
-        alter = "ALTER TABLE content_story ALTER slug TYPE varchar({})"
+        alter = "ALTER TABLE content_story ALTER language TYPE varchar({})"
         with connection.cursor() as cursor:
-            cursor.execute(alter.format(300))
+            cursor.execute(alter.format(100))
         try:
             yield
         finally:
             with connection.cursor() as cursor:
-                cursor.execute(alter.format(200))
+                cursor.execute(alter.format(16))
 
 
 class TestAPreparedCursor:
