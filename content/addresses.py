@@ -9,7 +9,7 @@ nothing else is found.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +20,8 @@ from content.models import OldAddress, Story
 MAX_PATH = OldAddress._meta.get_field("path").max_length or 0
 
 # The keys of front matter by which Hugo, Zola and Jekyll give a page other addresses, or its own.
-KEYS = ("aliases", "redirect_from", "permalink", "url", "path")
+ALIASES = ("aliases", "redirect_from")
+KEYS = (*ALIASES, "permalink", "url", "path")
 
 
 def as_path(path: str) -> str:
@@ -59,30 +60,43 @@ def is_free(path: str) -> bool:
     return True
 
 
-def named_by(keys: Mapping[str, Any], slug: str) -> list[str]:
+def named_by(
+    keys: Mapping[str, Any], *, folder: str = "", placeholders: Mapping[str, str]
+) -> list[str]:
     """
     Return the paths that front matter names, as they are stored.
 
-    :param slug: for `:title` and `:slug`; with another placeholder a path is left out, and so is
-        an address of another site.
+    An address of another site is left out, and so is a path with an unknown placeholder.
+
+    :param folder: of paths without a slash in front, from the root.
+    :param placeholders: what stands for `:title`, by `title`, and so on.
     """
-    found = (as_path(path) for path in _written(keys, slug))
-    return list(dict.fromkeys(path for path in found if path))
 
+    def fill(found: re.Match[str]) -> str:
+        return placeholders.get(found[1], found[0])
 
-def _written(keys: Mapping[str, Any], slug: str) -> Iterator[str]:
-    for name, value in keys.items():
-        if name.lower() not in KEYS:
+    paths = []
+    for key, value in keys.items():
+        if key.lower() not in KEYS:
             continue
         for text in value if isinstance(value, list) else [value]:
-            written = re.sub(r":(title|slug)\b", slug, text) if isinstance(text, str) else ""
-            try:
-                parts = urlsplit(written)
-            except ValueError:
-                continue
-            is_address = "/" in parts.path or name.lower() in ("aliases", "redirect_from")
-            if is_address and not (parts.scheme or parts.netloc or "/:" in parts.path):
-                yield unquote(parts.path)
+            if isinstance(text, str):
+                path = _path_in(re.sub(r":([a-z_]+)", fill, text), folder)
+                is_path = "/" in text or key.lower() in ALIASES
+                paths.append(as_path(path) if is_path else "")
+    return list(dict.fromkeys(filter(None, paths)))
+
+
+def _path_in(address: str, folder: str) -> str:
+    """Return the decoded path of an address of the site itself; empty if it is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    if parts.scheme or parts.netloc or "/:" in parts.path:
+        return ""
+    path = unquote(parts.path)
+    return path if path.startswith("/") else f"{folder}/{path}"
 
 
 def claim(story: Story, paths: Iterable[str]) -> list[str]:

@@ -257,7 +257,7 @@ class Importer(ABC):
         memory = replace(entry.memory, plan=plan, address=self.address_of(item))
         item.imported = memory.as_json()
         self.create(item, plan, reason=reason_of(entry.file))
-        notes += self.relate(item, entry.parts)
+        notes += self.relate(item, entry.parts, entry)
         if entry.place.site.pk is not None:
             self.files.objects.create(item_id=item.pk, site=entry.place.site, path=entry.place.path)
         return result_of(entry.file, Outcome.CREATED, item, notes)
@@ -298,7 +298,7 @@ class Importer(ABC):
             notes += self.replan(item, plan, old_plan, reason=reason_of(entry.file))
         if is_cancelled:
             item.save()
-        notes += self.relate(item, changed)
+        notes += self.relate(item, changed, entry)
         return result_of(entry.file, Outcome.UPDATED, item, notes)
 
     # Each type's own
@@ -319,7 +319,7 @@ class Importer(ABC):
     def fill(self, item: Any, parts: dict[str, Any], post: Post) -> None:
         """Set the parts that are fields of the item."""
 
-    def relate(self, item: Any, parts: dict[str, Any]) -> list[Why]:
+    def relate(self, item: Any, parts: dict[str, Any], entry: Entry) -> list[Why]:
         """
         Store the parts that are relations of a saved item.
 

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import models, transaction
 
 from content import addresses
-from content.frontmatter import Post
+from content.frontmatter import Post, Tool
 from content.frontmatter.values import MAX_SLUG
 from content.importing.importer import Entry, Importer
 from content.importing.memory import Memory
@@ -141,15 +141,17 @@ class StoryImporter(Importer):
         if "byline" in parts:
             item.author_id = self._find_user(post)
 
-    def relate(self, item: Story, parts: dict[str, Any]) -> list[Why]:
+    def relate(self, item: Story, parts: dict[str, Any], entry: Entry) -> list[Why]:
         """Store the categories, the tags, and the old addresses that a file names."""
         self._given.add(item.slug)
         if "categories" in parts:
             item.categories.set(self._find_or_make(Category, parts["categories"]))
         if "tags" in parts:
             item.tags.set(self._find_or_make(Tag, parts["tags"]))
-        taken = addresses.claim(item, addresses.named_by(parts.get("extra", {}), item.slug))
-        return [reason("address_taken", path=path) for path in taken]
+        paths = addresses.named_by(
+            parts.get("extra", {}), folder=_folder(entry), placeholders=_placeholders(entry)
+        )
+        return [reason("address_taken", path=path) for path in addresses.claim(item, paths)]
 
     def _find_user(self, post: Post) -> int | None:
         """Return the only user with the name of the only author."""
@@ -175,6 +177,27 @@ class StoryImporter(Importer):
             transaction.on_commit(partial(known.update, made))
             known = {**known, **made}
         return [known[name] for name in names]
+
+
+def _folder(entry: Entry) -> str:
+    """Return the folder to which addresses without a slash in front belong: Hugo's, the page's."""
+    *folders, name = entry.place.path.split("/")
+    if entry.place.config.tool != Tool.HUGO:
+        return ""
+    if name.startswith("index."):
+        folders = folders[:-1]
+    return "/".join(folders[folders.index("content") + 1 :] if "content" in folders else folders)
+
+
+def _placeholders(entry: Entry) -> dict[str, str]:
+    """Return what stands in an address for `:title`, `:year` and others."""
+    post, zone = entry.post, entry.place.config.zone
+    placeholders = {"title": post.slug, "slug": post.slug}
+    if post.publish_at is not None:
+        at = post.publish_at.astimezone(zone) if zone else post.publish_at
+        placeholders |= {"year": f"{at:%Y}", "month": f"{at:%m}", "day": f"{at:%d}"}
+        placeholders |= {"i_month": str(at.month), "i_day": str(at.day)}
+    return placeholders
 
 
 def _slugs(entry: Entry) -> list[str]:

@@ -188,8 +188,9 @@ class TestAnImport:
     @pytest.fixture
     def write(self, tmp_path: Path) -> Any:
         def write(name: str, **keys: Any) -> list[Any]:
-            keys = {"title": name, "date": "2024-01-01", **keys}
+            keys = {"title": name, "date": "2024-01-01T12:00:00Z", **keys}
             path = tmp_path / f"{name}.md"
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"---\n{json.dumps(keys)}\n---\n\nLeaves.\n", encoding="utf-8")
             return list(StoryImporter().run(find_posts([path])))
 
@@ -203,6 +204,7 @@ class TestAnImport:
             ({"aliases": "/2020/old.html"}, "/2020/old.html"),
             ({"redirect_from": ["/old/index.html"]}, "/old/"),
             ({"permalink": "/2020/01/:title/"}, "/2020/01/autumn/"),
+            ({"permalink": "/:year/:i_month/:day/:title.html"}, "/2024/1/01/autumn"),
             ({"url": "/%EA%B0%80%EC%9D%84/"}, "/가을"),
             ({"aliases": [unicodedata.normalize("NFD", "/가을/")]}, "/가을/"),
         ],
@@ -215,6 +217,24 @@ class TestAnImport:
         answer = client.get(path)
 
         assert (answer.status_code, answer["Location"]) == (301, "/stories/autumn/")
+
+    @pytest.mark.parametrize(
+        ("file", "path"),
+        [
+            ("content/posts/autumn", "/posts/old/"),
+            ("content/posts/autumn/index", "/posts/old/"),
+            ("_posts/2024-01-01-autumn", "/old/"),
+        ],
+    )
+    def test_reads_an_alias_without_a_slash_in_front_as_the_tool_does(
+        self, client: Client, write: Any, tmp_path: Path, file: str, path: str
+    ) -> None:
+        config = "hugo.toml" if file.startswith("content") else "_config.yml"
+        (tmp_path / config).write_text("")
+
+        write(file, aliases=["old"])
+
+        assert client.get(path)["Location"] == "/stories/autumn/"
 
     def test_adds_those_of_a_changed_file(self, client: Client, write: Any) -> None:
         write("autumn")
@@ -239,14 +259,14 @@ class TestAnImport:
         [
             {"url": "https://example.org/elsewhere/"},
             {"url": "//evil.example/x"},
-            {"permalink": "/:year/:title/"},
+            {"permalink": "/:week/:title/"},
             {"permalink": "pretty"},
             {"aliases": [1, None, {"a": "/b/"}, "/", "/../x/", "http://[x"]},
             {"url": ["/a/\u0000"]},
         ],
     )
     def test_takes_no_address_that_a_story_here_cannot_have(self, keys: dict[str, Any]) -> None:
-        assert named_by(keys, "autumn") == []
+        assert named_by(keys, placeholders={"title": "autumn"}) == []
 
 
 class TestThePageOfAStory:
