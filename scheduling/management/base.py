@@ -1,6 +1,8 @@
 """What the commands share: exit codes, one-line errors, and arguments for items and times."""
 
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
@@ -53,11 +55,19 @@ class ArmoCommand(OneLineCommand):
             if isinstance(value, str) and not _is_text(value):
                 raise CommandError(f"{name} is not text in UTF-8.", returncode=WRONG_USAGE)
         try:
-            return super().execute(*args, **options)
+            answer = super().execute(*args, **options)
+            self.stdout.flush()
+            return answer
         except (references.MalformedItem, references.UnknownModel) as refusal:
             raise CommandError(str(refusal), returncode=WRONG_USAGE) from refusal
         except DomainError as refusal:
             raise CommandError(str(refusal), returncode=REFUSED) from refusal
+        except BrokenPipeError:
+            # Who reads the output has read enough, as `head` does. Python flushes once more when
+            # it exits, and would complain.
+            if self.stdout._out is sys.stdout:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(REFUSED)
         except OperationalError as error:
             reason = first_line(error)
             raise CommandError(f"The database refuses: {reason}", returncode=REFUSED) from error

@@ -762,3 +762,28 @@ class TestAWrongCommand:
 
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "CommandError: There is no such item. (story:1)\n"
+
+
+class TestACommandWhoseReaderHasReadEnough:
+    @pytest.mark.slow
+    def test_ends_without_a_traceback(self, db: None) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+
+        done = subprocess.run(
+            [sys.executable, "manage.py", "jobs", "--json"],
+            cwd=PROJECT,
+            env={
+                **os.environ,
+                "DATABASE_URL": database_url(),
+                "DJANGO_SETTINGS_MODULE": "armo.settings",
+            },
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        os.close(writer)
+
+        assert (done.returncode, done.stderr) == (1, "")
