@@ -1,7 +1,9 @@
 """The API of items of every type, and of jobs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -313,14 +315,14 @@ class SchedulableViewSet(ApiViewSet):
         data = self.parsed(BulkScheduleInput)
         ids, at = dict.fromkeys(data["ids"]), data["publish_at"]
         with transaction.atomic():
-            items = visible_to(request.user, self.model._default_manager.filter(pk__in=ids))
+            asked = self._expected()
+            # The tags of items are made of related rows, too.
+            rows = self.model._default_manager.all() if asked is None else self.rows()
+            items = visible_to(request.user, rows.filter(pk__in=ids))
             # Ten thousand bodies need not be read for this.
             found = {item.pk: item for item in items.defer(*self.model.long_fields())}
             missing = {_with_id(self.model, pk): ItemNotFound() for pk in ids if pk not in found}
-            preconditions = self._expected()
-            expected = {
-                it: OfOneInBulk(preconditions, it) for it in found.values() if preconditions
-            }
+            expected = {} if asked is None else _expected_of_many(asked, self.model, found)
             try:
                 jobs = operations.schedule_many(
                     items=found.values(),
@@ -335,8 +337,8 @@ class SchedulableViewSet(ApiViewSet):
                 raise operations.SomeRefused({**missing, **refused.refusals}) from refused
             if missing:
                 raise operations.SomeRefused(missing)
-            rows = [{"id": pk, "job": job} for pk, job in jobs.values_list("object_id", "pk")]
-        return Response(BulkScheduleOutput({"publish_at": at, "scheduled": rows}).data)
+            done = [{"id": pk, "job": job} for pk, job in jobs.values_list("object_id", "pk")]
+        return Response(BulkScheduleOutput({"publish_at": at, "scheduled": done}).data)
 
     # Steps
 
@@ -510,12 +512,37 @@ def item_changed(item: Any) -> Changed | None:
 
     None of a type that does not keep, as `updated_at`, when its text was changed.
     """
+    return _changed(item, _last_events(type(item), [item.pk]).get(item.pk))
+
+
+def _changed(item: Any, last_event_at: datetime | None) -> Changed | None:
     if not hasattr(item, "updated_at"):
         return None
-    content_type = ContentType.objects.get_for_model(item)
-    events = JobEvent.objects.filter(job__content_type=content_type, job__object_id=item.pk)
-    times = [item.updated_at, item.published_at, events.aggregate(at=Max("at"))["at"]]
+    times = [item.updated_at, item.published_at, last_event_at]
     return Changed(max(at for at in times if at is not None), is_first=item.version == 1)
+
+
+def _last_events(model: type[Schedulable], ids: Collection[int]) -> dict[int, datetime]:
+    """Query when the jobs of items last changed, by the items' ids."""
+    events = JobEvent.objects.filter(
+        job__content_type=ContentType.objects.get_for_model(model), job__object_id__in=ids
+    )
+    return dict(events.values_list("job__object_id").annotate(at=Max("at")))
+
+
+def _expected_of_many(
+    asked: Preconditions, model: type[Schedulable], found: Mapping[int, Any]
+) -> dict[Any, OfOneInBulk]:
+    """Return what is expected of each of many items; query no more than for one."""
+    seen = {pk: item.version for pk, item in found.items()}
+    last = _last_events(model, found) if "If-Unmodified-Since" in asked.headers else {}
+
+    def changed(item: Any) -> Changed | None:
+        is_as_seen = item.version == seen[item.pk]
+        return _changed(item, last.get(item.pk)) if is_as_seen else item_changed(item)
+
+    of_many = replace(asked, changed=changed)
+    return {item: OfOneInBulk(of_many, item) for item in found.values()}
 
 
 def item_etag(item: Schedulable) -> str:

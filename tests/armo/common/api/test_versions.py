@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from armo.common.api import versions
 from content.models import Category, Story, Tag
@@ -713,6 +714,24 @@ class TestIfNoneMatch:
 
 
 class TestManyAtOnce:
+    @pytest.mark.parametrize("header", ["HTTP_IF_MATCH", IUS])
+    def test_ask_the_database_as_often_as_one(self, client: Any, header: str) -> None:
+        tag = Tag.objects.create(name="봄")
+
+        def count_queries(number: int) -> int:
+            found = [StoryFactory() for _ in range(number)]
+            tag.stories.add(*found)
+            tags = [client.get(f"{API}/stories/{it.pk}/")["ETag"] for it in found]
+            sent = ", ".join(tags) if header == "HTTP_IF_MATCH" else http(FAR_OFF)
+            data = {"ids": [it.pk for it in found], "publish_at": AT}
+            path = f"{API}/stories/bulk/schedule/"
+            with CaptureQueriesContext(connection) as queries:
+                answer = client.post(path, data, format="json", **{header: sent})
+            assert answer.status_code == 200
+            return len(queries)
+
+        assert count_queries(20) <= count_queries(1)
+
     def test_are_compared_with_all_tags_that_are_sent(self, client: Any) -> None:
         found = [StoryFactory(), StoryFactory()]
         found[0].tags.add(Tag.objects.create(name="봄"))
