@@ -69,6 +69,38 @@ class Letter(Schedulable):
     id = models.UUIDField(primary_key=True, default=uuid4)
 """
 
+# Users who sign in by another field than a username, and whose keys are no integers.
+MEMBERS = """
+from uuid import uuid4
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+
+class Member(AbstractBaseUser, PermissionsMixin):
+    id = models.UUIDField(primary_key=True, default=uuid4)
+    number = models.IntegerField(unique=True)
+    is_staff = models.BooleanField(default=False)
+    USERNAME_FIELD = "number"
+    objects = BaseUserManager()
+"""
+
+FORGET_A_MEMBER = """
+from datetime import timedelta
+from members.models import Member
+from notes.models import Note
+from scheduling import operations
+from scheduling.models import Job, clock
+from scheduling.queries.explain import explain
+
+note = Note.objects.create(text="hello")
+member = Member.objects.create(number=42)
+run_at = clock.database_now() + timedelta(days=1)
+job = operations.schedule(item=note, run_at=run_at, by=member)
+Member.objects.all().delete()
+job.refresh_from_db()
+print(job.scheduled_by_name, job.events.get().by_name)
+print(next(it.text for it in explain(note) if it.subject == "job"))
+"""
+
 # With every page of the stock admin that has to do with the engine.
 ASK_THE_ADMIN = """
 import json
@@ -93,8 +125,9 @@ LATE_SECONDS = "SELECT extract(epoch FROM published_at - publish_at) FROM notes_
 class Project:
     """A project as `startproject` makes it, with the engine beside it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, database: str = DATABASE) -> None:
+        self.folder, self.database = folder, database
+        folder.mkdir(exist_ok=True)
         subprocess.run(
             [sys.executable, "-m", "django", "startproject", "site_", str(folder)],
             check=True,
@@ -109,7 +142,7 @@ class Project:
         (folder / "letters").mkdir()
         (folder / "letters" / "models.py").write_text(KEYED_BY_UUID)
         at = connection.settings_dict
-        self.settings = SETTINGS.format(name=DATABASE, user=at["USER"], host=at["HOST"])
+        self.settings = SETTINGS.format(name=database, user=at["USER"], host=at["HOST"])
         with (folder / "site_" / "settings.py").open("a") as file:
             file.write(self.settings)
 
@@ -151,7 +184,7 @@ class Project:
     def query(self, sql: str) -> object:
         """Return the first value of a query of its database."""
         at = connection.settings_dict
-        with psycopg.connect(dbname=DATABASE, user=at["USER"], host=at["HOST"]) as its_own:
+        with psycopg.connect(dbname=self.database, user=at["USER"], host=at["HOST"]) as its_own:
             row = its_own.execute(sql).fetchone()
             return row and row[0]
 
@@ -252,3 +285,32 @@ class TestAFreshProject:
         assert project.query("SELECT (text, status)::text FROM notes_note") == "(changed,published)"
         assert not [line for line in log.read_text().splitlines() if "INFO" not in line]
         assert 0 <= Decimal(str(project.query(LATE_SECONDS))) < 5
+
+
+@pytest.fixture
+def project_with_members(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path: Path
+) -> Iterator[Project]:
+    name = f"{DATABASE}_with_members"
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        project = Project(tmp_path / "site", name)
+        (project.folder / "members").mkdir()
+        (project.folder / "members" / "models.py").write_text(MEMBERS)
+        with (project.folder / "site_" / "settings.py").open("a") as file:
+            file.write('INSTALLED_APPS.insert(0, "members")\nAUTH_USER_MODEL = "members.Member"\n')
+        yield project
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class TestAProjectWithUsersOfItsOwn:
+    def test_keeps_the_names_of_those_that_it_deletes(self, project_with_members: Project) -> None:
+        project_with_members.run("makemigrations", "members", "notes")
+        assert "OK" in project_with_members.run("migrate")
+
+        *_, names, text = project_with_members.run(
+            "shell", "-c", dedent(FORGET_A_MEMBER)
+        ).splitlines()
+
+        assert names == "42 42"
+        assert "asked for by 42 (account deleted)" in text
