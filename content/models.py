@@ -196,7 +196,9 @@ class TitledBody(Schedulable):
         :raises content.markdown.BodyTooLarge:
         """
         wanted = kwargs.get("update_fields")
-        if self._is_changed("body") and (wanted is None or "body" in wanted):
+        # What an expression comes to is rendered when somebody reads it.
+        is_text = self._is_changed("body") and isinstance(self.body, str)
+        if is_text and (wanted is None or "body" in wanted):
             _prepare([self.body])
         if wanted is not None and set(wanted) - {*self.ENGINE_FIELDS, "version", "imported"}:
             kwargs["update_fields"] = {*wanted, "updated_at"}
