@@ -17,7 +17,7 @@ from content.frontmatter import NotAPost, Post, PostError
 from content.frontmatter.reasons import reason
 from content.importing.files import Found, read
 from content.importing.memory import Memory, Plan, digest
-from content.importing.places import Place, Places, find_on_disk, pages_of
+from content.importing.places import Place, Places, are_two, find_on_disk, pages_of
 from content.importing.reasons import reason as because
 from content.importing.results import Outcome, Result
 from content.models import ImportSite, NoticeFile, StoryFile, TitledBody
@@ -103,7 +103,12 @@ class Importer(ABC):
         located: dict[object, tuple[Found, Place | None]] = {}
         for file in found:
             place = None if file.outcome else self.places.locate(file)
-            located.setdefault(place.key if place else file, (file, place))
+            first, _place = located.setdefault(place.key if place else file, (file, place))
+            if place and first is not file and are_two(first.path, file.path):
+                # Of a second checkout of the site.
+                why = because("same_place", file=first.name)
+                skipped = replace(file, outcome=Outcome.SKIPPED, reason=why)
+                located[skipped] = (skipped, None)
 
         def order(it: tuple[Found, Place | None]) -> tuple[bool, str]:
             file, place = it

@@ -233,10 +233,16 @@ def _path_below(root: Path, path: Path) -> str:
     text = _as_text(below)
     composed = unicodedata.normalize("NFC", text)
     if composed != text:
-        twin = root / composed
-        if twin.exists() and not twin.samefile(path):
-            return text
+        return text if are_two(root / composed, path) else composed
     return composed
+
+
+def are_two(one: Path, other: Path) -> bool:
+    """Return whether both paths are there, and are not the same file."""
+    try:
+        return not one.samefile(other)
+    except OSError:  # one is gone
+        return False
 
 
 def _as_text(path: str) -> str:

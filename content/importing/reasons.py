@@ -25,6 +25,7 @@ TEXTS = {
         "Its name does not begin with a date, so that %(tool)s passes it over: kept as a draft."
     ),
     "no_output": gettext_noop("Its collection “%(collection)s” has no pages."),
+    "same_place": gettext_noop("It is the same file of the site as %(file)s."),
     "moved": gettext_noop("It was %(path)s before."),
     "unknown_zone": gettext_noop("There is no time zone “%(zone)s”: it was passed over."),
     # Items

@@ -243,6 +243,17 @@ class TestFileKnownAgain:
 
         assert outcomes(results) == ["unchanged"] * 2
 
+    def test_is_named_if_two_checkouts_are_imported_at_once(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "one/a.md")
+        (path.parent / "hugo.toml").write_text("baseURL = 'https://example.org/'")
+        import_all(path.parent)
+        shutil.copytree(path.parent, tmp_path / "two")
+
+        results = import_all(path.parent, tmp_path / "two")
+
+        assert outcomes(results) == ["unchanged", "skipped"]
+        assert results[1].notes == (f"It is the same file of the site as {path}.",)
+
     def test_is_another_in_another_site_that_took_the_folder(self, tmp_path: Path) -> None:
         write(tmp_path / "build/x.md", "Secret.", **EMBARGOED)
         (tmp_path / "build/hugo.toml").write_text("baseURL = 'https://one.example/'")
