@@ -52,7 +52,6 @@ _HIDING: dict[str, Callable[[Value], bool]] = {
         (
             "headless", "private", "isprivate", "hidden", "ishidden", "unlisted", "noindex",
             "robotsnoindex", "nolist", "password", "protected", "encrypted", "isdraft",
-            "redirectto",
         ),
         _is_set,
     ),

@@ -68,7 +68,8 @@ def find_date_in(address: str) -> str:
 def _is_language(code: str, known: frozenset[str] | None) -> bool:
     if known is not None:
         return code in known
-    return code in LANG_INFO or (code[2:3] == "-" and code[:2] in LANG_INFO)
+    with_region = re.fullmatch(r"([a-z]{2})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?", code)
+    return code in LANG_INFO or (with_region is not None and with_region[1] in LANG_INFO)
 
 
 def make_slug(wanted: str, stem: str, title: str, *, path: PurePath) -> str:

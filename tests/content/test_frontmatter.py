@@ -437,7 +437,6 @@ class TestDrafts:
             ("status: draft", "status"),
             ("publish: false", "publish"),
             ("robots: noindex, nofollow", "robots"),
-            ("redirect_to: https://a.example/", "redirect_to"),
             ("is_draft: true", "is_draft"),
             ("robotsNoIndex: true", "robotsNoIndex"),
             ("hide: true", "hide"),
@@ -457,6 +456,7 @@ class TestDrafts:
             "headless: false", "build: {render: always, list: local}", "private: 0", "hidden:",
             "password: ''", "visibility: public", "status: published", "publish: true",
             "render: true", "robots: index", "outputs: [html]", "build: now", "hide: [toc]",
+            "redirect_to: https://a.example/",
         ],
     )  # fmt: skip
     def test_are_not_what_the_site_shows(self, keys: str) -> None:
@@ -659,6 +659,8 @@ class TestOtherKeys:
         [
             ("lang: ko", "autumn.md", "ko"),
             ("language: pt-BR", "autumn.ko.md", "pt-BR"),
+            ("", "autumn.pt-BR.md", "pt-BR"),
+            ("", "crates.io-and-more.md", ""),
             ("", "autumn.ko.md", "ko"),
             ("", "autumn.zh-cn.md", "zh-cn"),
             ("", "autumn.min.md", ""),
