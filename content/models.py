@@ -200,6 +200,8 @@ class TitledBody(Schedulable):
         is_text = self._is_changed("body") and isinstance(self.body, str)
         if is_text and (wanted is None or "body" in wanted):
             _prepare([self.body])
+            # The trigger knows; here the body is asked until the row is read again.
+            self.body_is_visible = None
         if wanted is not None and set(wanted) - {*self.ENGINE_FIELDS, "version", "imported"}:
             kwargs["update_fields"] = {*wanted, "updated_at"}
         super().save(*args, **kwargs)
@@ -208,17 +210,23 @@ class TitledBody(Schedulable):
         super()._remember_engine_fields(fields)
         if "body" in self.__dict__ and (fields is None or "body" in fields):
             self._as_read["body"] = self.body
+            if fields is not None and "body_is_visible" not in fields:
+                self.body_is_visible = None  # it was of another body
 
     def publish_problems(self) -> list[Why]:
         """Return a reason for each field of which a reader would see nothing."""
         problems = super().publish_problems()
         if not is_visible(self.title):
             problems.append(NO_TITLE)
-        if not is_visible(self.body):
-            problems.append(EMPTY_BODY)
-        elif not _surely_visible.match(self.body) and not markdown.render(self.body).is_visible:
-            problems.append(UNSEEN_BODY)
+        if not self._shows_its_body():
+            problems.append(UNSEEN_BODY if is_visible(self.body) else EMPTY_BODY)
         return problems
+
+    def _shows_its_body(self) -> bool:
+        # The column is of the body that was read. A list has it, and not the body.
+        if self.body_is_visible and not self._is_changed("body"):
+            return True
+        return bool(_surely_visible.match(self.body)) or markdown.render(self.body).is_visible
 
     @classmethod
     def publishable_condition(cls) -> Q:

@@ -141,6 +141,32 @@ class TestBody:
         assert not story.publish_problems()
         assert not Story.objects.publishable().exists()
 
+    def test_is_asked_about_without_reading_or_rendering_it(self) -> None:
+        StoryFactory(body="[가](/b)")
+        story = Story.objects.defer("body").get()
+
+        with CaptureQueriesContext(connection) as asked:
+            assert not story.publish_problems()
+
+        assert not asked
+
+    def test_is_judged_anew_whenever_it_is_another(self) -> None:
+        story = Story.objects.get(pk=StoryFactory(body="[가](/b)").pk)
+
+        story.body = "<!-- -->"
+        assert story.publish_problems() == [UNSEEN_BODY]
+        story.save()
+        assert story.publish_problems() == [UNSEEN_BODY]
+        Story.objects.update(body="[나](/b)")
+        story.refresh_from_db(fields=["body"])
+        assert not story.publish_problems()
+        Story.objects.update(body="")
+        story.refresh_from_db(fields=["body"])
+        assert story.publish_problems() == [EMPTY_BODY]
+        story = Story.objects.defer("body").get()
+        story.body = "나"
+        assert not story.publish_problems()
+
     def test_cannot_be_said_to_be_visible(self) -> None:
         story = StoryFactory(body="<!-- later -->")
 
