@@ -154,6 +154,7 @@ class TestJobs:
             "item": job.item_label,
             "title": "봄 “특집”",
             "run_at": "2100-10-31T01:00:00.654321Z",
+            "local_time": "",
             "next_attempt_at": "2100-10-31T01:00:00.654321Z",
             "finished_at": None,
             "lateness_ms": None,
