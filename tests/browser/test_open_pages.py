@@ -98,6 +98,8 @@ class TestEveryPage:
     def test_says_so_in_korean_and_that_publishing_is_paused(self, sign_in: NewPage) -> None:
         page = sign_in(language="ko-KR")
         page.wait_for_selector("[data-armo-banner]:has-text('연결된 작업자가 없습니다')")
+        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+        expect(page.locator("[data-armo-banner]")).to_be_in_viewport()
 
         pausing.pause(by=None, reason="추모 기간")
 
@@ -211,6 +213,7 @@ class TestTheCalendar:
         other = operations.schedule(item=StoryFactory(), run_at=job.run_at, by=None)
         page = sign_in()
         page.goto(day_page(job, "week"))
+        page.wait_for_selector(NO_WORKER)  # which moves what is below it
         target = page.locator(f"[data-day='{job.run_at + timedelta(days=1):%Y-%m-%d}']")
         page.locator(f"[data-job='{job.pk}'] a").hover()
         page.mouse.down()
