@@ -10,7 +10,7 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 
-MAX_CHARS = 2_000
+MAX_CHARS = 1_000
 
 # No white space, no quotation mark, no bracket but round ones, nothing that ends a sentence in
 # Chinese or Japanese.

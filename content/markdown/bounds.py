@@ -25,9 +25,9 @@ MAX_ATTRIBUTES = 500
 # Of equal ones a browser opens no more again.
 MOST_ALIKE = 3
 
-# The signs at which the parser stops to look, those that cost most apart.
+# The signs at which the parser stops to look; those that cost most, and addresses, apart.
 _stop = re.compile(r"[\\!#$%+\-:=>@^{}w]")
-_mark = re.compile(r"[*_~`\[\]<|&]")
+_mark = re.compile(r"[*_~`\[\]<|&]|://")
 WORK_OF_A_MARK = 8
 _tag = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)([^<>]*)")
 # Elements that a browser opens again in each block until they are closed.
