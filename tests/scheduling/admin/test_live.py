@@ -87,6 +87,18 @@ class TestAnOpenPage:
 
         assert before == again != live(editor)["news"]
 
+    def test_hears_of_a_change_that_was_committed_after_a_later_one(self, editor: Client) -> None:
+        earlier = Job.objects.of(StoryFactory(scheduled=True)).get().events.get()
+        StoryFactory(scheduled=True)
+        number = earlier.pk
+        earlier.delete()  # as others see it until it is committed
+        before = live(editor)["news"]
+
+        earlier.pk = number
+        earlier.save(force_insert=True)
+
+        assert live(editor)["news"] != before
+
     def test_begins_with_the_news_that_it_shows(self, editor: Client) -> None:
         StoryFactory(scheduled=True)
 
