@@ -41,16 +41,28 @@ def keep_log_entries(instance: Any, using: str, **kwargs: Any) -> None:
         cursor.execute(statement, [instance.pk])
 
 
-def log_entries(row: Model, **filters: Any) -> list[LogEntry]:
-    """Query what the admin has logged of a row, the newest first."""
+def log_entries(row: Model, *, most: int | None = None, **filters: Any) -> list[LogEntry]:
+    """
+    Query what the admin has logged of a row, the newest first.
+
+    :param most: no more than these are read; None is all.
+    """
     of_row = {
         "content_type": ContentType.objects.get_for_model(row),
         "object_id": str(row.pk),
         **filters,
     }
-    entries = list(LogEntry.objects.filter(**of_row).select_related("user"))
-    entries += [it.as_log_entry() for it in KeptLogEntry.objects.filter(**of_row)]
-    return sorted(entries, key=attrgetter("action_time"), reverse=True)
+    logged = LogEntry.objects.filter(**of_row).select_related("user")
+    kept = KeptLogEntry.objects.filter(**of_row)
+    newest = ("-action_time", "-pk")
+    entries = list(logged.order_by(*newest)[:most])
+    entries += [it.as_log_entry() for it in kept.order_by(*newest)[:most]]
+    return sorted(entries, key=attrgetter("action_time"), reverse=True)[:most]
+
+
+def newest_log_entry(row: Model) -> LogEntry | None:
+    """Query the last line that the admin has logged of a row."""
+    return next(iter(log_entries(row, most=1)), None)
 
 
 class HistoryOfAll(Base):

@@ -204,5 +204,5 @@ def name_of_author(entry: LogEntry | None) -> str:
 
 
 def _who_since(item: Model, at: datetime) -> str:
-    entries = log_entries(item, action_time__gt=at)[:20]
+    entries = log_entries(item, most=20, action_time__gt=at)
     return ", ".join(dict.fromkeys(map(name_of_author, entries))) or name_of_author(None)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 
-from armo.accounts.history import log_entries
+from armo.accounts.history import newest_log_entry
 from scheduling.admin.display import change_url, shown_moment
 from scheduling.admin.edit_conflicts import digest, name_of_author
 from scheduling.models import Job, JobEvent, Pause, Schedulable
@@ -102,7 +102,7 @@ def read(seen: str, row: Any) -> dict[str, Any]:
 def last_change_by(row: Any) -> str:
     """Query who was the last to change a job, or an item: its text or its times."""
     event = _last_event(row)
-    entry = None if isinstance(row, Job) else next(iter(log_entries(row)), None)
+    entry = None if isinstance(row, Job) else newest_log_entry(row)
     is_logged_last = entry and (event is None or event.at <= entry.action_time)
     if is_logged_last or (event is None and not isinstance(row, Job)):
         return name_of_author(entry)
@@ -168,7 +168,7 @@ def _described_text(item: Schedulable) -> str:
     text = gettext("The text was changed meanwhile, by %(who)s. Read it before you press again.")
     return format_html(
         '{} <a href="{}" target="_blank" rel="noopener">{}</a>',
-        text % {"who": name_of_author(next(iter(log_entries(item)), None))},
+        text % {"who": name_of_author(newest_log_entry(item))},
         change_url(type(item), item.pk),
         gettext("Show it as it is now"),
     )

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from armo.accounts.history import log_entries
+from armo.accounts.history import log_entries, newest_log_entry
 from armo.accounts.models import KeptLogEntry
 from content.models import Story, Tag
 from scheduling.admin.seen import last_change_by
@@ -74,6 +74,22 @@ class TestTheHistoryOfARow:
         kim.delete()
 
         assert last_change_by(story) == "kim (account deleted)"
+
+    def test_is_not_read_as_a_whole_for_its_last_line(self, kim: User) -> None:
+        story, lee = StoryFactory(), UserFactory(username="lee")
+        for _ in range(3):
+            change(story, lee, "Lee was here.")
+        change(story, kim, "Kim was here.")
+        kim.delete()
+
+        with CaptureQueriesContext(connection) as asked:
+            entry = newest_log_entry(story)
+
+        assert entry is not None
+        assert entry.change_message == "Kim was here."
+        logs = [it["sql"] for it in asked if "log" in it["sql"]]
+        assert len(logs) == 2
+        assert all("LIMIT 1" in sql for sql in logs)
 
     def test_is_kept_for_each_of_many_who_are_deleted_at_once(self, kim: User) -> None:
         story, lee = StoryFactory(), UserFactory(username="lee")
