@@ -9,13 +9,14 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
 from content.frontmatter.reasons import reason
 from content.frontmatter.values import PostError
 from scheduling.errors import Reason
+from scheduling.models.times import find_zone
 
 # Hours of the abbreviations that Ruby knows, and of two that are used for one zone alone.
 _ZONES = {
@@ -194,10 +195,9 @@ def _find_offset(parts: dict[str, str | None], *, notes: list[Reason]) -> tzinfo
     if name.upper() in _ZONES:
         return timezone(timedelta(hours=_ZONES[name.upper()]))
     if "/" in name:
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(_("no such time zone")) from error
+        if zone := find_zone(name):
+            return zone
+        raise ValueError(_("no such time zone"))
     if not parts.get("hour"):
         raise ValueError(_("no such time zone"))
     notes.append(reason("zone_unknown", zone=name))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from content.frontmatter import MAX_BYTES, PostError, Tool, read_values
+from scheduling.models.times import find_zone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Site:
     def zone_name(self) -> str:
         """Return the time zone of the configuration; empty if it has none that is known."""
         for value in (self.config.get("timezone"), self._default_language_config.get("timezone")):
-            if isinstance(value, str) and _find_zone(value):
+            if isinstance(value, str) and find_zone(value):
                 return value
         return ""
 
@@ -55,19 +56,19 @@ class Site:
     def unknown_zone(self) -> str:
         """Return the time zone of the configuration that nobody knows; empty if there is none."""
         value = self.config.get("timezone")
-        return value if isinstance(value, str) and value and not _find_zone(value) else ""
+        return value if isinstance(value, str) and value and not find_zone(value) else ""
 
     @cached_property
     def zone(self) -> ZoneInfo | None:
         """Return the zone of times without an offset; None if the configuration has none."""
-        return _find_zone(self.zone_name)
+        return find_zone(self.zone_name)
 
     def zone_of(self, language: str) -> ZoneInfo | None:
         """Return the zone that a language has of its own in the configuration."""
         languages = self.config.get("languages")
         values = languages.get(language) if isinstance(languages, dict) else None
         name = values.get("timezone") if isinstance(values, dict) else None
-        return _find_zone(name) if isinstance(name, str) else None
+        return find_zone(name) if isinstance(name, str) else None
 
     @cached_property
     def language(self) -> str:
@@ -301,10 +302,3 @@ def _strings(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(re.split(r"[,\s]+", value.strip())) if value.strip() else ()
     return tuple(part for part in value if isinstance(part, str)) if isinstance(value, list) else ()
-
-
-def _find_zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
