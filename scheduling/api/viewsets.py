@@ -163,6 +163,11 @@ class SchedulableViewSet(ApiViewSet):
         if "model" in vars(cls):
             cls.by_model.setdefault(cls.model, cls)
 
+    @property
+    def is_translated(self) -> bool:
+        """Whether the answer says why items have failed; to the public it does not."""
+        return not self._is_public()
+
     # What a type may change
 
     def rows(self) -> QuerySet[Any]:
@@ -595,6 +600,11 @@ class JobViewSet(ApiViewSet):
     is_versioned = True
     # With the item's tag.
     compared_on = ("create",)
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether there are texts: the reasons of its history."""
+        return True
 
     def get_queryset(self) -> QuerySet[Job]:
         return visible_jobs(self.request.user, Job.objects.select_related("scheduled_by"))

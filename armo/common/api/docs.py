@@ -54,7 +54,11 @@ class ProblemsView(ApiView):
 
     permission_classes = (AllowAny,)
     authentication_classes = ()
-    is_translated = True
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether there are texts: what the codes mean."""
+        return True
 
     def get(self, request: Request) -> Response:
         """List every code, its status and what it means."""

@@ -33,8 +33,10 @@ class ApiView(APIView):
     # Returns for how many seconds caches may keep the answer; None: it is private.
     max_age: Callable[[], int] | None = None
 
-    # Whether the answer's texts are in the language of the request.
-    is_translated = False
+    @property
+    def is_translated(self) -> bool:
+        """Whether the answer's texts are in the language of the request."""
+        return False
 
     def known_parameters(self) -> Collection[str]:
         """Return the query parameters of the route: any other is refused."""
@@ -145,7 +147,7 @@ class ApiView(APIView):
         """Set which caches may keep the answer, and for how long."""
         response = super().finalize_response(request, response, *args, **kwargs)
         patch_vary_headers(response, ["Authorization", "Cookie"])
-        in_one = not (self.is_translated or response.exception)
+        in_one = not (response.exception or self.is_translated)
         response.is_in_one_language = in_one  # type: ignore[attr-defined]  # `LocaleMiddleware` asks
         if "Cache-Control" in response:
             return response

@@ -909,6 +909,14 @@ class TestTheAgeOfAnAnswer:
         assert "Accept-Language" not in varies
         assert "Content-Language" not in korean
 
+    @pytest.mark.parametrize("path", ["jobs/", "stories/", "stories/1/", "notices/"])
+    def test_differs_by_language_where_it_may_say_why_something_failed(self, path: str) -> None:
+        StoryFactory(published=True, pk=1)
+
+        korean = client_of(person(group="Editors")).get(f"{API}/{path}", HTTP_ACCEPT_LANGUAGE="ko")
+
+        assert "Accept-Language" in korean["Vary"].split(", ")
+
     @pytest.mark.parametrize("path", ["problems/", "stories/999/", "stories/?x=1", "nowhere/"])
     def test_differs_by_language_where_it_has_texts(self, path: str) -> None:
         korean = client_of().get(f"{API}/{path}", HTTP_ACCEPT_LANGUAGE="ko")
