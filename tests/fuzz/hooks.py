@@ -99,6 +99,9 @@ def meet_what_is_there(case: Any) -> None:
 def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     """Make the times consistent with each other, with the status, and with the present."""
     body = {name: TIMES.get(name, it) if is_time(it) else it for name, it in body.items()}
+    if isinstance(body.get("zone"), str) and 1 <= len(body["zone"]) <= 64:
+        # Which ones there are only the server knows.
+        body["zone"] = "Asia/Seoul"
     if path == "/api/v1/jobs/rerun/" and body.get("dry_run", False) is False:
         # All at once would leave none for the others.
         body["dry_run"] = True
@@ -110,9 +113,6 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     if isinstance(body.get("language"), str) and len(body["language"]) <= 16:
         # Which ones there are only the server knows.
         body["language"] = "pt_br"
-    if method == "POST" and body.keys() <= {"reason"}:
-        # Of a new item something must be given.
-        body["title"] = "t"
     status = body.get("status")
     if status == "scheduled" and body.get("publish_at") is None:
         body["publish_at"] = START
@@ -124,15 +124,18 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
         }
     elif status is None and "publish_at" in body and body["publish_at"] is None:
         del body["publish_at"]
+    if method == "POST" and body.keys() <= {"reason"}:
+        # Of a new item something must be given.
+        body["title"] = "t"
     return body
 
 
 def is_time(value: Any) -> bool:
-    """Whether it is a time as the API takes it."""
+    """Whether it is a time as the API takes it; the schema has no limits of years."""
     try:
         return isinstance(value, str) and bool(parse_moment(value))
-    except ValueError:
-        return False
+    except ValueError as error:
+        return str(error) == "out_of_range"
 
 
 def new_token(name: str) -> str:
