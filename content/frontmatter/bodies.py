@@ -23,7 +23,11 @@ _OPENING = re.compile(
     | (?P<shortcode> \{\{[<%] )
     | (?P<output> \{\{ )
     | (?P<tag> \{% )
-    | (?P<attributes> \{ ::? [^{}\n]{0,500} \} | [ ]* \{ [.\#] [\w-] [^{}\n]{0,500} \} (?= [ ]*$ ) )
+    | (?P<attributes>
+        \{ ::? [^{}\n]{0,500} \}
+        # From the first of many spaces only, or each would look at all after it.
+        | (?<![ ]) [ ]* \{ [.\#] [\w-] [^{}\n]{0,500} \} (?= [ ]*$ )
+    )
     | (?P<mdx_comment> \{/\* )
     | (?P<expression> \{ )
     """,

@@ -1,5 +1,6 @@
 """What a body has that only its own tool can run."""
 
+import time
 from pathlib import PurePosixPath
 
 import pytest
@@ -48,6 +49,14 @@ class TestCodeOfATool:
         assert [str(note) for note in post.notes] == [
             f"Only its own tool can run {shown}: kept as a draft."
         ]
+
+    def test_is_looked_for_once_in_a_line_of_spaces(self) -> None:
+        line = f"a{' ' * 200_000}b"
+        began = time.monotonic()
+
+        translate(line, reading=Reading())
+
+        assert time.monotonic() - began < 5
 
     def test_is_kept_or_left_out_on_request(self) -> None:
         body = "Before.\n\n{{< note >}}Mind.{{< /note >}}\n{% include a.html %}"
