@@ -17,7 +17,7 @@ from content.markdown.cjk import CjkFriendlyInline
 MAX_NESTING = 20
 
 # An id of the author's own, as Hugo, Jekyll and Zola have it: `## Setting up {#setup}`.
-_own_id = re.compile(r"[ \t]*\{#([\w:.-]+)\}[ \t]*$")
+_own_id = re.compile(r"\{#([\w:.-]+)\}[ \t]*$")
 
 
 def make_parser() -> MarkdownIt:
@@ -66,5 +66,5 @@ def _take_own_id(inline: Token) -> str:
     found = _own_id.search(last.content) if last and last.type == "text" else None
     if last is None or found is None:
         return ""
-    last.content = last.content[: found.start()]
+    last.content = last.content[: found.start()].rstrip(" \t")
     return found.group(1)

@@ -50,6 +50,7 @@ LONG = {
     "lines": "a\n" * 19_000,
     "headings": "# a\n" * 15_000,
     "letters": "a" * 500_000,
+    "blanks in a heading": "# a" + " " * 400_000 + "b",
     "items": "- [ ] a **b** c\n" * 4_000,
     "table": "|a|b|c|\n|-|-|-|\n" + "|1|2|3|\n" * 5_000,
     "html": "<p>x <b>y</b>\n" * 8_000,
