@@ -1,7 +1,9 @@
 """The Markdown that posts are written in: CommonMark, and what its readers usually know besides."""
 
 import re
+import string
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from django.utils.text import slugify
 from markdown_it import MarkdownIt
@@ -20,10 +22,22 @@ MAX_NESTING = 20
 _own_id = re.compile(r"\{#([\w:.-]+)\}[ \t]*$")
 
 
+# No host is as long.
+LONG_ADDRESS = 2_000
+
+
+class _Parser(MarkdownIt):
+    def normalizeLink(self, url: str) -> str:
+        """Return an address in ASCII; the package takes minutes to encode a long one."""
+        if len(url) > LONG_ADDRESS:
+            url = quote(url, safe=string.printable, errors="replace")
+        return super().normalizeLink(url)
+
+
 def make_parser() -> MarkdownIt:
     """Return the parser."""
     options = {"maxNesting": MAX_NESTING, "tasklists": True}
-    parser = MarkdownIt("commonmark")
+    parser = _Parser("commonmark")
     parser.inline = CjkFriendlyInline()
     parser.configure("commonmark", options).enable(["table", "strikethrough"])
     parser.use(footnote_plugin, inline=False).use(deflist_plugin).use(bare_addresses)

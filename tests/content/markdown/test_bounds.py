@@ -58,6 +58,7 @@ LONG = {
     "code": "```c\n" + "if (a[0] < b) { *c = d->e; }\n" * 5_000 + "```",
     "links": "See https://example.org/a/long/address?with=query and [this](/x).\n\n" * 4_000,
     "footnotes": "".join(f"a[^{n}] b\n\n[^{n}]: c\n\n" for n in range(2_000)),
+    "address": "[a](/" + "가" * 200_000 + ")",
     "picture": "![](data:image/png;base64," + "A" * 400_000 + ")",
     "nested": "> " * 8 + "- " * 4 + "x",
 }
