@@ -292,6 +292,8 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
         obj: Any = None,
     ) -> HttpResponse:
         context["events"] = history(obj.events.all())
+        # Classes and tracebacks are for operators; others read the reason.
+        context["may_rerun"] = has_right_to(request.user, "rerun", obj)
         context["buttons"] = buttons(
             obj, JOB_ACTIONS, signed(obj), lambda right: has_right_to(request.user, right, obj)
         )

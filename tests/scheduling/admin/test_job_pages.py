@@ -74,15 +74,25 @@ class TestJobs:
         assert re.findall("first|second", history) == ["second", "first"]
         assert "2100-10-31 01:00:00 → 2100-10-31 02:00:00" in history
 
-    def test_show_the_traceback_of_a_failed_attempt(self, operator: Client) -> None:
-        StoryFactory(scheduled=True)
+    def test_show_class_and_traceback_of_a_failed_attempt_to_operators_alone(
+        self, operator: Client, editor: Client
+    ) -> None:
+        story = StoryFactory(scheduled=True)
         job = Job.objects.get()
-        detail = {"error": "RuntimeError", "traceback": "Traceback <here>"}
-        JobEvent.objects.create(job=job, what=JobEvent.What.ATTEMPT_FAILED, detail=detail)
+        detail = {"error": "a.module.Fault", "traceback": "Traceback <here>"}
+        JobEvent.objects.create(
+            job=job, what=JobEvent.What.ATTEMPT_FAILED, reason="It broke.", detail=detail
+        )
 
-        html = operator.get(page_of(job)).content.decode()
+        seen = operator.get(page_of(job)).content.decode()
+        pages = [editor.get(page_of(it)).content.decode() for it in (job, story)]
 
-        assert "Traceback &lt;here&gt;" in html
+        assert "Traceback &lt;here&gt;" in seen
+        assert "a.module.Fault" in seen
+        for html in pages:
+            assert "It broke." in html
+            assert "Traceback &lt;here&gt;" not in html
+            assert "a.module.Fault" not in html
 
     def test_are_cancelled_by_a_button(self, operator: Client) -> None:
         story = StoryFactory(scheduled=True)
