@@ -1,19 +1,23 @@
 """
 Texts of others, listed to be translated with Armo's own.
 
-Those of the admin's theme, which has English only, and titles that Django has in poor Korean.
+Those of the admin's theme, which has English only, and what Django has in poor Korean.
 """
 
 from django.utils.translation import gettext_noop as _
 
 TEXTS = (
     _(" By %(filter_title)s "),
+    _("Added {name} “{object}”."),
     _("After you've created a user, you’ll be able to edit more user options."),
     _("All applications"),
     _("Apply Filters"),
     _("Cancel"),
+    _("Changed {fields}."),
+    _("Changed {fields} for {name} “{object}”."),
     _("Change history: %s"),
     _("Dark"),
+    _("Deleted {name} “{object}”."),
     _("Filters"),
     _("General"),
     _("Go back"),
@@ -32,6 +36,7 @@ TEXTS = (
     _("Reset filters"),
     _("Return to site"),
     _("Run"),
+    _("Save and add another"),
     _("Select Record"),
     _("Select action"),
     _("Select action to run"),
@@ -48,4 +53,5 @@ TEXTS = (
     _("View %s"),
     _("Welcome back to"),
     _("You have been successfully logged out from the administration"),
+    _("and"),
 )

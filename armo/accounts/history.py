@@ -68,6 +68,19 @@ def newest_log_entry(row: Model) -> LogEntry | None:
 class HistoryOfAll(Base):
     """For an admin class: a history that knows people whose accounts were deleted."""
 
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> list[dict[str, dict[str, Any]]]:
+        """Name fields as the catalogue has them: Django capitalises them, and finds no Korean."""
+        entries: list[dict[str, dict[str, Any]]] = super().construct_change_message(
+            request, form, formsets, add
+        )
+        for entry in entries:
+            changed = entry.get("changed", {})
+            if "fields" in changed:
+                changed["fields"] = [name[:1].lower() + name[1:] for name in changed["fields"]]
+        return entries
+
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from django.utils import translation
 
 from content.models import Story
 from tests.admin_pages import page_of, sent
@@ -37,7 +38,16 @@ class TestWhatNobodyTouched:
     def test_is_not_in_the_history(self, editor: Client, story: Story) -> None:
         editor.post(page_of(story), sent(editor, story) | {"language": "ko"})
 
-        assert LogEntry.objects.get().get_change_message() == "Changed Language."
+        assert LogEntry.objects.get().get_change_message() == "Changed language."
+
+    def test_is_named_in_the_history_in_the_language_of_its_reader(
+        self, editor: Client, story: Story
+    ) -> None:
+        editor.post(page_of(story), sent(editor, story) | {"language": "ko", "slug": "spring"})
+
+        with translation.override("ko"):
+            said = LogEntry.objects.get().get_change_message()
+        assert said == "변경: 슬러그 및 언어."
 
     def test_keeps_its_lines_when_another_is_added(self, editor: Client, story: Story) -> None:
         data = sent(editor, story)
