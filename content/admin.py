@@ -120,7 +120,12 @@ class OldAddressInline(TabularInline):
     """The old addresses of a story: who may change the story may remove them."""
 
     model = OldAddress
-    fields = readonly_fields = ("path", "created_at")
+    # Unfold would repeat the path above each row.
+    hide_title = True
+    fields = readonly_fields = (  # type: ignore[assignment]  # the stubs know names only
+        "path",
+        time_column(OldAddress, "created_at"),
+    )
     extra = 0
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
