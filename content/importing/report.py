@@ -48,7 +48,7 @@ class Count:
         text = _PLACE.sub(
             lambda found: "…" if found[1] in self.differing else found[0], gettext(self.reason.text)
         )
-        return str(Reason(self.reason.code, text, self.reason.params))
+        return str(Reason(self.reason.code, text, self.reason.params)).replace("….", "…")
 
     def add(self, reason: Why) -> None:
         """Count one more file."""

@@ -75,6 +75,8 @@ def parse_item(name: str) -> tuple[type[Schedulable], int]:
     :raises UnknownModel:
     """
     model_name, separator, number = name.partition(":")
+    if not name.strip():
+        raise MalformedItem
     if not (separator and model_name and number.isascii() and number.isdigit()):
         raise MalformedItem(
             gettext_noop("An item is named as type and number, such as story:42. (%(name)s)"),

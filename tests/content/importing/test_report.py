@@ -11,7 +11,10 @@ from django.utils import translation
 from django.utils.translation import gettext
 
 from content.importing.reasons import TEXTS
+from content.importing.report import Count
+from content.importing.results import Outcome
 from content.models import ImportSite, Story
+from scheduling.errors import Reason
 
 
 def run(*arguments: object) -> str:
@@ -130,6 +133,14 @@ class TestRealRun:
 
 
 class TestReasons:
+    def test_end_with_one_mark_where_files_differ(self) -> None:
+        first, other = (Reason("x", "Pictures: %(count)d.", {"count": it}) for it in (1, 2))
+        count = Count(Outcome.CREATED, "draft", first)
+
+        count.add(other)
+
+        assert count.text == "Pictures: …"
+
     @pytest.mark.parametrize("text", TEXTS.values())
     def test_have_a_korean_text(self, text: str) -> None:
         with translation.override("ko"):

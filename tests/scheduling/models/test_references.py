@@ -2,7 +2,13 @@
 
 import pytest
 
-from scheduling.models.references import ItemNotFound, parse_id, parse_ids, parse_item
+from scheduling.models.references import (
+    ItemNotFound,
+    MalformedItem,
+    parse_id,
+    parse_ids,
+    parse_item,
+)
 
 
 class TestAnId:
@@ -36,3 +42,10 @@ class TestTheNameOfAnItem:
     def test_with_a_number_that_no_row_could_have_is_of_no_item(self) -> None:
         with pytest.raises(ItemNotFound):
             parse_item("story:" + "9" * 19)
+
+    @pytest.mark.parametrize("name", ["", " ", "42", "story:", "story:x"])
+    def test_is_refused_in_another_form_without_empty_brackets(self, name: str) -> None:
+        with pytest.raises(MalformedItem, match="story:42") as refusal:
+            parse_item(name)
+
+        assert "()" not in str(refusal.value)
