@@ -192,9 +192,8 @@ class ArmoSchema(AutoSchema):
         has_body = "requestBody" in operation
         is_write = self.method != "GET"
         has_path = "{" in self.path
-        statuses = {401, 406, 429, 500, 503}
-        if has_body or any(it["in"] in ("query", "header") for it in operation["parameters"]):
-            statuses.add(400)
+        # Every route refuses unknown parameters, with 400.
+        statuses = {400, 401, 406, 429, 500, 503}
         if has_body:
             statuses |= {413, 415}
         if is_write or not self._is_public(operation):
@@ -264,7 +263,9 @@ def _example(code: str) -> dict[str, Any]:
 
 ERROR_HEADERS = {
     401: {"WWW-Authenticate": _answer_header("How to say who you are.")},
+    409: {"ETag": _answer_header("Of `invalid_transition`: the version as it is now.")},
     412: {"ETag": _answer_header("The version as it is now.")},
+    415: {"Accept-Encoding": _answer_header("Of a compressed body: `identity`.")},
     429: {"Retry-After": _answer_header("Seconds to wait.")},
     503: {"Retry-After": _answer_header("Seconds to wait.")},
 }

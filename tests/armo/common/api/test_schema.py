@@ -142,6 +142,13 @@ class TestTheDocument:
                     assert all(f"`{code}`" in found["description"] for code in codes), name
                     assert codes == list(found["content"]["application/problem+json"]["examples"])
 
+    def test_says_that_every_operation_refuses_unknown_parameters(
+        self, document: dict[str, Any]
+    ) -> None:
+        silent = [name for name, it in operations(document) if "400" not in it["responses"]]
+
+        assert silent == []
+
     def test_shows_a_request_of_every_kind(self, document: dict[str, Any]) -> None:
         shown = [
             name
