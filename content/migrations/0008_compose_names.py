@@ -57,11 +57,11 @@ def compose_slugs(apps: Any, schema_editor: Any) -> None:
             "SELECT id, slug FROM content_story WHERE slug IS NOT NFC NORMALIZED ORDER BY id"
         )
         for pk, slug in cursor.fetchall():
-            composed = unicodedata.normalize("NFC", slug)
-            numbered = (f"{composed[:190]}-{number}" for number in count(2))
-            while stories.filter(slug=composed).exists():
-                composed = next(numbered)
-            stories.filter(pk=pk).update(slug=composed, version=F("version") + 1)
+            wanted = free = unicodedata.normalize("NFC", slug)
+            numbered = (f"{wanted[:190]}-{number}" for number in count(2))
+            while stories.filter(slug=free).exists():
+                free = next(numbered)
+            stories.filter(pk=pk).update(slug=free, version=F("version") + 1)
 
 
 class Migration(migrations.Migration):

@@ -293,6 +293,16 @@ class TestWhatWasThereBefore:
         assert row(first).version == first.version
         assert row(second).version == second.version + 1
 
+    def test_gets_the_next_number_if_the_first_is_taken(self) -> None:
+        for slug in ("가을", "가을-2"):
+            StoryFactory(slug=slug)
+        story = StoryFactory()
+        self.old_slug(story, unicodedata.normalize("NFD", "가을"))
+
+        self.migration.compose_slugs(apps, None)
+
+        assert row(story).slug == "가을-3"
+
 
 class TestTheLanguageOfAStory:
     @pytest.mark.parametrize("wrong", ["klingon!", "klingon", "english", "x" * 16])
