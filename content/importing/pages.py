@@ -73,7 +73,9 @@ class Pages:
         self._given_zone = zone
         self._shortcodes = shortcodes
         self._cascades: dict[Path, list[dict[str, Any]]] = {}
-        self._names: dict[Path, frozenset[str]] = {}
+        # By folder, which may have as many files as the site.
+        self._sections: dict[Path, list[dict[str, Value]]] = {}
+        self._bundles: dict[Path, bool] = {}
 
     # Times
 
@@ -152,9 +154,7 @@ class Pages:
         if {language, *path.name.lower().split(".")[1:-1]} & hidden:
             return reason("language_off", file=self.site.file)
         for folder in self._folders_of(path):
-            if any(_is_index(name) for name in self._list(folder)) and not (
-                folder == path.parent and _is_index(path.name)
-            ):
+            if self._is_bundle(folder) and not (folder == path.parent and _is_index(path.name)):
                 return reason("part_of_bundle", page=f"{folder.name}/index")
         return None
 
@@ -172,13 +172,11 @@ class Pages:
                 return
             above.append(folder)
 
-    def _list(self, folder: Path) -> frozenset[str]:
-        if folder not in self._names:
-            try:
-                self._names[folder] = frozenset(os.listdir(folder))
-            except OSError:
-                self._names[folder] = frozenset()
-        return self._names[folder]
+    def _is_bundle(self, folder: Path) -> bool:
+        """Return whether a folder is a page, with all that it has."""
+        if folder not in self._bundles:
+            self._bundles[folder] = any(map(_is_index, _list(folder)))
+        return self._bundles[folder]
 
     def _find_reason_of_zola(self, path: Path, relative: str, *, is_folder: bool) -> Reason | None:
         if self._is_outside(relative, is_folder=is_folder):
@@ -406,15 +404,11 @@ class Pages:
             ]
         return self._cascades[folder]
 
-    def _read_sections(self, folder: Path) -> Iterator[dict[str, Value]]:
+    def _read_sections(self, folder: Path) -> list[dict[str, Value]]:
         """Read the front matter of a folder's `_index` files."""
-        for name in sorted(self._list(folder)):
-            if name.partition(".")[0] == "_index" and name.lower().endswith(SUFFIXES):
-                try:
-                    with (folder / name).open("rb") as file:
-                        yield read_keys(file.read(200_000))
-                except (PostError, OSError):
-                    continue
+        if folder not in self._sections:
+            self._sections[folder] = list(_read_sections(folder))
+        return self._sections[folder]
 
     def _hugo_path(self, path: Path) -> str:
         """Return the logical path of a page: `/posts/autumn`."""
@@ -425,6 +419,23 @@ class Pages:
                 inner = inner.parent if stem == "index" else inner.with_name(stem or inner.name)
                 return f"/{inner.as_posix()}".lower()
         return f"/{path.stem}".lower()
+
+
+def _list(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _read_sections(folder: Path) -> Iterator[dict[str, Value]]:
+    for name in sorted(_list(folder)):
+        if name.partition(".")[0] == "_index" and name.lower().endswith(SUFFIXES):
+            try:
+                with (folder / name).open("rb") as file:
+                    yield read_keys(file.read(200_000))
+            except (PostError, OSError):
+                continue
 
 
 def _is_index(name: str) -> bool:
