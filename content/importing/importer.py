@@ -273,6 +273,10 @@ class Importer(ABC):
         """Write the parts that have changed in the file, and none that have been changed here."""
         wanted = Plan.of(entry.post)
         memory = Memory.find(item.imported) or entry.memory
+        if item.is_published and wanted.start != memory.plan.start and not is_due(wanted):
+            # Its readers would see at once what the file keeps from them: a draft, another date,
+            # code. Nothing is stored, so that it is brought over when the file says so again.
+            return result_of(entry.file, Outcome.UNCHANGED, item, [*notes, because("is_live")])
         now_here = self.parts_of_item(item)
         changed = {}
         for name, value in entry.parts.items():
@@ -462,6 +466,11 @@ def result_of(file: Found, outcome: Outcome, item: TitledBody, notes: Iterable[W
         slug=getattr(item, "slug", ""),
         publish_at=item.publish_at,
     )
+
+
+def is_due(plan: Plan) -> bool:
+    """Return whether the start of a plan has come."""
+    return plan.start is not None and plan.start <= clock.database_now()
 
 
 def possible(plan: Plan, item: TitledBody, notes: list[Why]) -> Plan:

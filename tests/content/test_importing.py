@@ -473,6 +473,35 @@ class TestChangedFile:
         assert Story.objects.get().status == Status.PUBLISHED
         assert [result.notes for result in results] == [("It is live: left as it is.",)] * 2
 
+    @pytest.mark.parametrize(
+        "keys",
+        [{"date": JUNE}, {"draft": True}, {"date": "2024-01-01", "body": "{{< youtube 1 >}}"}],
+        ids=["a date to come", "a draft", "code"],
+    )
+    def test_shows_no_reader_of_what_is_live_what_the_file_keeps_from_them(
+        self, write: Write, keys: dict[str, Any]
+    ) -> None:
+        import_one(write(date="2024-01-01"))
+        import_one(write(**{**keys, "body": "Leaves."}))
+
+        results = [import_one(write(**{"body": "Secret.", **keys})) for _run in range(2)]
+        kept = Story.objects.get().body
+        import_one(write(date="2024-01-02", body="Secret no more."))
+
+        assert [result.outcome for result in results] == [Outcome.UNCHANGED] * 2
+        assert [result.notes[-1] for result in results] == ["It is live: left as it is."] * 2
+        assert (kept, Story.objects.get().body) == ("Leaves.", "Secret no more.")
+
+    def test_brings_over_to_a_draft_that_an_editor_published_what_its_file_says(
+        self, write: Write
+    ) -> None:
+        import_one(write(draft=True))
+        operations.publish_now(item=Story.objects.get(), by=None)
+
+        result = import_one(write(draft=True, body="Buds."))
+
+        assert (result.outcome, Story.objects.get().body) == (Outcome.UPDATED, "Buds.")
+
     def test_moves_and_takes_away_the_end_of_what_is_live(self, write: Write) -> None:
         import_one(write(date="2024-01-01", expiryDate=JULY))
 
