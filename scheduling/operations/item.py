@@ -28,7 +28,7 @@ from django.utils.translation import gettext_noop
 from scheduling.errors import Why
 from scheduling.models import TRANSITIONS, Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.models.references import ItemNotFound
-from scheduling.models.times import find_zone
+from scheduling.models.times import find_zone, in_zone
 from scheduling.models.transitions import (
     Failed,
     InvalidParams,
@@ -159,10 +159,10 @@ def move(
     expected: Expected | None = None,
 ) -> Job:
     """
-    Give an open job another time.
+    Give an open job another time, or the time that it has another zone.
 
     :param run_at: aware; must lie after the database's clock.
-    :param zone: see `schedule`.
+    :param zone: see `schedule`; also of a time that stays, or what has shifted could not be kept.
     :raises InvalidTransition: the job has already run or been cancelled.
 
     and what `schedule` raises.
@@ -171,7 +171,8 @@ def move(
     locked = _lock_open(job, expected)
     check_schedule(row=locked.row, run_at=run_at, now=locked.now, kind=job.kind)
     how: dict[str, Any] = {"by": by, "reason": reason, "zone": chosen_in}
-    if job.transition.time_field is None:
+    is_meant_otherwise = run_at == job.run_at and in_zone(run_at, chosen_in) != job.local_time
+    if job.transition.time_field is None or is_meant_otherwise:
         store.write(locked)
         store.move_job(job, run_at=run_at, at=locked.now, **how)
         return job

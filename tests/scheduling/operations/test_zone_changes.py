@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
+from django_q.models import OrmQ
 
 from scheduling import operations
 from scheduling.models import TRANSITIONS, Job, Kind, Schedulable, State
@@ -90,6 +91,30 @@ class TestATimeChosenInAZone:
         operations.move(job=job, run_at=NOW + DAY, by=None)
 
         assert (job.local_time, stored(job)) == ("", "")
+
+    @pytest.mark.parametrize(
+        ("zone", "expected"),
+        [
+            ("", ""),
+            ("Asia/Seoul", "2100-12-16T01:00:00+09:00[Asia/Seoul]"),
+            (VANCOUVER, "2100-12-15T09:00:00-07:00[America/Vancouver]"),
+        ],
+    )
+    def test_is_another_when_the_job_is_moved_to_the_time_it_has(
+        self, zone: str, expected: str
+    ) -> None:
+        story = StoryFactory()
+        job = schedule(story, run_at=NOW)
+        shifted = "2100-12-15T08:00:00-08:00[America/Vancouver]"
+        Job.objects.filter(pk=job.pk).update(local_time=shifted)
+
+        operations.move(job=job, run_at=NOW, by=None, zone=zone)
+
+        story.refresh_from_db()
+        assert (job.local_time, stored(job)) == (expected, expected)
+        assert (story.publish_at, story.version) == (NOW, 3)
+        assert list(job.events.values_list("what", flat=True)) == ["scheduled", "moved"]
+        assert OrmQ.objects.get(pk=job.message_id).lock == NOW
 
     def test_is_forgotten_when_the_item_is_saved_with_another_time(self) -> None:
         story = StoryFactory()
