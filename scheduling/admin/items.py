@@ -88,7 +88,7 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
         time_column(Schedulable, "published_at"),
     )
     # The columns that an open page keeps up to date.
-    live_columns = ("status_badge", "goes_live", "unpublish_at", "published_at")
+    live_columns = ("status_badge", "goes_live", "publish_at", "unpublish_at", "published_at")
     list_filter: ClassVar[Any] = (StatusFilter, DueFilter)
     list_filter_submit = True
     list_per_page = 50
