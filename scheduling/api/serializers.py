@@ -124,7 +124,7 @@ class BulkScheduleOutput(serializers.Serializer[Any]):
     scheduled = BulkScheduleRow(many=True)
 
 
-class ItemInput(ReasonInput):
+class ItemInput(ZoneInput):
     """
     The schedule of an item; its type adds the content.
 
@@ -158,7 +158,9 @@ class ItemInput(ReasonInput):
     publish_at = MomentField(required=False, allow_null=True, help_text="When it goes live.")
     unpublish_at = MomentField(required=False, allow_null=True, help_text="When it ends.")
 
-    ENGINE = ("status", "publish_at", "unpublish_at", "reason")
+    # What only goes with a time or a status.
+    NOTES = ("reason", "zone")
+    ENGINE = ("status", "publish_at", "unpublish_at", *NOTES)
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         status, at = values.get("status"), values.get("publish_at")
@@ -174,6 +176,8 @@ class ItemInput(ReasonInput):
                 wrong["publish_at"] = _("Send status “scheduled” with it.")
             elif status == Status.SCHEDULED and at is None:
                 wrong["publish_at"] = _("It is needed for status “scheduled”.")
+        if "zone" in values and not (at or values.get("unpublish_at")):
+            wrong.setdefault("zone", _("Send it with a time."))
         if wrong:
             raise serializers.ValidationError(wrong)
         return values

@@ -241,7 +241,7 @@ class SchedulableViewSet(ApiViewSet):
     def create(self, request: Request) -> Response:
         """Create an item, and schedule it if that is requested."""
         values = self.parsed(self.input_class)
-        if not values.keys() - {"reason"}:
+        if not values.keys() - {*ItemInput.NOTES}:
             raise ValidationError(_("Nothing is given, such as a title."))
         self._require_schedule_right(values, Status.DRAFT)
         with transaction.atomic():
@@ -382,7 +382,7 @@ class SchedulableViewSet(ApiViewSet):
 
     def _require_schedule_right(self, values: dict[str, Any], status: str) -> None:
         """Require the right to schedule if the input asks for more than a draft to stay one."""
-        asks = {name for name in ItemInput.ENGINE if name in values} - {"reason"}
+        asks = {name for name in ItemInput.ENGINE if name in values} - {*ItemInput.NOTES}
         if asks == {"status"} and values["status"] == status == Status.DRAFT:
             return
         if asks and not has_right(self.request.user, "schedule", self.model):
@@ -420,6 +420,7 @@ class SchedulableViewSet(ApiViewSet):
     def _follow(self, item: Schedulable, values: dict[str, Any]) -> None:
         """Run the operation that the requested status and times of a locked item ask for."""
         by, reason = self.by, values.get("reason", "")
+        chosen = {"by": by, "reason": reason, "zone": values.get("zone", "")}
         status = values.get("status")
         if status == Status.DRAFT:
             if item.status == Status.PUBLISHED:
@@ -431,18 +432,16 @@ class SchedulableViewSet(ApiViewSet):
             if item.status != Status.DRAFT:
                 operations.unschedule(item=item, by=by, reason=reason)
         elif status or "publish_at" in values:
-            self._follow_start(item, values, by=by, reason=reason)
+            self._follow_start(item, values, chosen)
         elif "unpublish_at" in values:
             end = values["unpublish_at"]
             if end is not None:
-                operations.schedule(
-                    item=item, run_at=end, kind=Kind.UNPUBLISH, by=by, reason=reason
-                )
+                operations.schedule(item=item, run_at=end, kind=Kind.UNPUBLISH, **chosen)
             elif item.unpublish_at is not None:
                 operations.unschedule(item=item, kind=Kind.UNPUBLISH, by=by, reason=reason)
 
     def _follow_start(
-        self, item: Schedulable, values: dict[str, Any], *, by: Any, reason: str
+        self, item: Schedulable, values: dict[str, Any], chosen: dict[str, Any]
     ) -> None:
         is_scheduled = item.status == Status.SCHEDULED
         if values.get("status") is None and not is_scheduled:
@@ -457,7 +456,7 @@ class SchedulableViewSet(ApiViewSet):
         same_end = end in (operations.UNCHANGED, item.unpublish_at)
         if is_scheduled and at == item.publish_at and same_end:
             return
-        operations.schedule(item=item, run_at=at, unpublish_at=end, by=by, reason=reason)
+        operations.schedule(item=item, run_at=at, unpublish_at=end, **chosen)
 
     def _operate(self, operation: Callable[..., Job], **data: Any) -> Response:
         item = self._asked().first()

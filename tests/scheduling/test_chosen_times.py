@@ -158,6 +158,31 @@ class TestTheApi:
 
         assert kept(one) == kept(many) == [IN_SEOUL]
 
+    def test_keeps_it_of_items_that_are_written_with_their_times(self) -> None:
+        client, story = client_of(superuser()), StoryFactory()
+        zone = {"zone": "Asia/Seoul"}
+        at = {"status": "scheduled", "publish_at": times.utc(AT)}
+
+        new = client.post(
+            f"{API}/stories/", {"title": "New", "body": "Text.", **at, **zone}, format="json"
+        ).json()
+        client.patch(f"{API}/stories/{story.pk}/", {**at, **zone}, format="json")
+        live = StoryFactory(published=True)
+        end = {"unpublish_at": times.utc(AT), **zone}
+        client.patch(f"{API}/stories/{live.pk}/", end, format="json")
+
+        assert kept(Story.objects.get(pk=new["id"])) == kept(story) == [IN_SEOUL]
+        assert kept(live) == [IN_SEOUL]
+
+    @pytest.mark.parametrize("more", [{}, {"title": "Other"}, {"status": "draft"}])
+    def test_refuses_a_zone_without_a_time_of_an_item(self, more: dict[str, str]) -> None:
+        client, story = client_of(superuser()), StoryFactory(scheduled=True)
+        body = {"zone": "Asia/Seoul", **more}
+
+        answer = client.patch(f"{API}/stories/{story.pk}/", body, format="json")
+
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "zone")
+
     def test_keeps_none_of_an_instant(self) -> None:
         client, story = client_of(superuser()), StoryFactory()
 
