@@ -37,7 +37,7 @@ class Name:
         # A name that is not UTF-8 contains characters that PostgreSQL cannot store.
         stem = clean(path.stem)
         before, _dot, suffix = stem.rpartition(".")
-        language = suffix if before and _is_language(suffix.lower(), languages) else ""
+        language = suffix if before and _is_language(suffix, languages) else ""
         base = before if language else stem
         if base == "index":
             base = clean(path.parent.name)
@@ -65,11 +65,15 @@ def find_date_in(address: str) -> str:
     return "-".join(found.groups()) if found else ""
 
 
-def _is_language(code: str, known: frozenset[str] | None) -> bool:
-    if known is not None:
-        return code in known
-    with_region = re.fullmatch(r"([a-z]{2})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?", code)
-    return code in LANG_INFO or (with_region is not None and with_region[1] in LANG_INFO)
+def is_language_code(code: str) -> bool:
+    """Return whether it is the code of a language that Django knows, with region or script."""
+    code = code.lower()
+    parts = re.fullmatch(r"([a-z]{2})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?", code)
+    return code in LANG_INFO or (parts is not None and parts[1] in LANG_INFO)
+
+
+def _is_language(suffix: str, known: frozenset[str] | None) -> bool:
+    return is_language_code(suffix) if known is None else suffix.lower() in known
 
 
 def make_slug(wanted: str, stem: str, title: str, *, path: PurePath) -> str:

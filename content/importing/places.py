@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 
 from django.conf import settings
-from django.conf.locale import LANG_INFO
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from content.frontmatter import Post, PostError, Tool
+from content.frontmatter.names import is_language_code
 from content.importing.files import Found, read
 from content.importing.memory import Memory
 from content.importing.pages import Pages
@@ -56,8 +56,8 @@ class Place:
 
     def language_of(self, post: Post) -> str:
         """Return the language of a post: its own, or that of its folder or site; may be empty."""
-        own = self.config.language if self.config.file and is_language(self.config.language) else ""
-        return post.language or self.language or own
+        own = self.config.language if self.config.file else ""
+        return post.language or self.language or (own if _is_language(own) else "")
 
     @property
     def is_translation(self) -> bool:
@@ -294,7 +294,7 @@ def _language_of(config: Site, root: Path, folder: Path) -> str:
     # Also of a part of a site that was given by itself: `content/ko`.
     above = root if config.file else [root, *root.parents][:3][-1]
     for name in folder.relative_to(above).parts:
-        if is_language(name) and (
+        if _is_language(name) and (
             name.lower() in declared
             or above.name == "_i18n"
             or (not declared and _has_only_languages(above))
@@ -304,16 +304,14 @@ def _language_of(config: Site, root: Path, folder: Path) -> str:
     return ""
 
 
-def is_language(name: str) -> bool:
-    """Return whether a name is the code of a language that Django knows, with or without region."""
-    code = name.lower().replace("_", "-")
-    return code in LANG_INFO or (code[2:3] == "-" and len(code) <= 7 and code[:2] in LANG_INFO)
+def _is_language(name: str) -> bool:
+    return is_language_code(name.replace("_", "-"))
 
 
 def _has_only_languages(folder: Path) -> bool:
     """Return whether a folder has several folders, all called by the code of a language."""
     names = list(_visible_folders(folder))
-    return len(names) > 1 and all(map(is_language, names))
+    return len(names) > 1 and all(map(_is_language, names))
 
 
 def _visible_folders(folder: Path) -> Iterator[str]:
