@@ -499,9 +499,10 @@ def described(job: Job, *, status: int = 200, headers: dict[str, str] | None = N
 
 
 def job_etag(job: Job) -> str:
-    """Query the entity tag of a job's present version: each change is an event, or an attempt."""
+    """Query the entity tag of a job's present version: a change is an event, or one of these."""
     last = JobEvent.objects.filter(job=job).aggregate(pk=Max("pk"))["pk"]
-    return versions.tag(job.pk, last, job.state, job.attempts, job.next_attempt_at)
+    changing = (job.state, job.attempts, job.next_attempt_at, job.item_title)
+    return versions.tag(job.pk, last, *changing)
 
 
 def job_changed(job: Job) -> Changed:

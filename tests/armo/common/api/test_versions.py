@@ -238,6 +238,16 @@ class TestATag:
         for path, etag in zip(paths, before, strict=True):
             assert client.get(path)["ETag"] != etag
 
+    def test_of_a_job_is_another_after_its_item_was_renamed(self, client: Any) -> None:
+        story = StoryFactory(scheduled=True)
+        path = f"{API}/jobs/{Job.objects.get().pk}/"
+        before = client.get(path)
+
+        client.patch(f"{API}/stories/{story.pk}/", {"title": "가을"}, format="json")
+
+        after = client.get(path, HTTP_IF_NONE_MATCH=before["ETag"])
+        assert after.json()["item_title"] == "가을"
+
     def test_of_a_job_is_another_after_each_attempt(
         self, client: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
