@@ -1,6 +1,7 @@
 """The API's input and output of stories and notices."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -70,14 +71,15 @@ def words(help_text: str) -> ListField:
 
 def within_bounds(body: str) -> None:
     """
-    Check that a text can be rendered; the field itself says when it is too long.
+    Check that a text can be rendered; the field itself says when it is too long, or no Unicode.
 
     :raises serializers.ValidationError:
     """
     if len(body) > MAX_BODY:
         return
     try:
-        markdown.check(body)
+        with suppress(UnicodeEncodeError):  # a lone surrogate
+            markdown.check(body)
     except markdown.BodyTooLarge as refusal:
         raise serializers.ValidationError(str(refusal)) from refusal
 

@@ -258,6 +258,7 @@ def bodies() -> dict[str, bytes]:
         "not JSON": b"title=a",
         "not UTF-8": b'{"title": "\xff\xfe"}',
         "half a character": rb'{"title": "\ud800"}',
+        "half a character in a text": rb'{"body": "\ud800"}',
         "half a character as a name": rb'{"\udfff": 1}',
         "a number out of range": b'{"title": 1e400}',
         "a very long number": b'{"id": ' + b"9" * 5000 + b"}",
