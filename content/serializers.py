@@ -11,15 +11,17 @@ from armo.common.addresses import absolute
 from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
 from content import markdown
 from content.models import MAX_BODY, Notice, Rendered, Story, TitledBody
-from content.text import as_language, as_name, as_slug, compose, validate_language
+from content.text import as_language, as_name, as_slug, compose, is_visible, validate_language
 from scheduling.api.serializers import ItemInput, ItemOutput
 from scheduling.models import VISIBLE
 
 MAX_WORDS, MAX_WORD = 100, 100
 
 
-# `VISIBLE` in characters that are visible themselves, in every dialect of regular expressions.
-SEEN = re.sub("[^!-~]", lambda found: f"\\u{ord(found[0]):04x}", VISIBLE)
+# `VISIBLE` in characters that are visible themselves, in every dialect of regular expressions;
+# not every dialect has characters beyond U+FFFF.
+_bmp = re.sub("[\U00010000-\U0010ffff]-?", "", VISIBLE)
+SEEN = re.sub("[^!-~]", lambda found: f"\\u{ord(found[0]):04x}", _bmp)
 
 
 @extend_schema_field({"type": "string", "maxLength": MAX_WORD, "pattern": SEEN})
@@ -32,7 +34,7 @@ class NameField(TextField):
     def to_internal_value(self, data: Any) -> str:
         """Return the name in NFC."""
         name = as_name(super().to_internal_value(data))
-        if not re.search(SEEN, name):
+        if not is_visible(name):
             self.fail("blank")
         return name
 

@@ -77,11 +77,13 @@ def status_label(value: str) -> str:
 SHOWN["status"] = status_label
 
 
-# White space, and the characters that look like it: soft hyphen, zero-width and direction marks,
-# the Hangul fillers. Listed, so that Python and PostgreSQL agree in every locale.
+# White space, and what Unicode shows as nothing (Default_Ignorable_Code_Point): soft hyphen,
+# zero-width and direction marks, the Hangul fillers, selectors, tags. Listed, so that Python and
+# PostgreSQL agree in every locale.
 _BLANK = (
-    "\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180e"
+    "\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
     "\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 # A regular expression, for Python and PostgreSQL, that finds a visible character.
 VISIBLE = f"[^{_BLANK}]"

@@ -62,6 +62,7 @@ class TestPublishProblems:
             ("", "Body", [NO_TITLE]),
             ("Title", " \n\t ", [EMPTY_BODY]),
             ("\u3164", "\u200b\ufeff", [NO_TITLE, EMPTY_BODY]),
+            ("\u180b", "\U000e0100\U000e0041", [NO_TITLE, EMPTY_BODY]),
             ("Title", "<!-- later -->", [UNSEEN_BODY]),
             ("Title", "[a]: https://example.org", [UNSEEN_BODY]),
             ("Title", "![](https://example.org/a.png)", []),

@@ -80,7 +80,7 @@ class TestANameOfATagOrCategory:
 
         assert page.context["cl"].result_count == 1
 
-    @pytest.mark.parametrize("blank", ["", " ", "\u3164", "\u200b\u00a0"])
+    @pytest.mark.parametrize("blank", ["", " ", "\u3164", "\u200b\u00a0", "\U000e0041"])
     def test_can_be_seen(self, model: Any, blank: str) -> None:
         with pytest.raises(IntegrityError), transaction.atomic():
             model.objects.create(name=blank)

@@ -218,6 +218,7 @@ class TestVisible:
             "",
             " \n\t",
             "\u3164",
+            "\U000e0020&#xE0041;",
             "&nbsp;&#8203;&#x3164;",
             "<!-- later -->",
             "<script>alert(1)</script>",
