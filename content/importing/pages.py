@@ -30,7 +30,7 @@ from content.frontmatter import (
 )
 from content.frontmatter.keys import READ_KEYS, plain_name
 from content.importing.reasons import reason
-from content.importing.sites import Site
+from content.importing.sites import MountFilter, Site
 from scheduling.errors import Reason
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mkd", ".mkdn", ".mkdown", ".mdown", ".mdwn", ".mdx")
@@ -149,6 +149,10 @@ class Pages:
         for pattern in _texts(self.site.config.get("ignorefiles")):
             if (compiled := _compile(pattern)) and compiled.search(path.as_posix()):
                 return reason("ignored", pattern=pattern, file=self.site.file)
+        if (mounts := self.site.find_mount_filters(path)) and not any(
+            _is_taken(inner.lower(), each) for inner, each in mounts
+        ):
+            return reason("ignored", pattern="module.mounts", file=self.site.file)
         hidden = self.site.hidden_languages
         language = self.site.folder_language(path)
         if {language, *path.name.lower().split(".")[1:-1]} & hidden:
@@ -473,6 +477,20 @@ def _is_excluded(relative: str, pattern: str, *, is_folder: bool) -> bool:
     folders = [relative[: match.start()] for match in re.finditer("/", relative)]
     return path.startswith(pattern.lstrip("/")) or any(
         fnmatchcase(each, pattern) for each in (relative, *folders)
+    )
+
+
+def _is_taken(path: str, mount: MountFilter) -> bool:
+    """Return whether a mount takes a file; it is not taken either if a folder above is excluded."""
+    above = [path[: match.start()] for match in re.finditer("/", path)][1:]
+    if any(
+        _compile_glob(pattern.lower()).fullmatch(each)
+        for pattern in mount.excluded
+        for each in (path, *above)
+    ):
+        return False
+    return not mount.included or any(
+        _compile_glob(pattern.lower()).fullmatch(path) for pattern in mount.included
     )
 
 

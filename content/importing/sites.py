@@ -9,11 +9,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from content.frontmatter import MAX_BYTES, PostError, Tool, read_values
 from scheduling.models.times import find_zone
+
+
+@dataclass(frozen=True)
+class MountFilter:
+    """The files that one of Hugo's mounts takes, as patterns that begin with a slash."""
+
+    included: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+    @classmethod
+    def of(cls, mount: Mapping[str, Any]) -> Self:
+        """Return what a mount says; in `files`, which replaces the two others, `!` excludes."""
+        files = _patterns(mount.get("files"))
+        included = [*_patterns(mount.get("includefiles")), *(it for it in files if it[0] != "!")]
+        excluded = [*_patterns(mount.get("excludefiles"))]
+        excluded += [it[1:].strip() for it in files if it[0] == "!"]
+        return cls(*(tuple(f"/{it.lstrip('/')}" for it in part) for part in (included, excluded)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +151,16 @@ class Site:
         if without_one and not any(not mount.get("lang") for mount in self._mounts):
             folders.add(_tidy(str(self.config.get("contentdir") or "content")))
         return tuple(sorted(folders))
+
+    def find_mount_filters(self, path: PurePath) -> list[tuple[str, MountFilter]]:
+        """Return what is left of a path in each of Hugo's mounts that has it, and its filter."""
+        relative = self.relative(path)
+        sources = [(mount, _tidy(mount["source"])) for mount in self._mounts]
+        return [
+            (relative.removeprefix(source), MountFilter.of(mount))
+            for mount, source in sources
+            if relative.startswith(f"{source}/")
+        ]
 
     def relative(self, path: PurePath) -> str:
         """Return the path below the root, with slashes; a path outside of it stays as it is."""
@@ -302,3 +329,8 @@ def _strings(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(re.split(r"[,\s]+", value.strip())) if value.strip() else ()
     return tuple(part for part in value if isinstance(part, str)) if isinstance(value, list) else ()
+
+
+def _patterns(value: Any) -> list[str]:
+    parts = value if isinstance(value, list) else [value]
+    return [part.strip() for part in parts if isinstance(part, str) and part.strip()]

@@ -132,6 +132,29 @@ class TestHugo:
             "content/y/_index.md": "section_page",
         }
 
+    @pytest.mark.parametrize(
+        "filters",
+        [
+            "excludeFiles = ['private', '*.secret.md', 'DRAFTS/**']",
+            "includeFiles = '/{a,sub/**}*.md'",
+            "files = ['! private/**', '! *.secret.md', '! drafts/**']",
+        ],
+    )
+    def test_takes_of_a_mount_what_its_filters_take(self, tmp_path: Path, filters: str) -> None:
+        mount = "[[module.mounts]]\nsource = 'content'\ntarget = 'content'\n"
+        hidden = ("private/b.md", "private/deep/c.md", "d.secret.md", "drafts/e.md")
+        names = ("a.md", "sub/f.md", *hidden)
+        files = {"hugo.toml": mount + filters, **{f"content/{name}": POST for name in names}}
+
+        assert left_out(tmp_path, files) == {f"content/{name}": "ignored" for name in hidden}
+
+    def test_takes_a_file_that_one_of_two_mounts_takes(self, tmp_path: Path) -> None:
+        mount = "[[module.mounts]]\nsource = '%s'\ntarget = 'content'\n"
+        config = f"{mount % 'content'}excludeFiles = 'x/**'\n{mount % 'content/x'}"
+        files = {"hugo.toml": config, "content/x/a.md": POST}
+
+        assert left_out(tmp_path, files) == {}
+
     def test_ignores_files_and_languages(self, tmp_path: Path) -> None:
         config = """
 ignoreFiles = ["\\\\.foo\\\\.md$", "(", "/private/"]
