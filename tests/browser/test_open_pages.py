@@ -118,6 +118,18 @@ class TestEveryPage:
 
         page.wait_for_selector("[data-armo-trouble='no-answer']", state="hidden", timeout=SOON)
 
+    def test_says_no_longer_that_all_is_well_when_nothing_answers(
+        self, sign_in: NewPage, often: None, worker: Worker
+    ) -> None:
+        page = sign_in()
+        page.goto("/admin/")
+        page.wait_for_selector(".armo-health.armo-well")
+
+        page.route("**/admin/live/", lambda route: route.abort())
+
+        page.wait_for_selector("[data-armo-trouble='no-answer']:not([hidden])", timeout=SOON)
+        expect(page.locator(".armo-health.armo-well")).to_be_hidden()
+
     def test_says_that_its_reader_is_signed_out(
         self, sign_in: NewPage, job: Job, often: None
     ) -> None:
