@@ -7,6 +7,7 @@ Those of the admin's theme, which has English only, and what Django has in poor 
 from django.utils.translation import gettext_noop as _
 
 TEXTS = (
+    _("%(model_name)s with this %(field_label)s already exists."),
     _(" By %(filter_title)s "),
     _("Added {name} “{object}”."),
     _("After you've created a user, you’ll be able to edit more user options."),
