@@ -124,6 +124,9 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
         }
     elif status is None and "publish_at" in body and body["publish_at"] is None:
         del body["publish_at"]
+    if body.get("zone") == "Asia/Seoul" and not any(body.get(name) for name in TIMES):
+        # Without a time it says nothing.
+        del body["zone"]
     if method == "POST" and body.keys() <= {"reason"}:
         # Of a new item something must be given.
         body["title"] = "t"
