@@ -21,13 +21,13 @@ FILL = """
 """
 
 
-def fill(apps: Any, schema_editor: Any) -> None:
+def fill(apps: Any, schema_editor: Any, statement: str = FILL) -> None:
     """Have the trigger look at the scheduled items."""
     with schema_editor.connection.cursor() as cursor:
         for table in ("content_story", "content_notice"):
             last = 0
             while True:
-                cursor.execute(FILL.format(table=table), [last, AT_ONCE])
+                cursor.execute(statement.format(table=table), [last, AT_ONCE])
                 if not (ids := [pk for (pk,) in cursor.fetchall()]):
                     break
                 last = max(ids)

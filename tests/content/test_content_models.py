@@ -1,5 +1,9 @@
 """What a story or a notice holds."""
 
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection
@@ -175,6 +179,23 @@ class TestBody:
 
         story.refresh_from_db()
         assert story.body_is_visible is False
+
+    def test_of_an_earlier_version_is_known_afterwards_unless_it_is_live(self) -> None:
+        draft, scheduled, unusual = StoryFactory(), StoryFactory(scheduled=True), StoryFactory()
+        live = StoryFactory(published=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("ALTER TABLE content_story DISABLE TRIGGER content_story_body")
+            cursor.execute("UPDATE content_story SET body_is_visible = NULL")
+            cursor.execute("UPDATE content_story SET body = '<p>x' WHERE id = %s", [unusual.pk])
+            cursor.execute("ALTER TABLE content_story ENABLE TRIGGER content_story_body")
+
+        migration: Any = import_module("content.migrations.0018_fill_body_is_visible_of_drafts")
+        migration.fill(None, SimpleNamespace(connection=connection))
+
+        stories = (draft, scheduled, live, unusual)
+        known = [Story.objects.get(pk=story.pk).body_is_visible for story in stories]
+        assert known == [True, True, None, None]
 
 
 class TestABodyBeyondTheBounds:
