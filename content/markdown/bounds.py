@@ -26,8 +26,8 @@ MAX_ATTRIBUTES = 500
 MOST_ALIKE = 3
 
 # The signs at which the parser stops to look; those that cost most, and addresses, apart.
-_stop = re.compile(r"[\\!#$%+\-:=>@^{}w]")
-_mark = re.compile(r"[*_~`\[\]<|&]|://")
+_stop = re.compile(r"[\\!#$%+\-:=>^{}w]")
+_mark = re.compile(r"[*_~`\[\]<|&@]|://")
 WORK_OF_A_MARK = 8
 _tag = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)([^<>]*)")
 # Elements that a browser opens again in each block until they are closed.

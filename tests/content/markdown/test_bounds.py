@@ -34,6 +34,7 @@ HOSTILE = {
     "entities": "&#x" * 150_000,
     "addresses": "<http://" * 60_000,
     "bare addresses": "https://" * 60_000,
+    "mail addresses": "a@b.co===" * 55_000,
     "colons": ":" * 500_000,
     "columns": "|" + "a|" * 2000 + "\n|" + "-|" * 2000 + "\n" + "|\n" * 100_000,
     "cells": "|" + "x|" * 900 + "\n|" + "-|" * 900 + "\n" + ("|" * 800 + "\n") * 500,
