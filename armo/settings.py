@@ -6,6 +6,7 @@ Environments differ by values, not by files: each value comes from the process's
 without a safe default must be given.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -299,7 +300,7 @@ EMAIL_TIMEOUT = 10
 # What the site's absolute addresses begin with. When it is not given, those in answers begin with
 # what the request has asked for, and those in mail with this guess.
 SITE_URL = env.str("SITE_URL", default="").rstrip("/")
-if SITE_URL and not SITE_URL.startswith(("http://", "https://")):
+if SITE_URL and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", SITE_URL):
     raise ImproperlyConfigured("SITE_URL must be an address such as https://news.example.org.")
 GUESSED_SITE_URL = ""
 if not SITE_URL:

@@ -116,7 +116,7 @@ def choices(value: Any) -> list[dict[str, Any]]:
 
 OUT_OF_RANGE = MESSAGES["out_of_range"]
 RANGE: list[Any] = [
-    MinValueValidator(datetime(10, 1, 1, tzinfo=UTC), OUT_OF_RANGE),
+    MinValueValidator(datetime(1001, 1, 1, tzinfo=UTC), OUT_OF_RANGE),
     MaxValueValidator(datetime(9990, 1, 1, tzinfo=UTC), OUT_OF_RANGE),
 ]
 

@@ -74,8 +74,18 @@ class TestTheUrlOfTheSite:
 
         assert result.stdout.strip() == printed
 
-    def test_is_an_address(self) -> None:
-        result = manage("check", **{**ENOUGH, "SITE_URL": "news.example.org"})
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "news.example.org",
+            "https://",
+            "https://news.example.org?page=1",
+            "https://news.example.org/#top",
+            "https://name:secret@news.example.org",
+        ],
+    )
+    def test_is_an_address(self, url: str) -> None:
+        result = manage("check", **{**ENOUGH, "SITE_URL": url})
 
         assert result.returncode == 1
         assert result.stderr.startswith("SITE_URL must be an address")
