@@ -39,6 +39,8 @@ def open_week(page: "Page", job: Job) -> "Locator":
     page.goto(f"/admin/calendar/?view=week&date={job.run_at:%Y-%m-%d}")
     entry = page.locator(f"[data-job='{job.pk}']")
     entry.wait_for()
+    # No worker runs here. The banner that says so comes a moment later, and moves the page down.
+    page.locator("[data-armo-banner] .armo-banner").wait_for()
     return entry
 
 

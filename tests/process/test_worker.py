@@ -221,8 +221,8 @@ class TestInTheLastSecond:
         emptied_in_time = set()
 
         for story, due in self.last_second():
-            story.body = ""
-            story.save()
+            # Past `save()`, which refuses it.
+            Story.objects.filter(pk=story.pk).update(body="")
             if database_now() < due:
                 emptied_in_time.add(story.pk)
 
