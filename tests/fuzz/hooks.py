@@ -28,6 +28,7 @@ MODELS = {
     "notice": "/api/v1/notices/{id}/schedule/",
     "content.notice": "/api/v1/notices/{id}/schedule/",
 }
+BEYOND = re.compile("[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
 TIMES = {"publish_at": START, "run_at": START, "unpublish_at": END}
 
 
@@ -99,6 +100,10 @@ def meet_what_is_there(case: Any) -> None:
 def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     """Make the times consistent with each other, with the status, and with the present."""
     body = {name: TIMES.get(name, it) if is_time(it) else it for name, it in body.items()}
+    for name in ("categories", "tags", "keywords"):
+        if isinstance(body.get(name), list):
+            # Characters beyond U+FFFF that show nothing are in no pattern of the schema.
+            body[name] = [BEYOND.sub("가", it) if isinstance(it, str) else it for it in body[name]]
     if isinstance(body.get("zone"), str) and 1 <= len(body["zone"]) <= 64:
         # Which ones there are only the server knows.
         body["zone"] = "Asia/Seoul"
