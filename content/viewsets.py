@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 
+from content import markdown
 from content.filters import NoticeFilters, StoryFilters
 from content.models import Category, Notice, Story, Tag
 from content.serializers import (
@@ -48,6 +49,14 @@ NOTICE = OpenApiExample(
 )
 
 
+class TitledViewSet(SchedulableViewSet):
+    """What the types of content here share."""
+
+    def parts(self, item: Schedulable) -> tuple[object, ...]:
+        """Return the renderer, whose HTML a response shows."""
+        return *super().parts(item), markdown.RENDERER
+
+
 @extend_schema_view(
     list=extend_schema(responses={200: StoryRow(many=True)}),
     retrieve=extend_schema(responses={200: StoryOutput}),
@@ -57,7 +66,7 @@ NOTICE = OpenApiExample(
     ),
     destroy=extend_schema(responses={204: None}),
 )
-class StoryViewSet(SchedulableViewSet):
+class StoryViewSet(TitledViewSet):
     """Stories."""
 
     model = Story
@@ -96,7 +105,7 @@ class StoryViewSet(SchedulableViewSet):
     ),
     destroy=extend_schema(responses={204: None}),
 )
-class NoticeViewSet(SchedulableViewSet):
+class NoticeViewSet(TitledViewSet):
     """Notices."""
 
     model = Notice

@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 
+from content import markdown
 from content.importing import Outcome, StoryImporter, find_posts
 from content.models import UNSEEN_BODY
 from scheduling import operations, tasks
@@ -104,6 +106,21 @@ class TestABodyThatNobodyHasRendered:
 
         story.refresh_from_db()
         assert story.status == status
+
+
+class TestANewRenderer:
+    @pytest.mark.parametrize("made", [StoryFactory, NoticeFactory])
+    def test_has_programs_read_the_item_anew(
+        self, made: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client, item = client_of(superuser()), made(published=True)
+        url = f"{API}/{item._meta.verbose_name_plural}/{item.pk}/"
+        tag = client.get(url).headers["ETag"]
+        known = client.get(url, headers={"If-None-Match": tag}).status_code
+
+        monkeypatch.setattr(markdown, "RENDERER", "another")
+
+        assert (known, client.get(url, headers={"If-None-Match": tag}).status_code) == (304, 200)
 
 
 class TestAnchors:
