@@ -403,6 +403,21 @@ class Notice(TitledBody):
         ]
 
 
+def _key_of(model: type[TitledBody], *, related_name: str) -> Any:
+    """
+    Return the primary key of a table with one row for each item.
+
+    The database deletes that row with its item, also outside Django: migrations add the constraint.
+    """
+    return models.OneToOneField(
+        model,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        primary_key=True,
+        related_name=related_name,
+    )
+
+
 class StorySearch(models.Model):
     """
     The searchable words of a story; see `content.search`.
@@ -411,15 +426,7 @@ class StorySearch(models.Model):
     an entry in every index of its table. A trigger fills it whenever the text of a story changes.
     """
 
-    story = models.OneToOneField(
-        Story,
-        # The database deletes the row with its story, also outside Django: the migration has
-        # the constraint.
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        primary_key=True,
-        related_name="search",
-    )
+    story = _key_of(Story, related_name="search")
     vector = SearchVectorField()
 
     class Meta:
@@ -466,8 +473,7 @@ class ImportedFile(models.Model):
     # Below the folder of the site, with slashes, in NFC.
     path = models.TextField()
 
-    # Each type adds `item`, its primary key. The database deletes the row with its item, also
-    # outside Django: the migration has the constraint.
+    # Each type adds `item`, its primary key.
 
     class Meta:
         abstract = True
@@ -485,13 +491,7 @@ class ImportedFile(models.Model):
 class StoryFile(ImportedFile):
     """The file of a story."""
 
-    item = models.OneToOneField(
-        Story,
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        primary_key=True,
-        related_name="file",
-    )
+    item = _key_of(Story, related_name="file")
 
     class Meta(ImportedFile.Meta):
         pass
@@ -500,13 +500,7 @@ class StoryFile(ImportedFile):
 class NoticeFile(ImportedFile):
     """The file of a notice."""
 
-    item = models.OneToOneField(
-        Notice,
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        primary_key=True,
-        related_name="file",
-    )
+    item = _key_of(Notice, related_name="file")
 
     class Meta(ImportedFile.Meta):
         pass
