@@ -1,6 +1,5 @@
 """Fields that several models have: who did something, by a name that outlives the account."""
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -14,25 +13,29 @@ if TYPE_CHECKING:  # models are being loaded
     from django.contrib.auth.models import AbstractUser
 
 
+class _WithNames(models.QuerySet[Any]):
+    """The rows of a deletion; a user field that is emptied leaves its name in the same UPDATE."""
+
+    def update(self, **values: Any) -> int:
+        names = {f"{field}_name": _name(self.model._meta.get_field(field)) for field in values}
+        return super().update(**values, **names)
+
+
 def keep_name(collector: Any, field: Any, rows: Any, using: str) -> None:
     """
     Empty the field of who did something, and write their name beside it: an `on_delete`.
 
     So nothing more is written while they have an account; until then the name is the account's.
     """
-    # In this order: the name is looked up by the field.
-    name = field.model._meta.get_field(f"{field.name}_name")
-    collector.add_field_update(name, _name(field), rows)
-    collector.add_field_update(field, None, rows)
+    # `Collector` updates by the query itself, as long as nobody has read its rows.
+    collector.add_field_update(field, None, _WithNames(rows.model, rows.query, using))
 
 
 # Django need not read the rows; see `Collector.collect`.
 keep_name.lazy_sub_objs = True  # type: ignore[attr-defined]
 
 
-@cache
 def _name(field: Any) -> Subquery:
-    # One object for all batches of one deletion: `add_field_update` groups by it.
     user = get_user_model()
     users = user._base_manager.filter(pk=OuterRef(field.attname))
     return Subquery(users.values(name=Cast(user.USERNAME_FIELD, models.TextField())))

@@ -114,15 +114,19 @@ class TestAName:
             "a command",
         ]
 
-    def test_takes_one_statement_more_a_table_however_many_rows(self, kim: User) -> None:
-        for _ in range(3):
-            operations.schedule(item=StoryFactory(), run_at=FAR_OFF, by=kim)
+    @pytest.mark.parametrize("users", [1, 3])
+    def test_is_kept_by_the_one_statement_of_a_table(self, kim: User, users: int) -> None:
+        people = [kim, *UserFactory.create_batch(users - 1)]
+        for user in people * 2:
+            operations.schedule(item=StoryFactory(), run_at=FAR_OFF, by=user)
         with CaptureQueriesContext(connection) as asked:
-            kim.delete()
+            User.objects.filter(pk__in=[user.pk for user in people]).delete()
 
-        updates = [it["sql"] for it in asked if it["sql"].startswith("UPDATE")]
-        assert len([it for it in updates if "_name" in it]) == 4
-        assert JobEvent.objects.filter(by_name="kim").count() == 3
+        updates = [it["sql"] for it in asked if it["sql"].startswith('UPDATE "scheduling_')]
+        tables = ["job", "jobevent", "pause", "pauseevent"]
+        assert sorted(it.split('"')[1] for it in updates) == [f"scheduling_{it}" for it in tables]
+        assert JobEvent.objects.filter(by_name="kim", by=None).count() == 2
+        assert JobEvent.objects.exclude(by_name="").count() == 2 * users
 
 
 class TestNobody:
