@@ -154,7 +154,7 @@ class LocalTimeField(forms.DateTimeField):
 
     def _with_offset(self, text: str) -> datetime:
         try:
-            return parse_moment(text)
+            return parse_moment(text).astimezone(UTC)
         except ValueError as error:
             if str(error) == "out_of_range" or LONG_YEAR.match(text):
                 raise ValidationError(OUT_OF_RANGE, code="out_of_range") from error

@@ -35,10 +35,10 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 def parse_moment(text: str) -> datetime:
     """
-    Return the time of an RFC 3339 text, in UTC.
+    Return the time of an RFC 3339 text, with the offset that it is written with.
 
     Digits beyond microseconds are cut off. A leap second is refused: no time after it is counted
-    that way.
+    that way. A query needs it in UTC: PostgreSQL takes no offset of 16 hours or more.
 
     :raises ValueError: its text is `invalid`, `no_offset` or `out_of_range`.
     """
@@ -55,17 +55,19 @@ def parse_moment(text: str) -> datetime:
     # A year from both ends, so that no offset leads out of range.
     if not "1000" < text[:4] < "9990":
         raise ValueError("out_of_range")
-    return at.astimezone(UTC)
+    return at
 
 
 def parse_bound(text: str) -> datetime:
     """
-    Return the time that others are compared with: the earliest or the latest if out of range.
+    Return the time, in UTC, that others are compared with.
+
+    One out of range is the earliest or the latest.
 
     :raises ValueError: its text is `invalid` or `no_offset`.
     """
     try:
-        return parse_moment(text)
+        return parse_moment(text).astimezone(UTC)
     except ValueError as error:
         if str(error) != "out_of_range":
             raise
@@ -103,5 +105,5 @@ class MomentFormField(forms.Field):
             raise ValidationError(MESSAGES[str(error)], code=str(error)) from error
 
     def parse(self, text: str) -> datetime:
-        """Return the time of a text; see `parse_moment`."""
-        return parse_moment(text)
+        """Return the time of a text, in UTC."""
+        return parse_moment(text).astimezone(UTC)

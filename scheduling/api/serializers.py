@@ -73,7 +73,7 @@ class ZoneInput(ReasonInput):
         max_length=64,
         required=False,
         help_text="The time zone, as `Asia/Seoul`, that people chose the times in: if its rules"
-        " change, that is noticed.",
+        " change, that is noticed. Times then have its offset, or are in UTC.",
     )
 
 

@@ -97,7 +97,7 @@ def item(name: str) -> Schedulable:
 
 def moment(text: str) -> datetime:
     """
-    Return the time of an RFC 3339 text, in UTC.
+    Return the time of an RFC 3339 text; see `parse_moment`.
 
     :raises CommandError: it is not such a text.
     """

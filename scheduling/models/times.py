@@ -29,10 +29,10 @@ _RFC_3339 = re.compile(
 
 def parse_moment(text: str) -> datetime:
     """
-    Return the time of an RFC 3339 text, in UTC.
+    Return the time of an RFC 3339 text, with the offset that it is written with.
 
     Digits beyond microseconds are cut off. A leap second is refused: no time after it is counted
-    that way.
+    that way. A query needs it in UTC: PostgreSQL takes no offset of 16 hours or more.
 
     :raises ValueError: its text is `invalid`, `no_offset` or `out_of_range`.
     """
@@ -49,7 +49,7 @@ def parse_moment(text: str) -> datetime:
     # A year from both ends, so that no offset leads out of range.
     if not "1000" < text[:4] < "9990":
         raise ValueError("out_of_range")
-    return at.astimezone(UTC)
+    return at
 
 
 def utc(at: datetime, timespec: str = "microseconds") -> str:

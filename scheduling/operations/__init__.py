@@ -32,6 +32,7 @@ from scheduling.operations.rules import (
     ItemHasMovedOn,
     JobNotFound,
     NotInFuture,
+    OffsetNotOfZone,
     SomeRefused,
     UnknownZone,
 )

@@ -43,6 +43,7 @@ from scheduling.operations.expected import Expected, require_unchanged
 from scheduling.operations.rules import (
     Actor,
     ItemHasMovedOn,
+    in_utc,
     kept_end,
     nothing_scheduled,
     require_future,
@@ -90,13 +91,15 @@ def schedule(
     :raises NotPublishable: something is missing, see `publish_problems()`.
     :raises UnknownKind:
     :raises UnknownZone:
+    :raises OffsetNotOfZone: a time has an offset, other than that of UTC, that the zone has not.
     :raises InvalidParams: they are not those of the kind, or no JSON object that can be stored.
     """
     transition = transition_of(kind)
     if params is not None:
         require_storable(params)
     transition.check_params(params or {})
-    chosen_in = require_zone(zone)
+    chosen_in = require_zone(zone, run_at, unpublish_at)
+    run_at, unpublish_at = in_utc(run_at), in_utc(unpublish_at)
     if transition.ended_by is None and not isinstance(unpublish_at, _Unchanged):
         raise InvalidParams(gettext_noop("Only a publish takes an end."))
     locked = store.lock(item, expected)
@@ -167,7 +170,8 @@ def move(
 
     and what `schedule` raises.
     """
-    chosen_in = require_zone(zone)
+    chosen_in = require_zone(zone, run_at)
+    run_at = in_utc(run_at)
     locked = _lock_open(job, expected)
     check_schedule(row=locked.row, run_at=run_at, now=locked.now, kind=job.kind)
     how: dict[str, Any] = {"by": by, "reason": reason, "zone": chosen_in}

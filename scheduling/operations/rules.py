@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timezone
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -13,6 +13,8 @@ from scheduling.errors import DomainError, ProblemsError
 from scheduling.models import Schedulable, Status
 from scheduling.models.times import find_zone
 from scheduling.models.transitions import InvalidParams, InvalidTransition
+
+Time = TypeVar("Time")
 
 # Who asked for a change; None is the publisher itself, or a command.
 Actor = AbstractBaseUser | None
@@ -31,7 +33,31 @@ class UnknownZone(DomainError):
 
     def facts(self) -> dict[str, Any]:
         """Return which field is wrong."""
-        return {"errors": [{"field": "zone", "code": "unknown_time_zone", "detail": str(self)}]}
+        return _wrong_zone("unknown_time_zone", self)
+
+
+class OffsetNotOfZone(DomainError):
+    """The time has an offset that its time zone does not have then."""
+
+    code = "validation_error"
+
+    def __init__(self, zone: ZoneInfo, at: datetime) -> None:
+        offsets = {"given": at.isoformat()[-6:], "offset": at.astimezone(zone).isoformat()[-6:]}
+        super().__init__(
+            gettext_noop(
+                "At that moment the clocks of %(zone)s have the offset %(offset)s, not %(given)s. "
+                "Write it with the offset of the zone, or in UTC with Z."
+            ),
+            {"zone": zone.key, **offsets},
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return which field is wrong."""
+        return _wrong_zone("offset_not_of_zone", self)
+
+
+def _wrong_zone(code: str, error: DomainError) -> dict[str, Any]:
+    return {"errors": [{"field": "zone", "code": code, "detail": str(error)}]}
 
 
 class SomeRefused(ProblemsError):
@@ -81,16 +107,30 @@ def require_future(run_at: datetime, now: datetime) -> None:
         raise NotInFuture
 
 
-def require_zone(name: str) -> ZoneInfo | None:
+def require_zone(name: str, *times: object) -> ZoneInfo | None:
     """
     Return the time zone of that name; None for no name.
 
+    :param times: that were chosen in it; what is no time is passed over. One in UTC is an instant,
+        whatever the zone; any other offset must be the one that the zone has then.
     :raises UnknownZone:
+    :raises OffsetNotOfZone:
     """
     zone = find_zone(name)
     if name and zone is None:
         raise UnknownZone
+    for at in times:
+        # What has a zone of its own is not written with an offset.
+        if zone and isinstance(at, datetime) and isinstance(at.tzinfo, timezone):
+            offset = at.utcoffset()
+            if offset and offset != at.astimezone(zone).utcoffset():
+                raise OffsetNotOfZone(zone, at)
     return zone
+
+
+def in_utc(at: Time) -> Time:
+    """Return a time in UTC, because PostgreSQL takes no offset of 16 hours; anything else as is."""
+    return at.astimezone(UTC) if isinstance(at, datetime) else at
 
 
 def require_storable(params: object) -> None:

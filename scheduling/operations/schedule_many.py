@@ -22,6 +22,7 @@ from scheduling.operations.rules import (
     Actor,
     ItemRow,
     SomeRefused,
+    in_utc,
     kept_end,
     require_future,
     require_zone,
@@ -50,10 +51,12 @@ def schedule_many(
     :returns: the jobs, one for each item; a lazy query.
     :raises NotInFuture:
     :raises UnknownZone:
+    :raises OffsetNotOfZone:
     :raises SomeRefused: says of each item that `schedule` would refuse, why.
     """
     expected = expected or {}
-    chosen_in = require_zone(zone)
+    chosen_in = require_zone(zone, run_at)
+    run_at = in_utc(run_at)
     require_future(run_at, clock.database_now())
     by_model: dict[type[Schedulable], dict[int, Schedulable]] = defaultdict(dict)
     for item in items:

@@ -272,3 +272,85 @@ class TestTheCommands:
 
         assert (check.ok, check.text) == (True, "None.")
         assert (finding.ok, finding.text.endswith(f"chosen as {IN_SEOUL}.")) == (True, True)
+
+
+ELSEWHERE = "2100-12-15T09:00:00-08:00"
+RIGHT = ("2100-12-15T09:00:00-07:00", "2100-12-15T16:00:00Z", "2100-12-15T16:00:00+00:00")
+IN_VANCOUVER = "2100-12-15T09:00:00-07:00[America/Vancouver]"
+
+
+class TestAnOffset:
+    """Of a time that is sent with a zone."""
+
+    @pytest.mark.parametrize("written", RIGHT)
+    def test_that_the_zone_has_or_that_is_of_utc_is_taken(self, written: str) -> None:
+        story, other = StoryFactory(), StoryFactory()
+        body = {"publish_at": written, "zone": "America/Vancouver"}
+
+        run("schedule", story.label, "--at", written, "--zone", "America/Vancouver")
+        answer = client_of(superuser()).post(
+            f"{API}/stories/{other.pk}/schedule/", body, format="json"
+        )
+
+        assert answer.status_code == 200
+        assert kept(story) == kept(other) == [IN_VANCOUVER]
+
+    @pytest.mark.parametrize(
+        ("language", "said"),
+        [
+            ("en", "America/Vancouver have the offset -07:00, not -08:00. Write it with"),
+            ("ko", "America/Vancouver 시간대는 UTC 오프셋이 -08:00이 아니라 -07:00입니다."),
+        ],
+    )
+    def test_that_the_zone_has_not_is_refused_by_a_command(self, language: str, said: str) -> None:
+        story = StoryFactory()
+
+        with translation.override(language), pytest.raises(CommandError, match=said):
+            call_command("schedule", story.label, at=ELSEWHERE, zone="America/Vancouver")
+
+        assert kept(story) == []
+
+    def test_that_the_zone_has_not_is_refused_by_every_route(self) -> None:
+        client, story = client_of(superuser()), StoryFactory()
+        live, scheduled = StoryFactory(published=True), StoryFactory()
+        job = operations.schedule(item=scheduled, run_at=AT, by=None)
+        publish, end = {"publish_at": ELSEWHERE}, {"unpublish_at": ELSEWHERE}
+        of_story = {"model": "story", "id": story.pk, "kind": "publish", "run_at": ELSEWHERE}
+        requests: list[tuple[str, str, dict[str, Any]]] = [
+            ("post", f"stories/{story.pk}/schedule/", publish),
+            ("post", f"stories/{story.pk}/schedule/", {"publish_at": times.utc(AT), **end}),
+            ("post", "stories/bulk/schedule/", {"ids": [story.pk], **publish}),
+            (
+                "post",
+                "stories/",
+                {"title": "New", "body": "Text.", "status": "scheduled", **publish},
+            ),
+            ("patch", f"stories/{story.pk}/", {"status": "scheduled", **publish}),
+            ("patch", f"stories/{live.pk}/", end),
+            ("post", "jobs/", of_story),
+            ("post", f"jobs/{job.pk}/move/", {"run_at": ELSEWHERE}),
+        ]
+
+        for method, path, body in requests:
+            sent = {**body, "zone": "America/Vancouver"}
+            answer = getattr(client, method)(f"{API}/{path}", sent, format="json")
+            [error] = answer.json()["errors"]
+            assert (answer.status_code, error["field"]) == (400, "zone"), path
+            assert error["code"] == "offset_not_of_zone"
+        assert [job.run_at] == list(Job.objects.values_list("run_at", flat=True))
+
+    def test_is_free_without_a_zone(self) -> None:
+        story = StoryFactory()
+
+        run("schedule", story.label, "--at", ELSEWHERE)
+
+        assert list(Job.objects.of(story).values_list("run_at", "local_time")) == [(BEFORE, "")]
+
+    def test_is_that_of_the_day(self) -> None:
+        for month, offset in ((7, "+02:00"), (12, "+01:00")):
+            story = StoryFactory()
+            at = f"2100-{month:02}-15T09:00:00{offset}"
+
+            run("schedule", story.label, "--at", at, "--zone", "Europe/Berlin")
+
+            assert kept(story) == [f"{at}[Europe/Berlin]"]

@@ -56,7 +56,7 @@ class MomentField(serializers.Field[datetime, str, str, datetime]):
         super().__init__(**options)
 
     def to_internal_value(self, data: Any) -> datetime:
-        """Return the aware time, in UTC."""
+        """Return the aware time, with its offset; a bound in UTC."""
         if not isinstance(data, str):
             self.fail("invalid")
         try:

@@ -1,6 +1,7 @@
 """`manage.py publish_due`."""
 
 import sys
+from datetime import UTC
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -42,7 +43,11 @@ class Command(base.ArmoCommand):
 
     def preview(self, options: dict[str, Any]) -> int:
         """Print what would happen; return how many jobs would fail."""
-        until = clock.database_now() if options["at"] is None else base.moment(options["at"])
+        until = (
+            clock.database_now()
+            if options["at"] is None
+            else base.moment(options["at"]).astimezone(UTC)
+        )
         rows: list[dict[str, Any]] = [
             {
                 "job": seen.job.pk,

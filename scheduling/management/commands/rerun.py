@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -88,7 +89,7 @@ class Command(base.ArmoCommand):
             return iter(dict.fromkeys(map(number, options["ids"])))
         jobs = Job.objects.all()
         if options["since"] is not None:
-            jobs = jobs.filter(finished_at__gte=base.moment(options["since"]))
+            jobs = jobs.filter(finished_at__gte=base.moment(options["since"]).astimezone(UTC))
         if options["kind"]:
             jobs = jobs.filter(kind=options["kind"])
         return failed_ids(jobs)

@@ -33,7 +33,10 @@ class Command(base.ArmoCommand):
             "--params", type=_json, metavar="<json>", help="""what the kind needs: '{"x": "y"}'"""
         )
         parser.add_argument(
-            "--zone", default="", metavar="<name>", help="that the time was chosen in: Asia/Seoul"
+            "--zone",
+            default="",
+            metavar="<name>",
+            help="that the time was chosen in, with its offset or in UTC: Asia/Seoul",
         )
         parser.add_argument("--reason", default="", help="kept in the job's history")
 
