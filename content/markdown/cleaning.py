@@ -104,9 +104,9 @@ _tag = re.compile(r'<(?:[^>"]|"[^"]*")*>')
 # Brackets for browsers that do not know ruby; the others hide them.
 _hidden = re.compile(r"<rp\b.*?</rp>", re.DOTALL)
 _picture = re.compile(r'<img\b(?:[^>"]|"[^"]*")*>')
-_source = re.compile(r'\ssrc="[^"]')
-# As whoever counts readers puts into a page.
-_pixel = re.compile(r'\s(?:width|height)="\s*[01](?:px)?\s*"')
+_source = re.compile(r'\ssrc="([^"]*)"')
+# The number at which a browser stops to read a length.
+_length = re.compile(r'\s(?:width|height)="\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(%?)')
 
 
 def shows_something(cleaned: str) -> bool:
@@ -114,5 +114,17 @@ def shows_something(cleaned: str) -> bool:
     text = html.unescape(_tag.sub("", _hidden.sub("", cleaned)))
     if _visible.search(text):
         return True
-    pictures = map(re.Match.group, _picture.finditer(cleaned))
-    return any(_source.search(it) and not _pixel.search(it) for it in pictures)
+    return any(_is_seen(found.group()) for found in _picture.finditer(cleaned))
+
+
+def _is_seen(picture: str) -> bool:
+    """Return whether a picture has an address, and more than a pixel, by which one counts readers."""
+    found = _source.search(picture)
+    address = html.unescape(found[1]) if found else ""
+    # Without anything before `#` it is the address of the page itself.
+    seen = _visible.search(address)
+    if seen is None or seen.group() == "#":
+        return False
+    return all(
+        float(length) > (0 if percent else 1) for length, percent in _length.findall(picture)
+    )
