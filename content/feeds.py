@@ -18,6 +18,7 @@ from django.utils import translation
 from django.utils.cache import get_conditional_response
 from django.utils.feedgenerator import Atom1Feed, Rss201rev2Feed, SyndicationFeed
 from django.utils.http import http_date, quote_etag
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.xmlutils import SimplerXMLGenerator
 from django.views.decorators.http import require_safe
@@ -122,8 +123,14 @@ def changed_at(story: Story) -> datetime:
     return max(story.published_at or NEVER, story.updated_at)
 
 
-# Of fifty stories rarely more than one is new.
-_complete = lru_cache(maxsize=2 * STORIES_SHOWN)(complete)
+# Of fifty stories rarely more than one is new. A longer text is not kept, so that all take some
+# 20 MB at most.
+MAX_KEPT_CHARS = 25_000
+kept = lru_cache(maxsize=2 * STORIES_SHOWN)(complete)
+
+
+def _complete(markup: str, base: str) -> SafeString:
+    return (kept if len(markup) <= MAX_KEPT_CHARS else complete)(markup, base)
 
 
 class Stories(Feed):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
-from content.feeds import STORIES_SHOWN, AtomFeed, RssFeed, StoriesFeed
+from content.feeds import MAX_KEPT_CHARS, STORIES_SHOWN, AtomFeed, RssFeed, StoriesFeed, kept
 from content.models import Category, Story, Tag
 from scheduling import operations
 from scheduling.models import Kind, Status, clock
@@ -246,6 +246,16 @@ class TestRss:
         assert text(item, "pubDate") == "Sun, 30 Mar 2025 01:00:00 +0000"
         assert [category.text for category in item.findall("category")] == ["과학", "달"]
         assert item.find("guid[@isPermaLink='false']") is not None
+
+    def test_keeps_a_text_for_the_next_reader_unless_it_is_long(self, client: Client) -> None:
+        kept.cache_clear()
+        StoryFactory(published=True, body="짧게")
+        StoryFactory(published=True, body="길게" * MAX_KEPT_CHARS)
+
+        assert len(stories(client, RSS)) == len(stories(client, RSS)) == 2
+
+        info = kept.cache_info()
+        assert (info.currsize, info.hits) == (1, 1)
 
     def test_says_what_it_is_itself(self, client: Client) -> None:
         old_story()
