@@ -36,10 +36,14 @@ from scheduling.models import VISIBLE, Schedulable, SchedulableQuerySet
 
 MAX_BODY = markdown.MAX_CHARS
 
-# What begins with a letter, also in a heading, a quote or a list, shows it, whatever follows. The
-# trigger on the body has the same expression.
+# What begins with a letter, a digit, a quotation mark or the like, also in a heading, a quote or a
+# list, shows it, whatever follows; not so the number of a list, or a sign that Markdown or HTML may
+# take away. The trigger on the body has the same expression.
 _blank = VISIBLE[2:-1]
-SURELY_VISIBLE = rf"^[{_blank}#>*_-]*[^{_blank}\u0021-\u0040\u005b-\u0060\u007b-\u007e]"
+SURELY_VISIBLE = (
+    rf"^[{_blank}#>*_-]*(?![0-9]+[.)]([{_blank}]|$))"
+    rf"[^{_blank}!#$&*+:<=>\u002d\u005b-\u0060\u007b-\u007e]"
+)
 _surely_visible = re.compile(SURELY_VISIBLE)
 
 NO_TITLE = Reason("no_title", gettext_noop("It has no title."))

@@ -118,13 +118,12 @@ def shows_something(cleaned: str) -> bool:
 
 
 def _is_seen(picture: str) -> bool:
-    """Return whether a picture has an address, and more than a pixel, by which one counts readers."""
+    """Return whether a picture has an address, and is more than a pixel that counts readers."""
     found = _source.search(picture)
     address = html.unescape(found[1]) if found else ""
     # Without anything before `#` it is the address of the page itself.
     seen = _visible.search(address)
     if seen is None or seen.group() == "#":
         return False
-    return all(
-        float(length) > (0 if percent else 1) for length, percent in _length.findall(picture)
-    )
+    lengths = _length.findall(picture)
+    return all(float(length) > (0 if percent else 1) for length, percent in lengths)

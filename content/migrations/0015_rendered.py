@@ -9,13 +9,18 @@ from typing import ClassVar
 
 from django.db import migrations, models
 
-# What begins with a letter, also in a heading, a quote or a list, shows it; see
-# `content.models.SURELY_VISIBLE`. For any other text it is known once the text has been rendered.
+# As `scheduling.models.VISIBLE` was.
 BLANK = (
-    r"\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180e"
+    r"\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
     r"\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    r"\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-SURELY_VISIBLE = rf"^[{BLANK}#>*_-]*[^{BLANK}\u0021-\u0040\u005b-\u0060\u007b-\u007e]"
+# What begins so shows it; see `content.models.SURELY_VISIBLE`. Of any other text it is known once
+# the text has been rendered.
+SURELY_VISIBLE = (
+    rf"^[{BLANK}#>*_-]*(?![0-9]+[.)]([{BLANK}]|$))"
+    rf"[^{BLANK}!#$&*+:<=>\u002d\u005b-\u0060\u007b-\u007e]"
+)
 
 FOLLOW = """
     CREATE FUNCTION content_follow_body() RETURNS trigger

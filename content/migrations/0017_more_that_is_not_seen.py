@@ -1,5 +1,5 @@
 """
-Take for blank, in names and bodies, all that Unicode shows as nothing.
+Take for blank, in names, all that Unicode shows as nothing.
 
 Selectors beyond the first sixteen, tags, and the format characters of shorthand and music were
 missing. A name that has nothing else goes.
@@ -17,12 +17,7 @@ VISIBLE = (
     "\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
-_before = import_module("content.migrations.0015_rendered")
-BLANK = _before.BLANK + (
-    r"\u180b-\u180f\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-)
-FOLLOW_BEFORE = _before.FOLLOW.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
-FOLLOW = FOLLOW_BEFORE.replace(_before.BLANK, BLANK)
+BLANK = import_module("content.migrations.0015_rendered").BLANK
 
 DELETE = """
     DELETE FROM content_story_{names} WHERE {name}_id IN
@@ -36,7 +31,6 @@ class Migration(migrations.Migration):
     dependencies: ClassVar = [("content", "0016_fill_body_is_visible")]
 
     operations: ClassVar = [
-        migrations.RunSQL(FOLLOW, FOLLOW_BEFORE),
         *(
             operation
             for name, names in (("category", "categories"), ("tag", "tags"))
@@ -54,5 +48,5 @@ class Migration(migrations.Migration):
                     ),
                 ),
             )
-        ),
+        )
     ]

@@ -143,10 +143,11 @@ class _Batch:
 
     def refusals(self, expected: Mapping[Schedulable, Expected]) -> dict[Schedulable, DomainError]:
         """Return the items that `schedule` would refuse, and why."""
-        unready: set[int] = set()
+        unready: dict[int, Schedulable] = {}
         if self.unready_answer:
             with self.unready_answer as rows:
-                unready = {pk for [pk] in rows.fetchall()}
+                ids = [pk for [pk] in rows.fetchall()]
+            unready = self.model._base_manager.in_bulk(ids)
         refusals: dict[Schedulable, DomainError] = {}
         for pk, item in self.items.items():
             try:
@@ -155,7 +156,7 @@ class _Batch:
                 require_unchanged(expected.get(item), self.rows[pk])
                 require_transition(self.rows[pk].status, Status.SCHEDULED)
                 if pk in unready:
-                    self.publish.require_ready(self.model._base_manager.get(pk=pk))
+                    self.publish.require_ready(unready[pk])
                 require_end_after(self.run_at, self.ends[pk])
             except DomainError as refusal:
                 refusals[item] = refusal

@@ -1,6 +1,8 @@
 """What a story or a notice holds."""
 
+import re
 from importlib import import_module
+from itertools import compress
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from content import markdown
-from content.models import EMPTY_BODY, MAX_BODY, NO_TITLE, UNSEEN_BODY, Notice, Rendered, Story
+from content.models import (
+    EMPTY_BODY,
+    MAX_BODY,
+    NO_TITLE,
+    SURELY_VISIBLE,
+    UNSEEN_BODY,
+    Notice,
+    Rendered,
+    Story,
+)
 from scheduling.errors import Reason
 from tests.factories import NoticeFactory, StoryFactory
 
@@ -116,6 +127,14 @@ class TestBody:
             ("## 가을", True),
             ("> - *가을*", True),
             ("1st", True),
+            ("2024년 가을", True),
+            ("2024.03.01 가을", True),
+            ('"가을"', True),
+            ("(가을)", True),
+            ("> **'가을'**", True),
+            ("1. ", False),
+            ("> 12)", False),
+            ("1.\n\n<!-- -->", False),
             ("![](https://example.org/a.png)", True),
             ("", False),
             ("<!-- later -->", False),
@@ -182,20 +201,41 @@ class TestBody:
 
     def test_of_an_earlier_version_is_known_afterwards_unless_it_is_live(self) -> None:
         draft, scheduled, unusual = StoryFactory(), StoryFactory(scheduled=True), StoryFactory()
+        alike = StoryFactory(scheduled=True)
         live = StoryFactory(published=True)
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute("ALTER TABLE content_story DISABLE TRIGGER content_story_body")
             cursor.execute("UPDATE content_story SET body_is_visible = NULL")
-            cursor.execute("UPDATE content_story SET body = '<p>x' WHERE id = %s", [unusual.pk])
+            for body, story in (("<p>x", unusual), ("<p>y", alike)):
+                cursor.execute("UPDATE content_story SET body = %s WHERE id = %s", [body, story.pk])
             cursor.execute("ALTER TABLE content_story ENABLE TRIGGER content_story_body")
 
         migration: Any = import_module("content.migrations.0018_fill_body_is_visible_of_drafts")
         migration.fill(None, SimpleNamespace(connection=connection))
 
-        stories = (draft, scheduled, live, unusual)
+        stories = (draft, scheduled, live, unusual, alike)
         known = [Story.objects.get(pk=story.pk).body_is_visible for story in stories]
-        assert known == [True, True, None, None]
+        assert known == [True, True, None, None, True]
+        assert Rendered.objects.filter(html="<p>y</p>").exists()
+
+    def test_that_begins_so_is_seen_by_python_and_by_the_trigger(self) -> None:
+        signs = [chr(code) for code in (*range(1, 0x80), 0xA0, 0x200B, 0xAC00, 0xE0020, 0x1F389)]
+        ends = ("", " ", "\n", "x", ".", ". ", ")x", ")\n", ".\u3000", "1.5")
+        texts = [f"{start}{sign}{end}" for start in ("", "> ") for sign in signs for end in ends]
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = 'content_follow_body'")
+            pattern = cursor.fetchone()[0].partition("~ '")[2].partition("'")[0]
+            cursor.execute(
+                "SELECT array_agg(text ~ %s ORDER BY place)"
+                " FROM unnest(%s::text[]) WITH ORDINALITY AS it (text, place)",
+                [pattern, texts],
+            )
+            seen = cursor.fetchone()[0]
+
+        assert seen == [bool(re.match(SURELY_VISIBLE, text)) for text in texts]
+        assert all(markdown.render(text).is_visible for text in compress(texts, seen))
 
 
 class TestABodyBeyondTheBounds:

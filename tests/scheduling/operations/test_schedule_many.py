@@ -141,6 +141,22 @@ class TestScheduleMany:
 
         assert statements(100) == statements(2) <= 15
 
+    def test_asks_all_at_once_of_which_the_database_knows_too_little(self) -> None:
+        def statements(number: int) -> int:
+            stories = StoryFactory.create_batch(number)
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE content_story SET body = '[a](/b)' || id WHERE id = ANY(%s)",
+                    [[story.pk for story in stories]],
+                )
+            with CaptureQueriesContext(connection) as captured:
+                operations.schedule_many(items=stories, run_at=LATER, by=None)
+            return len(captured)
+
+        statements(1)  # the types of content are remembered from then on
+
+        assert statements(20) == statements(2)
+
 
 class TestARefusal:
     def test_of_a_time_that_has_passed_changes_nothing(self) -> None:
