@@ -210,6 +210,15 @@ class TitledBody(Schedulable):
             kwargs["update_fields"] = {*wanted, "updated_at"}
         super().save(*args, **kwargs)
 
+    def _is_changed(self, name: str) -> bool:
+        if not super()._is_changed(name):
+            return False
+        texts = [self.__dict__[name], self._as_read.get(name)]
+        if name != "body" or not all(isinstance(text, str) for text in texts):
+            return True
+        # An earlier version stored NFD, too.
+        return compose(texts[0]) != compose(texts[1])
+
     def _remember_engine_fields(self, fields: Collection[str] | None = None) -> None:
         super()._remember_engine_fields(fields)
         if "body" in self.__dict__ and (fields is None or "body" in fields):

@@ -1,7 +1,6 @@
 """The API's input and output of stories and notices."""
 
 import re
-from contextlib import suppress
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -9,7 +8,6 @@ from rest_framework import serializers
 
 from armo.common.addresses import absolute
 from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
-from content import markdown
 from content.models import MAX_BODY, Notice, Rendered, Story, TitledBody
 from content.text import as_language, as_name, as_slug, compose, is_visible, validate_language
 from scheduling.api.serializers import ItemInput, ItemOutput
@@ -71,19 +69,13 @@ def words(help_text: str) -> ListField:
     return ListField(child=NameField(), required=False, max_length=MAX_WORDS, help_text=help_text)
 
 
-def within_bounds(body: str) -> None:
+@extend_schema_field({"type": "string", "maxLength": MAX_BODY})
+class BodyField(ComposedField):
     """
-    Check that a text can be rendered; the field itself says when it is too long, or no Unicode.
+    A text that is rendered.
 
-    :raises serializers.ValidationError:
+    Saving checks it: a program may send back what an earlier version stored, however long it is.
     """
-    if len(body) > MAX_BODY:
-        return
-    try:
-        with suppress(UnicodeEncodeError):  # a lone surrogate
-            markdown.check(body)
-    except markdown.BodyTooLarge as refusal:
-        raise serializers.ValidationError(str(refusal)) from refusal
 
 
 class TitledInput(ItemInput):
@@ -92,11 +84,9 @@ class TitledInput(ItemInput):
     READ_ONLY = (*ItemInput.READ_ONLY, "author")
 
     title = ComposedField(required=False, max_length=200, allow_blank=True)
-    body = ComposedField(
+    body = BodyField(
         required=False,
-        max_length=MAX_BODY,
         allow_blank=True,
-        validators=[within_bounds],
         help_text="Markdown: CommonMark, with tables, footnotes and task lists.",
     )
 

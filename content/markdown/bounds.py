@@ -8,11 +8,12 @@ rendered in about a second, in less than 100 MB.
 
 import re
 from collections import Counter
+from typing import Any
 
 from django.utils.translation import gettext_noop
 from markdown_it.token import Token
 
-from scheduling.errors import DomainError
+from scheduling.errors import DomainError, Reason
 
 # The length of a book of five hundred pages.
 MAX_CHARS = 500_000
@@ -48,6 +49,11 @@ class BodyTooLarge(DomainError):
 
     code = "validation_error"
 
+    def facts(self) -> dict[str, Any]:
+        """Return which field is wrong."""
+        code = self.why.code if isinstance(self.why, Reason) else "invalid"
+        return {"errors": [{"field": "body", "code": code, "detail": str(self)}]}
+
 
 def check_text(text: str) -> None:
     """
@@ -57,7 +63,7 @@ def check_text(text: str) -> None:
     """
     if len(text) > MAX_CHARS:
         why = gettext_noop("The body is longer than %(most)s characters.")
-        raise BodyTooLarge(why, {"most": MAX_CHARS})
+        raise BodyTooLarge(Reason("max_length", why, {"most": MAX_CHARS}))
     if text.count("\n") + text.count("\r") - text.count("\r\n") > MAX_LINES:
         raise BodyTooLarge(
             gettext_noop("The body has more than %(most)s lines."), {"most": MAX_LINES}

@@ -10,7 +10,7 @@ from django.test import Client
 
 from content import markdown
 from content.importing import Outcome, StoryImporter, find_posts
-from content.models import UNSEEN_BODY
+from content.models import MAX_BODY, UNSEEN_BODY, Story
 from scheduling import operations, tasks
 from scheduling.models import Job, Status
 from tests.admin_pages import page_of, sent, signed_in
@@ -34,6 +34,47 @@ class TestABodyBeyondTheBounds:
             assert response.status_code == 400
             [error] = response.json()["errors"]
             assert (error["field"], error["detail"]) == ("body", REASON)
+
+    def test_is_refused_by_the_api_when_it_is_too_long(self) -> None:
+        body = {"title": "제목", "body": "가" * (MAX_BODY + 1)}
+
+        [error] = (
+            client_of(superuser()).post(f"{API}/stories/", body, format="json").json()["errors"]
+        )
+
+        assert (error["field"], error["code"]) == ("body", "max_length")
+
+    @pytest.mark.parametrize("body", [HUGE, "가" * (MAX_BODY + 1), f"{HUGE} e\u0301"])
+    @pytest.mark.parametrize("trait", ["published", "scheduled", "failed"])
+    def test_of_an_earlier_version_may_be_sent_back_by_programs(
+        self, trait: str, body: str
+    ) -> None:
+        client, story = client_of(superuser()), StoryFactory(**{trait: True})
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE content_story SET body = %s WHERE id = %s", [body, story.pk])
+        url = f"{API}/stories/{story.pk}/"
+
+        same = client.patch(url, {"title": "새 제목", "body": body}, format="json")
+        changed = client.patch(url, {"title": "더", "body": f"{body}!"}, format="json")
+
+        assert (same.status_code, same.json()["title"]) == (200, "새 제목")
+        assert changed.status_code == 400
+        assert [error["field"] for error in changed.json()["errors"]] == ["body"]
+
+    def test_of_an_earlier_version_is_imported_with_another_title(self, tmp_path: Path) -> None:
+        post = tmp_path / "a.md"
+        post.write_text("---\ntitle: A\ndate: 2020-01-01\n---\nx")
+        [made] = StoryImporter().run(find_posts([tmp_path]))
+        story = Story.objects.get()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE content_story SET body = %s WHERE id = %s", [HUGE, story.pk])
+
+        post.write_text(f"---\ntitle: B\ndate: 2020-01-01\n---\n{HUGE}")
+        [result] = StoryImporter().run(find_posts([tmp_path]))
+
+        assert (made.outcome, result.outcome) == (Outcome.CREATED, Outcome.UPDATED), result
+        story.refresh_from_db()
+        assert (story.title, story.body) == ("B", HUGE)
 
     def test_is_refused_by_the_form_at_its_field(self) -> None:
         editor, story = signed_in("Editors"), StoryFactory()
