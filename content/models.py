@@ -284,17 +284,29 @@ class Tag(models.Model):
 
 
 class StorySlugField(NormalSlugField):
-    """A slug that is made from the title if nothing can be seen of it, also by `bulk_create`."""
+    """
+    A slug that is made from the title if nothing can be seen of it, also by `bulk_create`.
+
+    A story that has been live keeps its slug then: readers have its address.
+    """
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
         """Return the slug to store."""
         slug: str = super().pre_save(model_instance, add)
         if not is_visible(slug):
-            title = slugify(getattr(model_instance, "title", ""), allow_unicode=True)
-            # Two stories may have the same title, but not the same URL.
-            slug = "-".join(filter(None, [title[:180].strip("-"), secrets.token_hex(4)]))
+            slug = ("" if add else self._of_live(model_instance)) or self._of_title(model_instance)
             setattr(model_instance, self.attname, slug)
         return slug
+
+    def _of_live(self, story: models.Model) -> str:
+        """Query the slug of a story that has been live; an empty text for another."""
+        rows = type(story)._base_manager.filter(pk=story.pk, published_at__isnull=False)
+        return rows.values_list(self.attname, flat=True).first() or ""
+
+    def _of_title(self, story: models.Model) -> str:
+        title = slugify(getattr(story, "title", ""), allow_unicode=True)
+        # Two stories may have the same title, but not the same URL.
+        return "-".join(filter(None, [title[:180].strip("-"), secrets.token_hex(4)]))
 
 
 class Story(TitledBody):
@@ -308,7 +320,10 @@ class Story(TitledBody):
         db_index=False,
         allow_unicode=True,
         blank=True,
-        help_text=_("The end of its address. Left empty, it is made from the title."),
+        help_text=_(
+            "The end of its address. Left empty, it is made from the title; once the story has been"
+            " live, it stays as it is."
+        ),
     )
     summary = ComposedTextField(_("summary"), blank=True)
     author = models.ForeignKey(
@@ -350,7 +365,7 @@ class Story(TitledBody):
         if not is_visible(self.slug):
             slug = self._meta.get_field("slug")
             assert isinstance(slug, StorySlugField)
-            slug.pre_save(self, add=True)
+            slug.pre_save(self, add=self._state.adding)
 
     def get_absolute_url(self) -> str:
         """Return the URL at which readers see the story."""

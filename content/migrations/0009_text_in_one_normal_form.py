@@ -9,6 +9,7 @@ from typing import ClassVar
 import django.contrib.postgres.fields
 from django.db import migrations, models
 
+import content.models
 import content.text
 
 # As `scheduling.models.VISIBLE` was.
@@ -68,6 +69,19 @@ class Migration(migrations.Migration):
                 default=list,
                 size=None,
                 verbose_name="keywords",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="story",
+            name="slug",
+            field=content.models.StorySlugField(
+                allow_unicode=True,
+                blank=True,
+                db_index=False,
+                help_text="The end of its address. Left empty, it is made from the title; once the"
+                " story has been live, it stays as it is.",
+                max_length=200,
+                verbose_name="slug",
             ),
         ),
         migrations.AlterField(

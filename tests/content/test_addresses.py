@@ -175,6 +175,19 @@ class TestChangingTheSlugOfWhatWasLive:
 
         assert paths_of(story) == ["/stories/autumn"]
 
+    def test_stays_the_address_when_the_slug_is_emptied(self) -> None:
+        editor, story = signed_in("Editors"), StoryFactory(published=True, slug="autumn")
+
+        emptied = sent(editor, story) | {"slug": "", "title": "새 제목", "language": "ko"}
+        answer = editor.post(page_of(story), emptied)
+        refused = client_of(person(group="Editors")).patch(
+            f"{API}/stories/{story.pk}/", {"slug": ""}, format="json"
+        )
+
+        assert (answer.status_code, refused.status_code) == (302, 400)
+        assert (row(story).title, row(story).slug) == ("새 제목", "autumn")
+        assert paths_of(story) == []
+
     def test_of_what_never_was_is_not(self) -> None:
         story = row(StoryFactory(scheduled=True, slug="autumn"))
 

@@ -21,6 +21,7 @@ from content.models import (
     SURELY_VISIBLE,
     UNSEEN_BODY,
     Notice,
+    OldAddress,
     Rendered,
     Story,
 )
@@ -53,6 +54,30 @@ class TestSlug:
         story = Story.objects.create(title="Harvest", slug="autumn")
 
         assert story.slug == "autumn"
+
+    @pytest.mark.parametrize("trait", ["published", "unpublished"])
+    @pytest.mark.parametrize("blank", ["", "\u3164"])
+    def test_stays_when_it_is_emptied_of_a_story_that_was_live(
+        self, trait: str, blank: str
+    ) -> None:
+        story = StoryFactory(slug="autumn", **{trait: True})
+
+        for each in (story, Story.objects.get(), Story.objects.defer("slug").get()):
+            each.slug = blank
+            each.save()
+            assert each.slug == Story.objects.get().slug == "autumn"
+        story.slug = blank
+        story.full_clean()
+        assert story.slug == "autumn"
+        assert not OldAddress.objects.exists()
+
+    def test_is_made_anew_when_it_is_emptied_of_another(self) -> None:
+        story = StoryFactory(slug="autumn", title="가을")
+
+        story.slug = ""
+        story.save()
+
+        assert story.slug.startswith("가을-")
 
     def test_is_refused_when_another_story_has_it(self) -> None:
         Story.objects.create(title="Harvest", slug="autumn")
