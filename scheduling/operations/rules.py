@@ -129,8 +129,16 @@ def require_zone(name: str, *times: object) -> ZoneInfo | None:
 
 
 def in_utc(at: Time) -> Time:
-    """Return a time in UTC, because PostgreSQL takes no offset of 16 hours; anything else as is."""
-    return at.astimezone(UTC) if isinstance(at, datetime) else at
+    """
+    Return a time in UTC, because PostgreSQL takes no offset of 16 hours; anything else as it is.
+
+    :raises TypeError: it has no offset, and is nobody's to guess.
+    """
+    if not isinstance(at, datetime):
+        return at
+    if at.utcoffset() is None:
+        raise TypeError("A time needs an offset.")
+    return at.astimezone(UTC)
 
 
 def require_storable(params: object) -> None:
