@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.core.exceptions import ValidationError
@@ -27,6 +26,7 @@ from content.text import (
     ComposedTextField,
     LanguageField,
     NameField,
+    NamesField,
     NormalSlugField,
     compose,
     is_visible,
@@ -340,7 +340,7 @@ class Story(TitledBody):
         Category, blank=True, related_name="stories", verbose_name=_("categories")
     )
     tags = models.ManyToManyField(Tag, blank=True, related_name="stories", verbose_name=_("tags"))
-    keywords = ArrayField(
+    keywords = NamesField(
         NameField(max_length=100), default=list, blank=True, verbose_name=_("keywords")
     )
     language = LanguageField(_("language"), max_length=16, blank=True, default="en")

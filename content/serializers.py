@@ -9,7 +9,15 @@ from rest_framework import serializers
 from armo.common.addresses import absolute
 from armo.common.api.fields import ChoiceField, ListField, MomentField, SlugField, TextField
 from content.models import MAX_BODY, Notice, Rendered, Story, TitledBody
-from content.text import as_language, as_name, as_slug, compose, is_visible, validate_language
+from content.text import (
+    as_language,
+    as_line,
+    as_name,
+    as_slug,
+    compose,
+    is_visible,
+    validate_language,
+)
 from scheduling.api.serializers import ItemInput, ItemOutput
 from scheduling.models import VISIBLE
 
@@ -43,6 +51,14 @@ class ComposedField(TextField):
     def to_internal_value(self, data: Any) -> str:
         """Return the text."""
         return compose(super().to_internal_value(data))
+
+
+class LineField(TextField):
+    """A line of text, in NFC; its length is checked afterwards."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the line without blanks around it."""
+        return as_line(super().to_internal_value(data))
 
 
 class StorySlugField(SlugField):
@@ -83,7 +99,7 @@ class TitledInput(ItemInput):
 
     READ_ONLY = (*ItemInput.READ_ONLY, "author")
 
-    title = ComposedField(required=False, max_length=200, allow_blank=True)
+    title = LineField(required=False, max_length=200, allow_blank=True)
     body = BodyField(
         required=False,
         allow_blank=True,
@@ -101,7 +117,7 @@ class StoryInput(TitledInput):
         help_text="The end of its address; made from the title when it is left out.",
     )
     summary = ComposedField(required=False, max_length=10_000, allow_blank=True)
-    byline = ComposedField(
+    byline = LineField(
         required=False,
         max_length=200,
         allow_blank=True,

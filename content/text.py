@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import langcodes
 from django import forms
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -41,6 +42,11 @@ def compose(text: str) -> str:
         part if place % 2 else unicodedata.normalize("NFC", part)
         for place, part in enumerate(parts)
     )
+
+
+def as_line(text: str) -> str:
+    """Return a line of text, composed, without blanks around it, as Django's forms take it."""
+    return compose(text).strip()
 
 
 def as_slug(text: str) -> str:
@@ -108,6 +114,12 @@ class ComposedFormField(_FormField):
     normal = compose
 
 
+class LineFormField(_FormField):
+    """A line of text."""
+
+    normal = as_line
+
+
 class NameFormField(_FormField):
     """A name, of which something can be seen."""
 
@@ -150,9 +162,9 @@ class _ModelField(models.Field):
 
 
 class ComposedCharField(_ModelField, models.CharField):
-    """A line of text, composed."""
+    """A line of text, composed, without blanks around it."""
 
-    form_class = ComposedFormField
+    form_class = LineFormField
 
 
 class ComposedTextField(_ModelField, models.TextField):
@@ -166,6 +178,29 @@ class NameField(_ModelField, models.CharField):
 
     form_class = NameFormField
     default_validators = [validate_name]  # noqa: RUF012 (as its base has it)
+
+
+class NamesField(ArrayField):
+    """Names, each once, in their order."""
+
+    def _once(self, names: Any) -> Any:
+        if not isinstance(names, list | tuple):
+            return names
+        return list(dict.fromkeys(map(self.base_field.to_python, names)))
+
+    def to_python(self, value: Any) -> Any:
+        """Return the names."""
+        return self._once(super().to_python(value))
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Return them as PostgreSQL takes them."""
+        return super().get_db_prep_value(self._once(value), connection, prepared)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """Return what is stored; the instance has it from then on, too."""
+        value = self._once(super().pre_save(model_instance, add))
+        setattr(model_instance, self.attname, value)
+        return value
 
 
 class NormalSlugField(_ModelField, models.SlugField):

@@ -6,7 +6,6 @@ Only the constraints are new: something of the name of a category or tag can be 
 
 from typing import ClassVar
 
-import django.contrib.postgres.fields
 from django.db import migrations, models
 
 import content.models
@@ -63,7 +62,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="story",
             name="keywords",
-            field=django.contrib.postgres.fields.ArrayField(
+            field=content.text.NamesField(
                 base_field=content.text.NameField(max_length=100),
                 blank=True,
                 default=list,

@@ -25,6 +25,7 @@ from rest_framework.views import APIView
 
 from armo.common.addresses import absolute
 from armo.common.api import versions
+from armo.common.api.fields import is_blank
 from armo.common.api.throttles import BulkThrottle
 from armo.common.api.views import ApiViewSet
 from scheduling import operations
@@ -241,7 +242,7 @@ class SchedulableViewSet(ApiViewSet):
     def create(self, request: Request) -> Response:
         """Create an item, and schedule it if that is requested."""
         values = self.parsed(self.input_class)
-        if not values.keys() - {*ItemInput.NOTES}:
+        if not any(_is_given(it) for name, it in values.items() if name not in ItemInput.NOTES):
             raise ValidationError(_("Nothing is given, such as a title."))
         self._require_schedule_right(values, Status.DRAFT)
         with transaction.atomic():
@@ -485,6 +486,11 @@ class SchedulableViewSet(ApiViewSet):
             if item := self._asked().first():
                 refusal.present = present(item, self.etag(item))
             raise
+
+
+def _is_given(value: Any) -> bool:
+    """Return whether a value of a request says something."""
+    return bool(value) and not (isinstance(value, str) and is_blank(value))
 
 
 def present(item: Schedulable, etag: str) -> dict[str, Any]:

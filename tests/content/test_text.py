@@ -1,7 +1,9 @@
 """One normal form of text, whoever writes it: what looks alike is alike."""
 
+import json
 import unicodedata
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
+from content.importing import Outcome, StoryImporter, find_posts
 from content.models import Category, Notice, Story, Tag
 from content.text import as_name, compose
 from tests.admin_pages import signed_in
@@ -223,6 +226,49 @@ class TestAnItem:
         errors = answer.context["adminform"].form.errors
         assert "Nothing of this name can be seen." in str(errors["keywords"]), errors
         assert not Story.objects.exists()
+
+    def test_has_each_keyword_once_in_the_order_given(self, tmp_path: Path) -> None:
+        words, kept = ["달", NFD, f" {NFC}", "달  빛", "달 빛", "별"], ["달", NFC, "달 빛", "별"]
+        data = {"title": "T", "language": "ko", "extra": "{}", "keywords": "\n".join(words)}
+        post = tmp_path / "a.md"
+        post.write_text(f"---\ntitle: F\nkeywords: {json.dumps(words)}\n---\nx")
+
+        saved = StoryFactory(keywords=words)
+        assert saved.keywords == kept
+        Story.objects.bulk_create([Story(title="B", keywords=words)])
+        Story.objects.filter(pk=StoryFactory().pk).update(keywords=words)
+        other = StoryFactory()
+        other.keywords = words
+        Story.objects.bulk_update([other], ["keywords"])
+        editor, api = signed_in("Editors"), client_of(person(group="Editors"))
+        assert editor.post("/admin/content/story/add/", data).status_code == 302
+        made = api.post(f"{API}/stories/", {"title": "A", "keywords": words}, format="json")
+        [result] = StoryImporter().run(find_posts([tmp_path]))
+
+        assert (made.status_code, result.outcome) == (201, Outcome.CREATED), result
+        assert [story.keywords for story in Story.objects.all()] == [kept] * 7
+
+    @pytest.mark.parametrize("blanks", ["  {}\t", "\u3000{}\n", "\u2003{}\u00a0"])
+    def test_has_no_blanks_around_title_and_byline(self, blanks: str, tmp_path: Path) -> None:
+        title = blanks.format("가을  수확")
+        data = {"title": title, "byline": title}
+        post = tmp_path / "a.md"
+        post.write_text(f"---\n{json.dumps(data)[1:-1]}\n---\nx".replace(', "', '\n"'))
+
+        StoryFactory(**data)
+        Story.objects.bulk_create([Story(**data)])
+        Story.objects.filter(pk=StoryFactory().pk).update(**data)
+        form = {**data, "slug": "t", "language": "ko", "extra": "{}", "keywords": ""}
+        editor, api = signed_in("Editors"), client_of(person(group="Editors"))
+        assert editor.post("/admin/content/story/add/", form).status_code == 302
+        made = api.post(f"{API}/stories/", data, format="json").json()
+        [result] = StoryImporter().run(find_posts([tmp_path]))
+
+        assert not [note for note in result.notes if "title" in str(note)]
+        assert made["title"] == "가을  수확"
+        stored = list(Story.objects.order_by("pk").values_list("title", "byline"))
+        assert stored[:5] == [("가을  수확", "가을  수확")] * 5
+        assert len(stored) == 6
 
     def test_keeps_the_length_of_its_title(self) -> None:
         notice = NoticeFactory(title=unicodedata.normalize("NFD", "각" * 200))

@@ -132,8 +132,9 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     if body.get("zone") == "Asia/Seoul" and not any(body.get(name) for name in TIMES):
         # Without a time it says nothing.
         del body["zone"]
-    if method == "POST" and body.keys() <= {"reason"}:
-        # Of a new item something must be given.
+    given = [it for name, it in body.items() if name != "reason" and it]
+    if method == "POST" and all(isinstance(it, str) and is_blank(it) for it in given):
+        # Of a new item something must be given that can be seen.
         body["title"] = "t"
     return body
 

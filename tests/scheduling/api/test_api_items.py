@@ -96,7 +96,13 @@ class TestCreating:
         event = JobEvent.objects.filter(job__kind=Kind.PUBLISH).get()
         assert (event.by, event.reason) == (editor, "제시간에")
 
-    @pytest.mark.parametrize("body", [None, {}, {"reason": "x"}])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(None, {}, {"reason": "x"}, {"title": ""}, {"title": "  ", "body": "\n"}),
+            *({"title": "\u200b"}, {"body": "\u3164", "reason": "x"}),
+        ],
+    )
     def test_needs_something(self, editor: User, items: str, body: Any) -> None:
         client = client_of(editor)
 
@@ -109,7 +115,7 @@ class TestCreating:
         assert not Notice.objects.exists()
 
     @pytest.mark.parametrize(
-        "body", [{"title": "t"}, {"body": "b"}, {"title": ""}, {"status": "draft"}]
+        "body", [{"title": "t"}, {"title": " ", "body": "b"}, {"title": "", "status": "draft"}]
     )
     def test_needs_no_more_than_one_field(self, ask: Any, items: str, body: Any) -> None:
         assert ask("POST", f"{items}/", body)[0] == 201
@@ -372,10 +378,12 @@ class TestLeavingSomethingIncomplete:
     def test_is_refused_for_what_is_live_or_scheduled(
         self, ask: Any, items: str, item: Any
     ) -> None:
-        status, answer = ask("PATCH", f"{items}/{item.pk}/", {"title": "", "body": ""})
+        for blank in ("", "  ", "\u200b", "\u3164\u3000"):
+            data = {"title": blank, "body": blank}
+            status, answer = ask("PATCH", f"{items}/{item.pk}/", data)
 
-        assert (status, answer["code"]) == (409, "not_publishable")
-        assert len(answer["problems"]) == 2
+            assert (status, answer["code"]) == (409, "not_publishable")
+            assert len(answer["problems"]) == 2
         assert find(items, item.pk).version == item.version
 
     def test_is_done_with_a_change_of_time_neither(self, ask: Any, items: str) -> None:
