@@ -133,7 +133,7 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
         # Without a time it says nothing.
         del body["zone"]
     given = [it for name, it in body.items() if name != "reason" and it]
-    if method == "POST" and all(isinstance(it, str) and is_blank(it) for it in given):
+    if method == "POST" and all(isinstance(it, str) and not re.search(r"\w", it) for it in given):
         # Of a new item something must be given that can be seen.
         body["title"] = "t"
     return body
