@@ -50,10 +50,11 @@ def main() -> int:
 def list_faults() -> int:
     """Say what there is."""
     set_up(Path("/nowhere"), settings=SETTINGS)
-    from tests.chaos.faults import all_faults
+    from tests.chaos.registry import all_faults
 
     for fault in all_faults():
-        print(f"{fault.name:32} {fault.about}")  # noqa: T201
+        bound = "-" if fault.target_ms is None else f"{fault.target_ms / 1000:g} s"
+        print(f"{fault.name:32} {bound:>5}  {fault.about} {fault.cannot_run()}".rstrip())  # noqa: T201
     return 0
 
 
@@ -63,7 +64,11 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
 
     from tests.chaos import rounds
     from tests.chaos.environment import Stage
+    from tests.chaos.registry import all_faults
 
+    for fault in all_faults():
+        if why := fault.cannot_run():
+            print(f"{fault.name} is left out: {why}")  # noqa: T201
     stage = Stage(folder)
     stage.server.prepare()
     call_command("migrate", run_syncdb=True, verbosity=0)

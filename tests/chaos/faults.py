@@ -1,21 +1,20 @@
-"""The faults: how each is prepared, what it does, and what is expected afterwards."""
+"""Faults of processes, connections, hooks, clocks and messages."""
 
 import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any, ClassVar
 
 import psutil
 from django.db import connection
 from django_q.tasks import async_task
 
-from tests.chaos.environment import TRAPS, Cluster, Load, Stage
+from tests.chaos.environment import Cluster
+from tests.chaos.fault import Fault, Scene
 from tests.chaos.memory import Bound
 from tests.chaos.traps.models import Mode
 from tests.process.server import execute, patiently, wait_until_time
@@ -25,67 +24,6 @@ FROZEN_SECONDS = 5.0
 AWAY_SECONDS = 30.0
 WRONG_CLOCK = Path(__file__).resolve().parents[1] / "process" / "wrong_clock"
 ROLES = ("sentinel", "pusher", "monitor", "worker")
-
-
-@dataclass
-class Scene:
-    """One round, as a fault sees it."""
-
-    stage: Stage
-    chance: Random
-    load: Load
-
-    @property
-    def cluster(self) -> Cluster:
-        """Return the worker to strike."""
-        return self.stage.cluster
-
-    def pick(self, processes: Sequence[psutil.Process]) -> psutil.Process:
-        """Return one of them."""
-        return self.chance.choice(list(processes))
-
-
-class Fault:
-    """No fault: the baseline for the others."""
-
-    name = "none"
-    # When it may strike: before anything is due, while single items are, or during the burst.
-    moments: ClassVar[Sequence[str]] = ("idle", "between", "busy")
-    env: ClassVar[dict[str, str]] = {}
-    traps: ClassVar[Sequence[Mode]] = ()
-    max_attempts = 4
-    burst: int | None = None
-    # How long after it all may take to come to rest. A hook that is cut off twice waits for its
-    # second retry, up to 66 s, and is not stuck.
-    patience_seconds = 80.0
-    # The worker it needs is not to be one that stayed from the round before.
-    needs_new_worker = False
-    # The worker that has met it is not to stay.
-    spoils_worker = False
-    # What must be live how soon after the fault; None for what depends on a time-out.
-    target_ms: int | None = 2000
-    # Whether its recovery is measured on items with hooks too; not where hooks are the fault.
-    counts_traps = True
-
-    @property
-    def about(self) -> str:
-        """Return what it is, in a line."""
-        return (type(self).__doc__ or "").strip().partition("\n")[0]
-
-    def prepare(self, scene: Scene) -> None:
-        """Do what must be done before the moment comes."""
-
-    def strike(self, scene: Scene) -> float:
-        """
-        Do it.
-
-        :returns: from when on all could go on again, by `time.time()`.
-        """
-        return time.time()
-
-    def clean_up(self, scene: Scene) -> list[str]:
-        """Clean up; return what is wrong."""
-        return []
 
 
 # Processes
@@ -523,11 +461,3 @@ def all_faults() -> list[Fault]:
         Task("die", NEVER_ENDED, target_ms=None),
         Task("leave", NEVER_ENDED, target_ms=None),
     ]
-
-
-def traps_for(fault: Fault) -> list[Mode]:
-    """Return the modes of a round's traps: what the fault asks for, and some that work."""
-    return [*fault.traps, *[Mode.WORK] * TRAPS]
-
-
-__all__ = ["Fault", "Scene", "all_faults", "traps_for"]
