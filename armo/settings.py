@@ -146,13 +146,35 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 # The theme's login page drops the page to return to, which Django's own keeps.
 LOGIN_REDIRECT_URL = "admin:index"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
-SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
-)
+SESSION_COOKIE_AGE = 3600 * env.int("SESSION_HOURS", default=336)
+# The CSRF cookie is read by the admin's script: a form of a page from before a login sends the
+# present token.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=not DEBUG)
+
+# What protects the way to the browser, and the page in it: docs/security.md
+
+# The number of proxies in front of this process. With 0, what proxies write is ignored: a client
+# could write anything into X-Forwarded-For, and appear as another at each attempt at a password.
+PROXIES = env.int("PROXIES", default=0)
+BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=PROXIES > 0)
+if BEHIND_TLS_PROXY and not PROXIES:
+    raise ImproperlyConfigured("BEHIND_TLS_PROXY=on needs PROXIES, the number of proxies in front.")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
+SECURE_SSL_REDIRECT = env.bool("TLS_REDIRECT", default=not DEBUG)
+# Monitors ask each host, without the proxy.
+SECURE_REDIRECT_EXEMPT = ["^health/"]
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
+# Both concern other hosts than this one: whoever has the domain decides.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SECURE_REFERRER_POLICY = env.str("REFERRER_POLICY", default="same-origin")
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
 
 # The API
 
@@ -211,9 +233,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "EXCEPTION_HANDLER": "armo.common.api.problems.answer",
     # No `?format=`: answers are JSON.
     "URL_FORMAT_OVERRIDE": None,
-    # The number of proxies in front of this process. With 0, X-Forwarded-For is ignored: a client
-    # could write anything into it, and appear as another at each attempt at a password.
-    "NUM_PROXIES": env.int("PROXIES", default=0),
+    "NUM_PROXIES": PROXIES,
 }
 
 REST_KNOX = {"TOKEN_TTL": timedelta(hours=env.int("TOKEN_HOURS", default=168))}

@@ -30,6 +30,11 @@ ENV = {
     "DEBUG": "on",
     "SECRET_KEY": "of-no-use-elsewhere",
     "ALLOWED_HOSTS": "",
+    # Clients here speak http.
+    "PROXIES": "0",
+    "BEHIND_TLS_PROXY": "off",
+    "TLS_REDIRECT": "off",
+    "SECURE_COOKIES": "off",
     "TIME_ZONE": "UTC",
     "LANGUAGE_CODE": "en",
     "LOG_FORMAT": "console",
