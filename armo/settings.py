@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from armo.accounts import zones
-from armo.common import postgres
+from armo.common import database_url, postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -106,9 +106,7 @@ DATABASE_URL = needed("DATABASE_URL", in_development="")
 def database() -> dict[str, Any]:
     """Return the connection of DATABASE_URL, or of the embedded server."""
     if DATABASE_URL:
-        config: dict[str, Any] = env.db_url_config(DATABASE_URL)
-        if "postgres" not in config["ENGINE"]:
-            raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL server.")
+        config = database_url.parse(DATABASE_URL)
     else:
         config = postgres.settings(Path(env.str("POSTGRES_DIR", default=BASE_DIR / ".postgres")))
     config["CONN_MAX_AGE"] = None
@@ -116,7 +114,7 @@ def database() -> dict[str, Any]:
     config["CONN_HEALTH_CHECKS"] = True
     config["OPTIONS"] = {
         "application_name": "armo-web",
-        "connect_timeout": 5,
+        "connect_timeout": database_url.CONNECT_SECONDS,
         # A connection that the network dropped silently is noticed within half a minute.
         "keepalives_idle": 10,
         "keepalives_interval": 5,

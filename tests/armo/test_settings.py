@@ -32,6 +32,11 @@ class TestAStart:
             ({"SECRET_KEY": ""}, "SECRET_KEY is not set. Set it, or DEBUG=on for development."),
             ({"DATABASE_URL": ""}, "DATABASE_URL is not set. Set it, or DEBUG=on for development."),
             ({"DATABASE_URL": "sqlite:///x"}, "DATABASE_URL must name a PostgreSQL server."),
+            (
+                {"DATABASE_URL": "postgres://user:secret@one:5432,two:x/armo"},
+                "DATABASE_URL cannot be used: x is no port."
+                " Write it as postgres://user:password@host:5432/armo.",
+            ),
             ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be console or json."),
             ({"TIME_ZONE": "Seoul"}, "TIME_ZONE must name a time zone, such as Asia/Seoul."),
         ],
