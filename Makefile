@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test quick chaos fuzz bench browser screenshots schema messages format clean
+.PHONY: help run stop check lint types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -34,8 +34,8 @@ test: .venv/dev | .env ## Every test, on a real database
 quick: .venv/dev | .env ## The tests to run while writing: no processes, browser, state machine or slow ones
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=0 --durations-min=1 $(addprefix --ignore=tests/,process browser scheduling/state_machine)
 
-chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), JSON
-	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), POOLER (1: behind PgBouncer), JSON
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(POOLER),--pooler) $(if $(JSON),--json $(JSON))
 
 fuzz: .venv/dev | .env ## Made-up requests to the API as each role: EXAMPLES, SEED, ROLE (only one), QUICK (few)
 	@$(BIN)/python -m tests.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED)) $(if $(ROLE),--role $(ROLE)) $(if $(QUICK),--quick)
@@ -48,6 +48,9 @@ schema: .venv/dev | .env ## Write docs/openapi.yaml anew
 
 browser: .venv/dev node_modules/installed ## Install what tests need beside Python: Chromium (Debian, as root), axe-core, TypeScript
 	@command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --quiet --yes chromium fonts-noto-cjk; }
+
+pooler: ## Install PgBouncer (Debian, as root), for tests and `make chaos POOLER=1`
+	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || { apt-get update --quiet && apt-get install --quiet --yes pgbouncer; }
 
 screenshots: .venv/dev | .env ## Make the pictures in docs/screenshots anew
 	@$(BIN)/pytest --quiet tests/browser/screenshots.py

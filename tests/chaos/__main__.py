@@ -10,10 +10,12 @@ import json
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
 from armo.common import postgres
+from tests.process import pooler
 from tests.process.server import facts, set_up
 
 SETTINGS = "tests.chaos.settings"
@@ -26,11 +28,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", help="only faults whose name contains this")
     parser.add_argument("--only", type=int, help="only the round of this number")
+    parser.add_argument("--pooler", action="store_true", help="workers behind PgBouncer")
     parser.add_argument("--list", action="store_true", help="say what faults there are")
     parser.add_argument("--json", type=Path, help="write all results to this file")
     options = parser.parse_args()
     if options.list:
         return list_faults()
+    if options.pooler and not pooler.find_program():
+        parser.error("PgBouncer is not installed. Try: make pooler")
     folder = Path(tempfile.mkdtemp(prefix="armo-chaos-"))
     # The server's own account must reach its data.
     folder.chmod(0o755)
@@ -38,7 +43,8 @@ def main() -> int:
     set_up(data_dir, settings=SETTINGS)
     is_well = False
     try:
-        is_well = run(folder, options)
+        with ExitStack() as stack:
+            is_well = run(folder, options, stack)
     finally:
         postgres.stop(data_dir, mode="immediate")
         shutil.rmtree(folder if is_well else data_dir)
@@ -58,8 +64,12 @@ def list_faults() -> int:
     return 0
 
 
-def run(folder: Path, options: argparse.Namespace) -> bool:
-    """Play; return whether every promise was kept."""
+def run(folder: Path, options: argparse.Namespace, stack: ExitStack) -> bool:
+    """
+    Play; return whether every promise was kept.
+
+    :param stack: ends what is started beside the server and the workers.
+    """
     from django.core.management import call_command
 
     from tests.chaos import rounds
@@ -72,6 +82,8 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
     stage = Stage(folder)
     stage.server.prepare()
     call_command("migrate", run_syncdb=True, verbosity=0)
+    if options.pooler:
+        stage.go_behind(stack.enter_context(pooler.running(stage.server.socket_dir)))
     results = []
     planned = rounds.plan(options.seed, options.fault)
     if options.only is None:
@@ -88,7 +100,7 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
                 print(f"    {line}", flush=True)  # noqa: T201
     finally:
         ends = stage.end_clusters()
-    measured = {"seed": options.seed, **facts()}
+    measured = {"seed": options.seed, "pooler": options.pooler, **facts()}
     print("\n" + "\n".join(rounds.table(results)) + "\n")  # noqa: T201
     print(", ".join(f"{name} {value}" for name, value in measured.items()))  # noqa: T201
     for result in rounds.missed_targets(results):

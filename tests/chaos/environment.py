@@ -17,10 +17,12 @@ import psutil
 from django.conf import settings
 from django.db import transaction
 
+from armo.common import postgres
 from content.models import Story
 from scheduling import operations
 from scheduling.models import clock
 from tests.chaos.traps.models import Mode, Trap
+from tests.process.pooler import Pooler
 from tests.process.server import Server, execute, wait_until_time
 from tests.process.worker import Worker, wait_until
 
@@ -48,6 +50,7 @@ class Cluster(Worker):
 
     def __init__(self, log: Path, **env: str) -> None:
         super().__init__(log, DJANGO_SETTINGS_MODULE="tests.chaos.settings", **env)
+        # What its fault asks for.
         self.env = env
         self.up_at = 0.0
 
@@ -168,6 +171,9 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.server = Server(folder)
+        self.pooler: Pooler | None = None
+        # For every worker, beside what its fault asks for.
+        self.env: dict[str, str] = {}
         self.clusters: list[Cluster] = []
         self.starts = 0
 
@@ -175,6 +181,12 @@ class Stage:
     def cluster(self) -> Cluster:
         """Return the worker that faults strike."""
         return self.clusters[0]
+
+    def go_behind(self, pooler: Pooler) -> None:
+        """Have workers that start from now on reach the server through a pooler only."""
+        self.pooler = pooler
+        database = postgres.settings(self.server.data_dir)["NAME"]
+        self.env = {"DATABASE_URL": pooler.url(database), "QUEUE_LISTEN": "off"}
 
     def start_cluster(self, **env: str) -> Cluster:
         """Start a worker, beside any other, and wait until it is whole."""
@@ -196,7 +208,10 @@ class Stage:
 
     def _new_cluster(self, env: dict[str, str]) -> Cluster:
         self.starts += 1
-        return Cluster(self.folder / f"worker-{self.starts}.log", **env)
+        log = self.folder / f"worker-{self.starts}.log"
+        cluster = Cluster(log, **{**self.env, **env})
+        cluster.env = env
+        return cluster
 
     def have_cluster(self, env: dict[str, str], *, anew: bool) -> list[str]:
         """Have one worker with these settings; return what is wrong with how another ended."""

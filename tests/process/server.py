@@ -77,6 +77,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / ".postgres"
+        self.socket_dir = Path(postgres.settings(self.data_dir)["HOST"])
 
     def start(self) -> None:
         """Start it."""
