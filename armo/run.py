@@ -161,14 +161,20 @@ def run_step(runner: Runner, *command: str) -> bool:
     return True
 
 
-def run_all(runner: Runner, port: int) -> None:
+def run_all(runner: Runner, port: int, *, has_demo: bool) -> None:
     """
     Start everything and wait for a signal.
+
+    :param has_demo: make the demo's logins and posts first.
 
     :raises StartError: something ended by itself.
     """
     runner.say("Preparing the database ...")
-    if not (run_step(runner, "migrate", "--verbosity=0") and run_step(runner, "demo")):
+    if not run_step(runner, "migrate", "--verbosity=0"):
+        return
+    if not has_demo:
+        runner.say("No demo: its public logins are made on the embedded PostgreSQL alone.")
+    elif not run_step(runner, "demo"):
         return
     bind = f"--bind={HOST}:{port}"
     gunicorn = ("-m", "gunicorn", "armo.wsgi", bind, "--threads=4", "--log-level=warning")
@@ -196,23 +202,24 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armo.settings")
     os.chdir(Path(__file__).resolve().parent.parent)
     from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
 
     from armo.common import postgres
 
     runner = Runner()
-    data_dir: Path | None = settings.DATABASES["default"].get("DATA_DIR")
     try:
+        data_dir: Path | None = settings.DATABASES["default"].get("DATA_DIR")
         if not settings.DEBUG:
             raise StartError("This is for development (DEBUG=on). Elsewhere, see the Procfile.")
         port = free_port(os.environ.get("PORT", "8000"))
         if data_dir:
             postgres.start(data_dir)
-    except (StartError, postgres.PostgresError) as error:
+    except (ImproperlyConfigured, StartError, postgres.PostgresError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     code = 0
     try:
-        run_all(runner, port)
+        run_all(runner, port, has_demo=data_dir is not None)
     except StartError as error:
         runner.say(str(error))
         code = 1

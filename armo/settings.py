@@ -34,9 +34,36 @@ def needed(name: str, *, in_development: str) -> str:
     raise ImproperlyConfigured(f"{name} is not set. Set it, or DEBUG=on for development.")
 
 
-SECRET_KEY = needed("SECRET_KEY", in_development="only-for-development-and-known-to-everyone")
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+def listed(name: str) -> list[str]:
+    """Return the values of a variable, which commas separate; blanks around them do not count."""
+    return [value.strip() for value in env.list(name, default=[]) if value.strip()]
+
+
+# How keys begin that anybody can read: in this repository, or in a new project of Django.
+KNOWN_KEYS = ("only-for-", "a long random string", "django-insecure-")
+SHORTEST_KEY = 32
+
+
+def secret(name: str, key: str) -> str:
+    """Return a key that signs; without DEBUG, only one that nobody can know or find by trying."""
+    if not DEBUG and (len(key) < SHORTEST_KEY or key.startswith(KNOWN_KEYS)):
+        what = (
+            "publicly known" if key.startswith(KNOWN_KEYS) else f"under {SHORTEST_KEY} characters"
+        )
+        raise ImproperlyConfigured(f"{name} is {what}. Use a long random one, or DEBUG=on.")
+    return key
+
+
+SECRET_KEY = secret(
+    "SECRET_KEY", needed("SECRET_KEY", in_development="only-for-development-and-known-to-everyone")
+)
+# Keys of before, that what was signed with them may still be read.
+SECRET_KEY_FALLBACKS = [
+    secret("SECRET_KEY_FALLBACKS", key) for key in listed("SECRET_KEY_FALLBACKS")
+]
+needed("ALLOWED_HOSTS", in_development="")
+ALLOWED_HOSTS = listed("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS")
 
 # Applications
 
@@ -179,7 +206,7 @@ X_FRAME_OPTIONS = "DENY"
 # The longest body of a story, even with every character escaped in JSON.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 
-CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS = listed("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (
     *("accept", "accept-language", "authorization", "content-type", "x-csrftoken"),
@@ -342,7 +369,7 @@ QUEUE_LISTEN = env.bool("QUEUE_LISTEN", default=True)
 # In which time zone and language a person reads what the engine writes to them.
 LOCALE_OF = "armo.accounts.locale.locale_of"
 # Addresses that get a mail when a job has failed, beside the person who scheduled it.
-FAILURE_EMAILS: list[str] = env.list("FAILURE_EMAILS", default=[])
+FAILURE_EMAILS = listed("FAILURE_EMAILS")
 
 # The lanes, and what else django-q2 needs, come from the engine: scheduling/conf.py.
 Q_CLUSTER: dict[str, Any] = {

@@ -9,3 +9,7 @@ class ContentConfig(AppConfig):
 
     name = "content"
     verbose_name = _("Content")
+
+    def ready(self) -> None:
+        """Register the checks."""
+        from content import checks  # noqa: F401

@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext_noop
 
+from armo.common import postgres
 from content.importing import IMPORTERS, Outcome, find_posts
 from scheduling import operations
 from scheduling.errors import DomainError, Reason
@@ -60,6 +62,18 @@ class Upcoming:
     run_at: datetime
     unpublish_at: datetime | None
     refusal: str = ""
+
+
+def is_development() -> bool:
+    """Return whether nobody else can reach this site: only there public passwords do no harm."""
+    return bool(settings.DEBUG) and connection.settings_dict["ENGINE"] == postgres.__name__
+
+
+def people_with_public_passwords() -> list[str]:
+    """Return the names of the demo's users who may sign in with the password of the demo."""
+    found = User.objects.filter(username__in=PEOPLE, is_active=True)
+    # Not `user.check_password`, which would store a newer hash of it.
+    return sorted(it.username for it in found if check_password(it.username, it.password))
 
 
 def make_people() -> dict[str, User]:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from django.conf import settings
+from django.core import checks as system_checks
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
@@ -82,7 +84,17 @@ def _examine() -> Iterator[Check]:
     yield migrated
     if not migrated.ok:
         return
-    for step in (_workers, _pause, _overdue, _clocks, _zones, _pairs, _messages, _failures):
+    for step in (
+        _settings,
+        _workers,
+        _pause,
+        _overdue,
+        _clocks,
+        _zones,
+        _pairs,
+        _messages,
+        _failures,
+    ):
         with holds.never_waiting():
             checks = list(step())
         yield from checks
@@ -199,6 +211,18 @@ def _seconds_since(at: datetime | None, now: datetime) -> float | None:
 SWEPT = "Each sweep repairs what is due within the hour, one an hour the rest."
 IDLE = "It will change nothing: what the item asks for counts."
 LOST = "It cannot be run again: schedule it anew."
+
+
+def _settings() -> Iterator[Check]:
+    # In development most of what a deployed site needs is left out on purpose; never logins.
+    tags = ["logins"] if settings.DEBUG else ["logins", system_checks.Tags.security]
+    found = system_checks.run_checks(tags=tags, include_deployment_checks=True)
+    named = [it for it in found if it.level >= system_checks.WARNING and not it.is_silenced()]
+    text = " ".join(f"{it.id}: {it.msg}" for it in named) or "Nothing is wrong with them."
+    if named:
+        text += " See manage.py check --deploy."
+    ok = all(it.level < system_checks.ERROR for it in named)
+    yield Check("settings and logins", ok, text, {"ids": [it.id for it in named]})
 
 
 def _workers() -> Iterator[Check]:

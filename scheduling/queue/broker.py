@@ -24,7 +24,7 @@ from django_q.models import OrmQ
 from scheduling import conf
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
 from scheduling.queue.outages import DISCONNECTED, first_line, retry_while_disconnected
-from scheduling.queue.payload import build_payload, read_payload
+from scheduling.queue.payload import build_payload, sign_anew
 from scheduling.queue.sql_files import read_statements
 
 logger = logging.getLogger(__name__)
@@ -273,8 +273,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             if job_id is not None:
                 charge = self.tasks.CHARGE_ATTEMPT
                 return message_id, self._build(charge, job_id, why, name="charge attempt")
-        elif read_payload(payload) is not None:
-            return message_id, payload
+        elif (readable := sign_anew(payload)) is not None:
+            return message_id, readable
         elif job_id is not None:
             # SECRET_KEY has changed, or the row was damaged; which job it wakes is known.
             logger.warning("Message %d cannot be decoded; job %d is run.", message_id, job_id)

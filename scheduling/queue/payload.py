@@ -5,18 +5,39 @@ from functools import cache
 from secrets import token_hex
 from typing import Any
 
+from django.conf import settings
 from django.core.signing import TimestampSigner, b64_encode
 from django.utils.crypto import salted_hmac
 from django.utils.encoding import force_bytes
 from django_q.conf import Conf
+from django_q.core_signing import loads
 from django_q.signing import PickleSerializer, SignedPackage
 from django_q.tasks import async_task
 
 
 def read_payload(payload: str) -> dict[str, Any] | None:
-    """Return the task in a payload; None if it cannot be decoded."""
+    """Return the task in a payload signed with one of the site's keys; None without one."""
+    for key in (Conf.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        if (task := _read(payload, key)) is not None:
+            return task
+    return None
+
+
+def sign_anew(payload: str) -> str | None:
+    """
+    Return a payload as django-q2 reads it; None if it cannot be decoded.
+
+    django-q2 knows `SECRET_KEY` alone; what was signed with a fallback is signed anew.
+    """
+    if _read(payload, Conf.SECRET_KEY) is not None:
+        return payload
+    task = read_payload(payload)
+    return None if task is None else str(SignedPackage.dumps(task))
+
+
+def _read(payload: str, key: str) -> dict[str, Any] | None:
     try:
-        task = SignedPackage.loads(payload)
+        task = loads(payload, key=key, salt=Conf.PREFIX, serializer=PickleSerializer)
     except Exception:  # noqa: BLE001 (whatever unpickling raises: a moved module, a changed class)
         return None
     return task if isinstance(task, dict) else None

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-ENOUGH = {"SECRET_KEY": "x", "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nowhere"}
+ENOUGH = {
+    "SECRET_KEY": "N3xP7q-of-no-use-elsewhere-" + "k3Yz" * 8,
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nowhere",
+    "ALLOWED_HOSTS": "news.example.org",
+}
+KEY = ENOUGH["SECRET_KEY"]
+KNOWN = "SECRET_KEY is publicly known. Use a long random one, or DEBUG=on."
+SHORT = "SECRET_KEY is under 32 characters. Use a long random one, or DEBUG=on."
 
 
 def manage(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -37,6 +44,19 @@ class TestAStart:
                 "DATABASE_URL cannot be used: x is no port."
                 " Write it as postgres://user:password@host:5432/armo.",
             ),
+            (
+                {"ALLOWED_HOSTS": ""},
+                "ALLOWED_HOSTS is not set. Set it, or DEBUG=on for development.",
+            ),
+            ({"SECRET_KEY": "only-for-development-and-known-to-everyone"}, KNOWN),
+            ({"SECRET_KEY": "only-for-development-" + KEY}, KNOWN),
+            ({"SECRET_KEY": "django-insecure-" + KEY}, KNOWN),
+            ({"SECRET_KEY": 'a long random string: python -c "import secrets"'}, KNOWN),
+            ({"SECRET_KEY": KEY[:31]}, SHORT),
+            (
+                {"SECRET_KEY_FALLBACKS": f"{KEY}, only-for-development-and-known-to-everyone"},
+                KNOWN.replace("SECRET_KEY", "SECRET_KEY_FALLBACKS"),
+            ),
             ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be console or json."),
             ({"TIME_ZONE": "Seoul"}, "TIME_ZONE must name a time zone, such as Asia/Seoul."),
         ],
@@ -53,6 +73,25 @@ class TestAStart:
         assert result.returncode == 1
         assert len(result.stderr.splitlines()) == 1
         assert "Connection refused" in result.stderr
+
+    def test_takes_keys_of_before(self) -> None:
+        code = "from django.conf import settings; print(settings.SECRET_KEY_FALLBACKS)"
+
+        result = manage(
+            "shell", "-v0", "-c", code, **ENOUGH, SECRET_KEY_FALLBACKS=f"{KEY}1, {KEY}2,"
+        )
+
+        assert (result.stdout, result.stderr) == (f"['{KEY}1', '{KEY}2']\n", "")
+
+    def test_takes_lists_with_blanks(self) -> None:
+        names = ("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "CORS_ALLOWED_ORIGINS", "FAILURE_EMAILS")
+        code = (
+            f"from django.conf import settings; print(*(getattr(settings, it) for it in {names}))"
+        )
+
+        result = manage("shell", "-v0", "-c", code, **{**ENOUGH, **dict.fromkeys(names, " a, b ,")})
+
+        assert result.stdout == "['a', 'b'] " * 3 + "['a', 'b']\n"
 
     def test_in_production_passes_djangos_own_checks(self) -> None:
         result = manage("check", **ENOUGH)

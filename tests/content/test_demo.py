@@ -8,13 +8,17 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
 
+from content.checks import check_logins
 from content.demo import PEOPLE, WAITS
 from content.models import Notice, Story
 from scheduling import operations
 from scheduling.models import Job, Kind, Schedulable, Status, clock, schedulable_models
+from scheduling.queries.health import examine
 
 pytestmark = pytest.mark.django_db
 
@@ -156,3 +160,79 @@ class TestDemo:
 
         assert refusal.value.returncode == 1
         assert not User.objects.exists()
+
+    def test_refuses_on_a_server_that_is_not_the_embedded_one(
+        self, demo: Demo, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leave_the_embedded_server(monkeypatch)
+
+        with pytest.raises(CommandError, match="DATABASE_URL"):
+            demo()
+
+        assert not User.objects.exists()
+
+
+def leave_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.postgresql")
+
+
+def found_by_doctor() -> tuple[bool, str]:
+    [check] = [it for it in examine() if it.name == "settings and logins"]
+    return check.ok, check.text
+
+
+class TestLoginsOfTheDemo:
+    @pytest.fixture(params=["DEBUG off", "another server"])
+    def elsewhere(
+        self,
+        request: pytest.FixtureRequest,
+        demo: Demo,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Have the demo's data on a site that others can reach."""
+        demo()
+        if request.param == "DEBUG off":
+            settings.DEBUG = False
+        else:
+            leave_the_embedded_server(monkeypatch)
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_are_found_wherever_others_can_reach_them(self) -> None:
+        gone, changed, barred = (
+            User.objects.get(username=it) for it in ("author", "editor", "operator")
+        )
+        gone.delete()
+        changed.set_password("another one")
+        changed.save()
+
+        assert [it.id for it in check_logins()] == ["content.E001"] * 2
+        ok, text = found_by_doctor()
+        assert not ok
+        assert "login admin works here" in text
+        assert "login operator works here" in text
+        barred.is_active = False
+        barred.save()
+        User.objects.filter(username="admin").update(password="!")
+        assert found_by_doctor()[0]
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_are_named_by_the_check_before_a_deployment(self) -> None:
+        with pytest.raises(SystemCheckError, match=r"content\.E001.*login admin works here"):
+            call_command("check", deploy=True)
+
+    def test_are_as_they_should_be_in_development(self, demo: Demo) -> None:
+        demo()
+
+        assert check_logins() == []
+        assert found_by_doctor() == (True, "Nothing is wrong with them.")
+
+    def test_are_none_without_a_database(self, settings: Settings) -> None:
+        settings.DEBUG = False
+
+        with connection.execute_wrapper(refuse):
+            assert check_logins() == []
+
+
+def refuse(*_: object) -> None:
+    raise OperationalError("connection refused")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -29,9 +28,14 @@ class Command(base.ArmoCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make the demo's data, and print what to look at."""
-        if not settings.DEBUG:
+        if not demo.is_development():
             # The demo's passwords are public.
-            raise CommandError(_("The demo is for development only: it needs DEBUG=on."))
+            raise CommandError(
+                _(
+                    "The demo is for development only: it needs DEBUG=on and the embedded"
+                    " PostgreSQL, without a DATABASE_URL."
+                )
+            )
         people = demo.make_people()
         items = demo.import_files(by=people["editor"])
 

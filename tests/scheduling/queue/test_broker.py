@@ -17,7 +17,7 @@ from django_q.conf import Conf
 from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 from django_q.tasks import async_task
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
 
 from content.models import Story
 from scheduling import tasks
@@ -28,6 +28,7 @@ from scheduling.models.task_names import RUN_JOB
 from scheduling.queue import broker as module
 from scheduling.queue import messages
 from scheduling.queue.messages import Message, insert_messages
+from scheduling.queue.payload import build_payload, read_payload
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 
@@ -339,6 +340,21 @@ class TestAMessageThatCannotBeDecoded:
         assert row == message_id
         task = SignedPackage.loads(handed_out)
         assert (task["func"], task["args"]) == ("scheduling.tasks.run_job", (42,))
+
+    def test_for_its_key_alone_is_read_with_a_key_of_before(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Conf, "SECRET_KEY", "the key of before")
+        payload = build_payload("math.sqrt", 4, lane="publish", name="of the site")
+        monkeypatch.undo()
+        OrmQ.objects.create(key="publish", payload=payload, lock=LONG_AGO)
+        assert read_payload(payload) is None
+        settings.SECRET_KEY_FALLBACKS = ["an older one", "the key of before"]
+
+        [(_, handed_out)] = plain_broker().dequeue() or []
+
+        assert read_payload(payload) == SignedPackage.loads(handed_out)
+        assert SignedPackage.loads(handed_out)["args"] == (4,)
 
     def test_and_is_no_jobs_goes_to_the_failed_tasks(self) -> None:
         OrmQ.objects.create(key="publish", payload="x", lock=LONG_AGO)
