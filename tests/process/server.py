@@ -28,7 +28,7 @@ from armo.common import postgres
 # For this process and the workers it starts; a developer's `.env` must not reach them.
 ENV = {
     "DEBUG": "on",
-    "SECRET_KEY": "of-no-use-elsewhere",
+    "SECRET_KEY": "of-no-use-elsewhere-than-in-tests-of-processes",
     "ALLOWED_HOSTS": "",
     # Clients here speak http.
     "PROXIES": "0",
