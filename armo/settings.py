@@ -102,6 +102,7 @@ MIDDLEWARE = [
     "armo.accounts.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "armo.common.failover.FailoverMiddleware",
     # Within the CommonMiddleware, which appends slashes to what is not found.
     "content.middleware.OldAddressMiddleware",
 ]

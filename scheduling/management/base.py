@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import Error
 from django.utils.translation import gettext as _
 
 from scheduling.errors import DomainError
 from scheduling.models import TRANSITIONS, Schedulable, references
 from scheduling.models.times import parse_moment, utc
-from scheduling.queue.outages import first_line
+from scheduling.queue.outages import first_line, is_outage
 
 REFUSED = 1
 WRONG_USAGE = 2
@@ -68,7 +68,9 @@ class ArmoCommand(OneLineCommand):
             if self.stdout._out is sys.stdout:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(REFUSED)
-        except OperationalError as error:
+        except Error as error:
+            if not is_outage(error):
+                raise
             reason = first_line(error)
             raise CommandError(f"The database refuses: {reason}", returncode=REFUSED) from error
 

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext
 
 from scheduling import operations
 from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, JobQuerySet, State
 from scheduling.operations.rules import Actor
+from scheduling.queue.outages import is_outage
 
 PAGE = 1000
 
@@ -36,7 +36,7 @@ def rerun_one(job_id: int, *, by: Actor, reason: str = "", dry_run: bool = False
 
     A job that was rerun before is left alone, so this may be repeated.
 
-    :raises django.db.OperationalError: the database could not be reached.
+    :raises django.db.Error: of which `is_outage`.
     """
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
@@ -55,9 +55,10 @@ def rerun_one(job_id: int, *, by: Actor, reason: str = "", dry_run: bool = False
         return Answer(job_id, REFUSED, str(refusal), **of_job, code=refusal.code)
     except DomainError as refusal:
         return Answer(job_id, REFUSED, str(refusal), **of_job, code=refusal.code)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:  # noqa: BLE001 (a type's own checks; the other jobs go on)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        # A type's own checks; the other jobs go on.
         return Answer(job_id, FAILED, f"{type(error).__name__}: {error}", **of_job)
 
 

@@ -23,7 +23,7 @@ from django_q.models import OrmQ
 
 from scheduling import conf
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
-from scheduling.queue.outages import DISCONNECTED, first_line, retry_while_disconnected
+from scheduling.queue.outages import first_line, is_outage, retry_while_disconnected
 from scheduling.queue.payload import build_payload, sign_anew
 from scheduling.queue.sql_files import read_statements
 
@@ -171,7 +171,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         """
         try:
             return self._dequeue()
-        except DISCONNECTED as error:
+        except Error as error:
+            if not is_outage(error):
+                raise
             self._drop_connection()
             before = self.pause_seconds
             self.pause_seconds = min(max(2 * before, 0.05), LONGEST_PAUSE_SECONDS)

@@ -1,11 +1,12 @@
-"""Waiting for a database that cannot be reached for a while."""
+"""Waiting for a database that cannot be reached, or accepts no writes, for a while."""
 
 import logging
 from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
+from psycopg.errors import ReadOnlySqlTransaction
 
 logger = logging.getLogger(__name__)
 
@@ -14,10 +15,19 @@ LONGEST_PAUSE_SECONDS = 0.5
 # Less than the time-out of a task.
 PATIENCE_SECONDS = 40.0
 
-# What a statement raises if the connection is lost, or the database cannot be reached.
-DISCONNECTED = (OperationalError, InterfaceError)
-
 Answer = TypeVar("Answer")
+
+
+def is_outage(error: BaseException) -> bool:
+    """
+    Return whether an error says that the database cannot be reached, or accepts no writes.
+
+    A server accepts none after it was demoted, or fenced by `default_transaction_read_only`: then
+    a new connection may reach the one that took its place.
+    """
+    return isinstance(error, OperationalError | InterfaceError) or isinstance(
+        error.__cause__, ReadOnlySqlTransaction
+    )
 
 
 def retry_while_disconnected(
@@ -28,23 +38,22 @@ def retry_while_disconnected(
     disconnect: Callable[[], None] | None = None,
 ) -> Answer:
     """
-    Call a function, and repeat it while the database cannot be reached.
+    Call a function, and repeat it while the database cannot be reached or accepts no writes.
 
     :param work: must be safe to repeat. In a transaction it is not repeated.
     :param seconds: how long to try.
     :param using: the database that the function uses.
-    :param disconnect: drops the lost connection; by default it is closed.
-    :raises django.db.OperationalError: the database could not be reached in all that time.
-    :raises django.db.InterfaceError: likewise.
+    :param disconnect: drops the connection; by default it is closed.
+    :raises django.db.Error: of which `is_outage`, if it lasted for all that time; or another.
     """
     pause, deadline = FIRST_PAUSE_SECONDS, monotonic() + seconds
     while True:
         try:
             return work()
-        except DISCONNECTED as error:
-            if connections[using].in_atomic_block or monotonic() > deadline:
+        except Error as error:
+            if not is_outage(error) or connections[using].in_atomic_block or monotonic() > deadline:
                 raise
-            logger.warning("The database cannot be reached: %s", first_line(error))
+            logger.warning("The database cannot be used: %s", first_line(error))
             (disconnect or connections[using].close)()
             sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -21,7 +21,7 @@ from time import monotonic, sleep
 from typing import Any, NamedTuple, NoReturn
 
 from django.contrib.contenttypes.models import ContentType
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import CharField, Field, JSONField, Q, TextField
 from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_noop
@@ -42,6 +42,7 @@ from scheduling.models import (
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.sql import along_the_index
 from scheduling.operations import reconcile
+from scheduling.queue.outages import is_outage
 from scheduling.queue.sql_files import read_statements
 from scheduling.worker import heartbeat
 
@@ -103,7 +104,7 @@ def run_due_jobs(*, at: float | None = None) -> int:
     :param at: prepare the statement, then wait until this moment of `time.monotonic()`, but at
         most `LONGEST_WAIT_SECONDS`.
     :returns: how many jobs succeeded.
-    :raises django.db.OperationalError: the database cannot be reached; what was committed stays.
+    :raises django.db.Error: of which `is_outage`; what was committed stays.
     """
     first, *others = TRANSITIONS.values()
     with along_the_index():
@@ -153,9 +154,9 @@ def _run_batch(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
     """Run the next batch; when a row of it breaks the statement, run its halves apart."""
     try:
         return _run_in_transaction(prepared, after=after)
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError:
+    except DatabaseError as error:
+        if is_outage(error):
+            raise
         logger.warning("A batch failed; its halves are run apart.", exc_info=True)
     with transaction.atomic():
         rows = _fetch(claim_of(prepared.scope), _wanted(prepared, after=after))
@@ -172,9 +173,9 @@ def _run_halves(prepared: Prepared, ids: Sequence[int]) -> int:
     for half in (ids[:middle], ids[middle:]):
         try:
             succeeded += _run_in_transaction(prepared, ids=half).succeeded
-        except (OperationalError, InterfaceError):
-            raise
-        except DatabaseError:
+        except DatabaseError as error:
+            if is_outage(error):
+                raise
             succeeded += _run_halves(prepared, half)
     return succeeded
 
@@ -268,9 +269,9 @@ def _prepare(scope: Scope) -> Prepared:
     for n, model in enumerate(_models(scope)):
         try:
             change, values = _change_of_type(scope, model, n)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise
             # Other people's code. Its jobs are left to their own runs, where the error is recorded.
             logger.exception(
                 "No batch of %s can be built for %s.", scope.transition.name, model._meta.label

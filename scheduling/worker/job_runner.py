@@ -41,7 +41,7 @@ from scheduling.models.transitions import InvalidTransition, is_by_now
 from scheduling.operations import pause as pausing
 from scheduling.operations import reconcile, store
 from scheduling.queue import messages
-from scheduling.queue.outages import DISCONNECTED, retry_while_disconnected
+from scheduling.queue.outages import is_outage, retry_while_disconnected
 from scheduling.worker import batch_runner, child_process, failure_mail
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ class NeverEnded(Exception):
 
 # Errors that a retry cannot fix.
 PERMANENT = (DomainError,)
-# Errors of a process or a connection, which will probably not happen again.
-CUT_OFF = (WorkerDied, child_process.ChildDied, *DISCONNECTED)
+# Errors of a process, which will probably not happen again; so is one of a connection.
+CUT_OFF = (WorkerDied, child_process.ChildDied)
 
 
 class _Answer(Enum):
@@ -421,7 +421,7 @@ def _retry_or_fail(job: Job, error: BaseException, *, at: datetime) -> None:
 
 def _pause_after(job: Job, error: BaseException) -> timedelta:
     """Return how long the job waits for its next attempt."""
-    if isinstance(error, CUT_OFF) and job.attempts <= 1:
+    if (isinstance(error, CUT_OFF) or is_outage(error)) and job.attempts <= 1:
         return timedelta(0)
     delay = conf.RETRY_DELAYS[max(job.attempts, 1) - 1]
     # Up to a tenth more or less, so that jobs that failed together are not retried together.

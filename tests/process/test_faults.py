@@ -87,6 +87,12 @@ def jobs_of(model: type[Schedulable]) -> QuerySet[Job]:
     return Job.objects.filter(content_type=ContentType.objects.get_for_model(model))
 
 
+def set_for_all_sessions(statement: str) -> None:
+    """Change a parameter of the server, also of the sessions that there are."""
+    execute(statement)
+    execute("SELECT pg_reload_conf()")
+
+
 def live() -> int:
     return Story.objects.published().count() + Trap.objects.published().count()
 
@@ -109,6 +115,26 @@ def assert_all_is_well(load: Load, cluster: Cluster, *, max_attempts: int = 4) -
     assert_all_came_to_its_end(load, max_attempts=max_attempts)
     wait_until(cluster.is_whole, seconds=10, what="a whole worker")
     assert not cluster.end()
+
+
+class TestAServerThatAcceptsNoWrites:
+    def test_for_a_while_fails_no_job_and_costs_no_attempt(
+        self, start_cluster: StartCluster
+    ) -> None:
+        cluster = start_cluster()
+        load = put_in(stories=300, traps=[Mode.WORK] * 2, seconds=1.5)
+        read_only = "ALTER SYSTEM SET default_transaction_read_only = on"
+        try:
+            set_for_all_sessions(read_only)
+            wait_until_time(load.burst + 1.5)
+            assert live() == 0
+            assert not Job.objects.filter(state=State.FAILED).exists()
+        finally:
+            set_for_all_sessions("ALTER SYSTEM RESET default_transaction_read_only")
+
+        wait_until_all_is_live(load, seconds=RECOVERED)
+        assert_all_is_well(load, cluster)
+        assert Job.objects.filter(attempts=1).count() == 302
 
 
 class TestAKilledProcess:

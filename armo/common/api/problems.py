@@ -23,6 +23,8 @@ from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from armo.common.failover import leave_read_only_server
+
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 
@@ -176,7 +178,7 @@ def _of_framework(error: exceptions.APIException, headers: dict[str, str]) -> di
 
 
 def _of_surprise(error: Exception, request: Any, headers: dict[str, str]) -> dict[str, Any]:
-    if isinstance(error, OperationalError | InterfaceError):
+    if leave_read_only_server(error) or isinstance(error, OperationalError | InterfaceError):
         logger.warning("The database failed a request.", exc_info=error)
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return body_of("unavailable")

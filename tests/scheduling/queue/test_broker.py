@@ -31,6 +31,7 @@ from scheduling.queue.messages import Message, insert_messages
 from scheduling.queue.payload import build_payload, read_payload
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
+from tests.process.server import execute
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("transactional_db")]
 
@@ -711,6 +712,19 @@ class TestALostConnection:
         claimed, at = waiting.result(SECONDS)
         assert ids(claimed) == [message_id]
         assert at - start < SOON
+
+    def test_is_also_one_to_a_server_that_accepts_no_writes(self, sleeper: OnItsThread) -> None:
+        sleeper.dequeue().result(SECONDS)
+        sleeper.pool.submit(execute, "SET default_transaction_read_only = on").result(SECONDS)
+        [message_id] = put(LONG_AGO)
+        start = monotonic()
+
+        claimed: list[tuple[int | None, str]] = []
+        while message_id not in ids(claimed) and monotonic() < start + SECONDS:
+            claimed += sleeper.pool.submit(sleeper.broker.dequeue).result(SECONDS) or []
+
+        assert ids(claimed)[-1] == message_id
+        assert monotonic() - start < 2
 
     @pytest.mark.usefixtures("real_loop")
     def test_for_long_is_tried_with_growing_pauses(

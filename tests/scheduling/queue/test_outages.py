@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from scheduling.queue.outages import first_line, retry_while_disconnected
+from tests.factories import StoryFactory
 
 
 def failing_with(*errors: Exception) -> Callable[[], str]:
@@ -37,9 +38,20 @@ class TestWork:
         assert answer == "done"
         assert dropped == [True, True]
         assert caplog.messages == [
-            "The database cannot be reached: away",
-            "The database cannot be reached: closed",
+            "The database cannot be used: away",
+            "The database cannot be used: closed",
         ]
+
+    def test_is_repeated_on_a_new_connection_when_the_server_accepts_no_writes(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+
+        answer = retry_while_disconnected(StoryFactory)
+
+        assert answer.pk
+        assert "cannot execute INSERT in a read-only transaction" in caplog.text
 
     def test_is_not_repeated_for_longer_than_it_may_take(self) -> None:
         with pytest.raises(OperationalError, match="away"):

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import caches
 from django.core.signals import request_finished, request_started
-from django.db import OperationalError, close_old_connections
+from django.db import OperationalError, close_old_connections, connection
 from django.test import Client, RequestFactory
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -185,6 +185,18 @@ class TestAProblem:
 
         assert_problem(response, 503, "unavailable")
         assert int(response["Retry-After"]) > 0
+
+    @pytest.mark.django_db(transaction=True)
+    def test_says_so_of_one_that_accepts_no_writes_and_connects_anew(self) -> None:
+        client = client_of(superuser())
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        story = {"title": "제목", "body": "본문"}
+
+        refused = client.post(f"{API}/stories/", story, format="json")
+
+        assert_problem(refused, 503, "unavailable")
+        assert client.post(f"{API}/stories/", story, format="json").status_code == 201
 
     def test_comes_in_place_of_djangos_own_pages(self, settings: Any) -> None:
         settings.ALLOWED_HOSTS = ["example.org"]
