@@ -140,6 +140,9 @@ def database() -> dict[str, Any]:
     config["CONN_MAX_AGE"] = None
     # Without the check, django-q2 loses the first result after a dropped connection.
     config["CONN_HEALTH_CHECKS"] = True
+    # Behind a pooler the next rows of such a cursor are asked of another session. Django uses them
+    # for the choices of every form.
+    config["DISABLE_SERVER_SIDE_CURSORS"] = True
     config["OPTIONS"] = {
         "application_name": "armo-web",
         "connect_timeout": database_url.CONNECT_SECONDS,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 
+from django.db import transaction
+
 from bench import stage
 from bench.run import Run
 from scheduling import operations
@@ -129,7 +131,7 @@ def _scans() -> dict[str, Sequence[str]]:
         ),
     }
     tables = ("scheduling_job", "django_q_ormq", "content_")
-    with along_the_index():
+    with transaction.atomic(), along_the_index():
         plans = {
             name: execute(f"EXPLAIN {sql}", params) for name, (sql, params) in statements.items()
         }

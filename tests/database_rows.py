@@ -12,6 +12,7 @@ from django_q.models import OrmQ
 
 from content.models import Notice, Story
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock, transition_of
+from scheduling.models.sql import ALONG_THE_INDEX
 from scheduling.operations import store
 from scheduling.worker import job_runner
 from tests.factories import LONG_AGO, NoticeFactory, StoryFactory
@@ -119,11 +120,14 @@ def plans() -> Iterator[list[dict[str, Any]]]:
     steps: list[dict[str, Any]] = []
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.split()[0] in ("SELECT", "WITH", "UPDATE", "DELETE"):
+        own = sql.removeprefix(ALONG_THE_INDEX)
+        if own.split()[0] in ("SELECT", "WITH", "UPDATE", "DELETE"):
             with connection.cursor() as cursor:
                 # On psycopg's cursor, which no wrapper sees.
                 cursor.cursor.execute("SAVEPOINT explained")
-                cursor.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}", params)
+                if own != sql:
+                    cursor.cursor.execute(ALONG_THE_INDEX)
+                cursor.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {own}", params)
                 [[[report]]] = cursor.fetchall()
                 cursor.cursor.execute("ROLLBACK TO explained")
             plan = json.loads(report) if isinstance(report, str) else report

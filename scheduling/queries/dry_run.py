@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import NamedTuple
 
 from django.utils.translation import gettext_noop
@@ -30,10 +29,16 @@ def forecast(until: datetime) -> Iterator[Forecast]:
 
     :param until: aware.
     """
-    jobs = Job.objects.open().filter(next_attempt_at__lte=until)
-    rows = jobs.order_by("next_attempt_at", "pk").iterator(chunk_size=BATCH)
-    while batch := list(islice(rows, BATCH)):
+    jobs = Job.objects.open().filter(next_attempt_at__lte=until).order_by("next_attempt_at", "pk")
+    # Page by page: a cursor of the server's would belong to a session, which behind a pooler is
+    # another client's by the next page.
+    rows = jobs
+    while batch := list(rows[:BATCH]):
         yield from _forecast_batch(batch)
+        last = batch[-1]
+        rows = jobs.filter(next_attempt_at__gte=last.next_attempt_at).exclude(
+            next_attempt_at=last.next_attempt_at, pk__lte=last.pk
+        )
 
 
 def _forecast_batch(batch: Sequence[Job]) -> Iterator[Forecast]:

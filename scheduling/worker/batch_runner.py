@@ -40,7 +40,7 @@ from scheduling.models import (
     unmirrored,
 )
 from scheduling.models.publish_log import WORKER, Change, log_changes
-from scheduling.models.sql import along_the_index
+from scheduling.models.sql import ALONG_THE_INDEX
 from scheduling.operations import reconcile
 from scheduling.queue.outages import is_outage
 from scheduling.queue.sql_files import read_statements
@@ -107,17 +107,16 @@ def run_due_jobs(*, at: float | None = None) -> int:
     :raises django.db.Error: of which `is_outage`; what was committed stays.
     """
     first, *others = TRANSITIONS.values()
-    with along_the_index():
-        succeeded = sum(_run_batches(Scope(first), at))
-        while _fetch(SQL["any_due"], {"kinds": [it.name for it in others]}):
-            ended = [Scope(it, ended=True) for it in TRANSITIONS.values() if it.ended_by]
-            scopes = [*ended, *map(Scope, others)]
-            round_succeeded = sum(sum(_run_batches(scope)) for scope in scopes)
-            succeeded += round_succeeded
-            # A job that waited for an earlier one of its item comes in the next round.
-            if not round_succeeded or not unmirrored():
-                break
-            succeeded += sum(_run_batches(Scope(first)))
+    succeeded = sum(_run_batches(Scope(first), at))
+    while _fetch(SQL["any_due"], {"kinds": [it.name for it in others]}):
+        ended = [Scope(it, ended=True) for it in TRANSITIONS.values() if it.ended_by]
+        scopes = [*ended, *map(Scope, others)]
+        round_succeeded = sum(sum(_run_batches(scope)) for scope in scopes)
+        succeeded += round_succeeded
+        # A job that waited for an earlier one of its item comes in the next round.
+        if not round_succeeded or not unmirrored():
+            break
+        succeeded += sum(_run_batches(Scope(first)))
     return succeeded
 
 
@@ -405,10 +404,13 @@ def _named(sql: str, prefix: str) -> str:
 
 
 def _fetch(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a statement along the index, in one round trip; return its rows."""
     with connection.cursor() as cursor:
         # Django's timestamp loader is written in Python and takes longer than all else here;
         # psycopg's own, in C, returns the same values.
         cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-        cursor.execute(statement, params)
+        cursor.execute(ALONG_THE_INDEX + statement, params)
+        while cursor.nextset():
+            pass  # the settings, which have no rows
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

@@ -7,6 +7,7 @@ It listens on a socket in a folder of its own, so that several run side by side.
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -16,10 +17,14 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+import psycopg
+
 PORT = 6432
 START_SECONDS = 10
 # `trust`: who may reach its socket is decided by the folder's mode, as with the server behind it.
-# After an outage PgBouncer by default waits 15 s before it connects to the server again.
+# Each transaction of a client gets another of the server's connections, so that a statement which
+# relies on the one before fails at once, and not only when many clients share them. After an outage
+# PgBouncer by default waits 15 s before it connects to the server again.
 CONFIG = """\
 [databases]
 * = host={server}
@@ -32,6 +37,7 @@ unix_socket_dir = {folder}
 auth_type = trust
 auth_file = {folder}/users
 default_pool_size = {size}
+server_round_robin = 1
 max_client_conn = 500
 server_login_retry = 1
 server_fast_close = 1
@@ -80,11 +86,15 @@ class Pooler:
                 extra_groups=[] if is_root else None,
             )
         deadline = time.monotonic() + START_SECONDS
-        while not (self.folder / f".s.PGSQL.{PORT}").exists():
+        while not self._accepts():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"PgBouncer: {(self.folder / 'log').read_text()}")
             time.sleep(0.01)
         return self
+
+    def _accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.folder / f".s.PGSQL.{PORT}")) == 0
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it at once; every connection through it is lost."""
@@ -97,6 +107,18 @@ class Pooler:
     def url(self, database: str) -> str:
         """Return the DATABASE_URL of a database behind it."""
         return f"postgres://postgres@/{database}?host={quote(str(self.folder))}&port={PORT}"
+
+    def fill(self, database: str, number: int = 7) -> None:
+        """Have so many connections to the server open, which then take turns."""
+        clients = [
+            psycopg.connect(host=str(self.folder), port=PORT, user="postgres", dbname=database)
+            for _ in range(number)
+        ]
+        for client in clients:
+            client.execute("SELECT")  # in a transaction that stays open
+        for client in clients:
+            client.rollback()
+            client.close()
 
 
 @contextmanager

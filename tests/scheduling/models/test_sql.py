@@ -126,10 +126,11 @@ class TestAlongTheIndex:
         return sort, helpers
 
     def test_ends_with_the_block(self) -> None:
-        with along_the_index():
-            assert self.settings() == ("off", "0")
+        with transaction.atomic():
+            with along_the_index():
+                assert self.settings() == ("off", "0")
 
-        assert self.settings() == ("on", "2")
+            assert self.settings() == ("on", "2")
 
     def test_ends_with_a_transaction_that_was_aborted(self) -> None:
         with pytest.raises(DataError), transaction.atomic(), along_the_index():
