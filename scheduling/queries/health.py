@@ -84,6 +84,7 @@ def _examine() -> Iterator[Check]:
     yield migrated
     if not migrated.ok:
         return
+    yield writes()
     for step in (
         _settings,
         _workers,
@@ -114,6 +115,14 @@ def database() -> Check:
     return Check("database", True, f"PostgreSQL {version}.", {"version": version})
 
 
+def writes() -> Check:
+    """Check that the database accepts writes: it is no standby, and is not made read-only."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('transaction_read_only')::bool")
+        [read_only] = cursor.fetchone()
+    return Check("writes", not read_only, READ_ONLY if read_only else "They are accepted.")
+
+
 def migrations() -> Check:
     """Compare the migrations of the code with those of the database."""
     executor = MigrationExecutor(connection)
@@ -126,6 +135,7 @@ def migrations() -> Check:
 
 
 # What may be wrong with the publisher.
+READ_ONLY = gettext_noop("The database is read-only: nothing can be saved or published.")
 NO_WORKER = "No worker is connected."
 NOTHING_FINISHED = gettext_noop("A worker is connected, but nothing has been finished yet.")
 STILL = (
@@ -147,10 +157,13 @@ class Publisher(NamedTuple):
     paused: Pause | None = None
     # When it was like this, by the database's clock.
     now: datetime | None = None
+    read_only: bool = False
 
     def faults(self) -> Iterator[tuple[str, float]]:
         """Return what keeps it from publishing, and for how many seconds it has."""
         beat = self.seconds_since_beat
+        if self.read_only:
+            yield READ_ONLY, 0
         if not self.connections:
             yield NO_WORKER, 0
         elif beat is None:
@@ -183,11 +196,12 @@ def publisher() -> Publisher:
     """Query the state of the publisher; cheap however much is scheduled."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8"
+            "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::float8,"
+            " current_setting('transaction_read_only')::bool"
             " FROM scheduling_heartbeat WHERE lane = %s",
             [conf.PUBLISH_LANE],
         )
-        [since_beat] = cursor.fetchone()
+        since_beat, read_only = cursor.fetchone()
     now = clock.database_now()
     stuck = Job.objects.stuck(now=now).values_list("next_attempt_at", flat=True).first()
     overdue = Job.objects.overdue(now=now).order_by("run_at", "pk")
@@ -198,6 +212,7 @@ def publisher() -> Publisher:
         overdue_seconds=_seconds_since(overdue.values_list("run_at", flat=True).first(), now),
         paused=pausing.current(),
         now=now,
+        read_only=read_only,
     )
 
 
@@ -226,8 +241,8 @@ def _settings() -> Iterator[Check]:
 
 
 def _workers() -> Iterator[Check]:
-    # Stuck jobs are a check of their own.
-    state = publisher()._replace(stuck_seconds=None)
+    # Stuck jobs are a check of their own, and whether the database takes writes.
+    state = publisher()._replace(stuck_seconds=None, read_only=False)
     problems = state.problems()
     text = f"Connected, with {state.connections} connections; the queue moves."
     facts = {"connections": state.connections, "seconds_since_beat": state.seconds_since_beat}

@@ -6,7 +6,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import DiskFull, ReadOnlySqlTransaction
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,11 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or isinstance(
         error.__cause__, ReadOnlySqlTransaction
     )
+
+
+def accepts_no_writes(error: BaseException) -> bool:
+    """Return whether an error says that the server is read-only, or that its disk is full."""
+    return isinstance(error.__cause__, ReadOnlySqlTransaction | DiskFull)
 
 
 def retry_while_disconnected(

@@ -5,7 +5,7 @@ An attempt is counted, and committed, before it runs: a job that kills its worke
 attempts too. After a *permanent* error, which a retry cannot fix, the job fails at once; any other
 error is *transient*, and the job waits `RETRY_DELAYS` before each further attempt. An attempt that
 ended with its worker or its connection is probably not the job's fault: the first such attempt is
-repeated at once.
+repeated at once. One that a server which accepts no writes has ended is not counted.
 """
 
 import json
@@ -41,7 +41,7 @@ from scheduling.models.transitions import InvalidTransition, is_by_now
 from scheduling.operations import pause as pausing
 from scheduling.operations import reconcile, store
 from scheduling.queue import messages
-from scheduling.queue.outages import is_outage, retry_while_disconnected
+from scheduling.queue.outages import accepts_no_writes, is_outage, retry_while_disconnected
 from scheduling.worker import batch_runner, child_process, failure_mail
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,9 @@ What = JobEvent.What
 BUSY_PAUSE = timedelta(seconds=0.5)
 # How long a job waits for an earlier one that is being retried, such as an end for its publish.
 NOT_YET_PAUSE = timedelta(seconds=5)
+# A job waits for a server that accepts no writes by a twentieth of its delay so far; no attempt is
+# counted, up to this delay: a hook that runs again and again may be what fills the disk.
+LONGEST_OUTAGE = timedelta(hours=1)
 # How long a job of an unknown kind is left to workers of another version.
 UNKNOWN_KIND_PAUSE = timedelta(minutes=1)
 # First key of the advisory locks that attempts hold; the second is the job's id.
@@ -290,7 +293,8 @@ def _begin(job_id: int) -> _Begun:
 
 def _carry_out(job_id: int) -> None:
     """Run the type's hook, then change the item, if it still asks for that."""
-    job = Job.objects.due().filter(pk=job_id).first()
+    # In a child of its own this is the first statement, and connects.
+    job = retry_while_disconnected(Job.objects.due().filter(pk=job_id).first)
     if job is None:
         return
     item = job.find_item()
@@ -400,7 +404,13 @@ def _record(job_id: int, begun_at: datetime | None, error: BaseException) -> Non
         # The item is being changed: the attempt is repeated after that.
         _postpone(job, BUSY_PAUSE)
         return
-    _retry_or_fail(job, error, at=clock.database_now())
+    now = clock.database_now()
+    delay = now - job.run_at
+    if accepts_no_writes(error) and delay < LONGEST_OUTAGE:
+        _postpone(job, max(delay / 20, BUSY_PAUSE))
+        logger.warning("%s waits until the database accepts writes again.", job.label)
+        return
+    _retry_or_fail(job, error, at=now)
 
 
 def _retry_or_fail(job: Job, error: BaseException, *, at: datetime) -> None:

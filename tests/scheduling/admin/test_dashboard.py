@@ -411,6 +411,7 @@ class TestHealthLines:
             (Publisher(3, None, None), "nothing has been finished yet"),
             (Publisher(3, STILL_AFTER_SECONDS + 1, None), "The queue has stopped moving"),
             (Publisher(3, 1.0, 90.0), "has been taken up by no worker"),
+            (Publisher(3, 1.0, None, read_only=True), "The database is read-only"),
             (Publisher(3, 1.0, None), "every job is taken up in time."),
         ],
     )

@@ -98,6 +98,27 @@ class TestAMonitor:
         assert ask("publisher") == NO_WORKER
 
 
+class TestAReadOnlyDatabase:
+    @pytest.fixture(autouse=True)
+    def _read_only(self) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+            yield
+            cursor.execute("RESET default_transaction_read_only")
+
+    def test_is_named_to_monitors_of_the_publisher_alone(self) -> None:
+        """Readers are served all the same."""
+        status, *reasons = ask("publisher")
+
+        assert (status, reasons[0]) == (503, health.READ_ONLY)
+        assert ask("ready") == [200]
+
+    def test_is_named_by_the_doctor(self) -> None:
+        [check] = [check for check in health.examine() if check.name == "writes"]
+
+        assert (check.ok, check.text) == (False, health.READ_ONLY)
+
+
 class TestTheDoctor:
     def test_says_that_the_database_is_away(self, outside: BaseDatabaseWrapper) -> None:
         connection.ensure_connection()

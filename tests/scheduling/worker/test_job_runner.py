@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, InternalError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
@@ -15,7 +15,7 @@ from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 
 from content.models import Notice, Story
-from scheduling import operations, tasks
+from scheduling import conf, operations, tasks
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
 from scheduling.models.references import ItemNotFound
@@ -404,6 +404,60 @@ class TestATransientError:
         tasks.run_job(Job.objects.order_by("pk")[0].pk)
 
         assert Notice.objects.published().count() == len(notices)
+
+
+class TestAServerThatAcceptsNoWrites:
+    @pytest.fixture(autouse=True)
+    def _read_only(self, before_publish: Hook) -> None:
+        def hook(story: Story) -> None:
+            with connection.cursor() as cursor:
+                # Until the savepoint around the hook is rolled back.
+                cursor.execute("SET LOCAL transaction_read_only = on")
+            Story.objects.filter(pk=story.pk).update(title="다른 제목")
+
+        before_publish(hook)
+
+    def test_uses_up_no_attempt(self) -> None:
+        story = StoryFactory(publish_at=database_now() - timedelta(seconds=20), scheduled=True)
+        for _ in range(2 + len(conf.RETRY_DELAYS)):
+            Job.objects.update(next_attempt_at=LONG_AGO)
+
+            with pytest.raises(InternalError, match="read-only"):
+                job_runner.run_alone(Job.objects.get().pk)
+
+        job = Job.objects.get()
+        assert (job.state, job.attempts, job.attempt_begun_at) == (State.WAITING, 0, None)
+        assert "attempt_failed" not in history(job)
+        assert row(story).status == Status.SCHEDULED
+
+    @pytest.mark.parametrize(
+        ("late", "seconds"),
+        [
+            pytest.param(timedelta(0), 0.5, id="half a second at first"),
+            pytest.param(timedelta(minutes=2), 6, id="longer the longer it lasts"),
+        ],
+    )
+    def test_has_the_job_wait(self, late: timedelta, seconds: float) -> None:
+        StoryFactory(publish_at=database_now() - late, scheduled=True)
+        job = Job.objects.get()
+        Job.objects.update(next_attempt_at=LONG_AGO)
+
+        before = database_now()
+        with pytest.raises(InternalError, match="read-only"):
+            job_runner.run_alone(job.pk)
+
+        waits = (Job.objects.get().next_attempt_at - before).total_seconds()
+        assert seconds <= waits < seconds + 2
+        assert wakes_at(Job.objects.get()) == Job.objects.get().next_attempt_at
+
+    def test_for_hours_uses_them_up_all_the_same(self) -> None:
+        StoryFactory(publish_at=database_now() - timedelta(hours=2), scheduled=True)
+        Job.objects.update(next_attempt_at=LONG_AGO)
+
+        with pytest.raises(InternalError, match="read-only"):
+            job_runner.run_alone(Job.objects.get().pk)
+
+        assert (Job.objects.get().state, Job.objects.get().attempts) == (State.RETRYING, 1)
 
 
 class TestAJobWithAHookInThePublishLane:
