@@ -4,9 +4,12 @@ import secrets
 from datetime import timedelta
 from hashlib import sha256
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Q
 
+from scheduling.access.permissions import NotAllowed
 from scheduling.models import CalendarLink, ClockNow, ClockTimestamp
 
 SECRET_BYTES = 32
@@ -19,10 +22,16 @@ def make_calendar_link(user: User) -> str:
     Make the user's calendar link; the one before stops working.
 
     :returns: the secret. Only its digest is stored, so it can be shown only now.
+    :raises NotAllowed: the password by which the user was let in is over, or the account is.
     """
     secret = secrets.token_urlsafe(SECRET_BYTES)
     made = {"digest": _digest(secret), "created_at": ClockTimestamp(), "last_read_at": None}
-    CalendarLink.objects.update_or_create(user=user, defaults=made)
+    with transaction.atomic():
+        # Until then no change of the password is committed, which would end the link.
+        now = get_user_model()._base_manager.select_for_update(no_key=True).get(pk=user.pk)
+        if now.password != user.password or not now.is_active:
+            raise NotAllowed
+        CalendarLink.objects.update_or_create(user=user, defaults=made)
     return secret
 
 

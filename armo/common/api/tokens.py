@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth import authenticate, get_user_model, logout
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +19,12 @@ from armo.common.api.authentication import CHALLENGE
 from armo.common.api.fields import MomentField, StrictInput, TextField
 from armo.common.api.throttles import LoginThrottle
 from armo.common.api.views import ApiView
+
+
+class WrongPassword(AuthenticationFailed):
+    """The user name or the password is wrong."""
+
+    default_detail = _("The user name or the password is wrong.")
 
 
 class LoginInput(StrictInput):
@@ -77,8 +84,13 @@ class LoginView(ApiView):
         username = get_user_model().normalize_username(sent["username"])
         user = authenticate(request._request, username=username, password=sent["password"])
         if user is None:
-            raise AuthenticationFailed(_("The user name or the password is wrong."))
-        token, secret = AuthToken.objects.create(user=user)
+            raise WrongPassword
+        with transaction.atomic():
+            # Until then no change of the password is committed, which would end the token.
+            accounts = get_user_model()._base_manager.select_for_update(no_key=True)
+            if not accounts.filter(pk=user.pk, password=user.password, is_active=True).exists():
+                raise WrongPassword
+            token, secret = AuthToken.objects.create(user=user)
         answer = {"token": secret, "expires_at": token.expiry, "username": user.get_username()}
         return Response(TokenOutput(answer).data)
 
