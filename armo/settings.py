@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_filters",
     "armo.common.api.apps.TokensConfig",
+    "armo.common.apps.FailuresConfig",
     "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -105,6 +106,7 @@ MIDDLEWARE = [
     "armo.common.failover.FailoverMiddleware",
     # Within the CommonMiddleware, which appends slashes to what is not found.
     "content.middleware.OldAddressMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "armo.urls"
@@ -177,6 +179,27 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Attempts at passwords are limited, and logged, by armo/common/sign_in.py.
+AUTHENTICATION_BACKENDS = [
+    "armo.common.sign_in.LockoutBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+THROTTLE_LOGIN = env.str("THROTTLE_LOGIN", default="10/15min")
+failures_in_time = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})?([smhd])[a-z]*", THROTTLE_LOGIN)
+if failures_in_time is None and THROTTLE_LOGIN != "off":
+    raise ImproperlyConfigured("THROTTLE_LOGIN must be failures in a time, as 10/15min, or off.")
+AXES_LOCK_OUT_AT_FAILURE = failures_in_time is not None
+failures, units, unit = failures_in_time.groups() if failures_in_time else ("1", "1", "s")
+AXES_FAILURE_LIMIT = int(failures)
+AXES_COOLOFF_TIME = int(units or 1) * timedelta(
+    seconds={"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_HANDLER = "armo.common.sign_in.CountingHandler"
+AXES_CLIENT_IP_CALLABLE = "armo.common.clients.network_of"
+AXES_LOCKOUT_CALLABLE = "armo.common.sign_in.locked_answer"
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 # The theme's login page drops the page to return to, which Django's own keeps.
 LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 3600 * env.int("SESSION_HOURS", default=336)
@@ -220,14 +243,7 @@ CORS_EXPOSE_HEADERS = ("etag", "idempotency-replayed", "last-modified", "locatio
 
 CACHES = {
     # A cache of each web process; a shared one counts requests exactly.
-    "default": env.cache_url("CACHE_URL", default="locmemcache://"),
-    # Shared by all of them: attempts to log in.
-    "shared": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "api_cache",
-        # With the default of 300 entries, requests from 300 addresses would evict all counts.
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    },
+    "default": env.cache_url("CACHE_URL", default="locmemcache://")
 }
 
 
@@ -250,11 +266,10 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PAGINATION_CLASS": "armo.common.api.pages.KeysetPages",
     "DEFAULT_SCHEMA_CLASS": "armo.common.api.schema.ArmoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
+        "armo.common.api.throttles.AnonymousThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {
-        "login": rate("THROTTLE_LOGIN", "10/min"),
         "anon": rate("THROTTLE_ANONYMOUS", "600/min"),
         "user": rate("THROTTLE_USER", "3000/min"),
         "bulk": rate("THROTTLE_BULK", "60/min"),

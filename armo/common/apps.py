@@ -1,6 +1,8 @@
-"""Django's admin, with the site of the theme."""
+"""Configurations of applications that others made."""
 
+from axes.apps import AppConfig as StockFailuresConfig
 from django.contrib.admin.apps import AdminConfig as StockAdminConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class AdminConfig(StockAdminConfig):
@@ -11,4 +13,10 @@ class AdminConfig(StockAdminConfig):
     when they are loaded again: all registrations would then be lost.
     """
 
-    default_site = "unfold.sites.UnfoldAdminSite"
+    default_site = "armo.common.site.AdminSite"
+
+
+class FailuresConfig(StockFailuresConfig):  # type: ignore[misc]
+    """The package that counts failed attempts to sign in."""
+
+    verbose_name = _("Failed sign-ins")

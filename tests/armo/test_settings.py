@@ -58,6 +58,10 @@ class TestAStart:
                 KNOWN.replace("SECRET_KEY", "SECRET_KEY_FALLBACKS"),
             ),
             ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be console or json."),
+            (
+                {"THROTTLE_LOGIN": "ten"},
+                "THROTTLE_LOGIN must be failures in a time, as 10/15min, or off.",
+            ),
             ({"TIME_ZONE": "Seoul"}, "TIME_ZONE must name a time zone, such as Asia/Seoul."),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -66,6 +70,22 @@ class TestAStart:
         result = manage("jobs", **{**ENOUGH, **missing})
 
         assert (result.returncode, result.stderr.splitlines()) == (1, [line])
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [("", "(True, 10, 900.0)"), ("20/min", "(True, 20, 60.0)"), ("off", "False")],
+    )
+    def test_takes_how_often_a_sign_in_may_fail(self, text: str, expected: str) -> None:
+        ask = (
+            "from django.conf import settings as s;"
+            "print((True, s.AXES_FAILURE_LIMIT, s.AXES_COOLOFF_TIME.total_seconds())"
+            " if s.AXES_LOCK_OUT_AT_FAILURE else False)"
+        )
+
+        given = {"THROTTLE_LOGIN": text} if text else {}
+        result = manage("shell", "-v0", "-c", ask, **ENOUGH, **given)
+
+        assert result.stdout.strip() == expected, result.stderr
 
     def test_without_its_database_ends_with_one_line(self) -> None:
         result = manage("jobs", **ENOUGH)

@@ -1,27 +1,17 @@
 """Rate limits, by scope: `settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]`."""
 
-from typing import cast
-
-from django.core.cache import BaseCache, caches
-from django.utils.connection import ConnectionProxy
 from rest_framework import throttling
 from rest_framework.request import Request
-from rest_framework.views import APIView
+
+from armo.common.clients import network_of
 
 
-class LoginThrottle(throttling.AnonRateThrottle):
-    """
-    Attempts to log in, by IP address.
+class AnonymousThrottle(throttling.AnonRateThrottle):
+    """Requests without a login, by network; those of unknown clients together, by their proxy."""
 
-    Counted in the database, for all web processes together.
-    """
-
-    scope = "login"
-    cache = cast(BaseCache, ConnectionProxy(caches, "shared"))
-
-    def get_cache_key(self, request: Request, view: APIView) -> str:
-        """Return the key of the IP address, also for someone who is logged in."""
-        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+    def get_ident(self, request: Request) -> str:
+        """Return the network, as sign-ins are counted by."""
+        return network_of(request._request) or str(request.META.get("REMOTE_ADDR", ""))
 
 
 class BulkThrottle(throttling.UserRateThrottle):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib.auth import authenticate, get_user_model, logout
+from django.contrib.auth import get_user_model, logout
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from knox.models import AuthToken
 from rest_framework import serializers
-from rest_framework.exceptions import AuthenticationFailed, NotFound
+from rest_framework.exceptions import AuthenticationFailed, NotFound, Throttled
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from armo.common import sign_in
 from armo.common.api.authentication import CHALLENGE
 from armo.common.api.fields import MomentField, StrictInput, TextField
-from armo.common.api.throttles import LoginThrottle
 from armo.common.api.views import ApiView
 
 
@@ -60,7 +60,6 @@ class LoginView(ApiView):
     """Get a token for a user name and a password; each login gives another."""
 
     permission_classes = (AllowAny,)
-    throttle_classes = (LoginThrottle,)
     # No session is looked at: a cookie must not make this route ask for a CSRF token.
     authentication_classes = ()
     is_repeatable = False  # a stored answer would store the token
@@ -79,10 +78,15 @@ class LoginView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Log in."""
+        if self._not_acceptable is not None:
+            # Before a password is tried: what is rolled back would not be counted.
+            raise self._not_acceptable
         sent = self.parsed(LoginInput)
         # As the page to sign in does.
         username = get_user_model().normalize_username(sent["username"])
-        user = authenticate(request._request, username=username, password=sent["password"])
+        user = sign_in.authenticate(request._request, username=username, password=sent["password"])
+        if seconds := sign_in.seconds_locked(request._request):
+            raise Throttled(wait=seconds)
         if user is None:
             raise WrongPassword
         with transaction.atomic():
