@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from django.db.models import Count
 from django.utils.translation import gettext_noop
 
 from scheduling.errors import DomainError, Reason
@@ -34,7 +35,7 @@ class Change(NamedTuple):
     run_at: datetime
     moments: list[datetime]
     # How many open jobs have it.
-    jobs: int = 0
+    jobs: int
 
     def problem(self, now: datetime) -> str:
         """Return in English why its jobs cannot be moved; empty if they can."""
@@ -75,13 +76,13 @@ def find_changes() -> Iterator[Change]:
     texts = zoned.values_list("local_time", flat=True).distinct()
     last = ""
     while page := list(texts.filter(local_time__gt=last)[:TEXTS]):
-        for text in page:
-            chosen = LocalTime.read(text)
-            if chosen.has_shifted():
-                change = Change(text, chosen.zone, chosen.at, chosen.meanings())
-                # A job that was moved by an older version of the code has the text of before.
-                if number := jobs_of(change).count():
-                    yield change._replace(jobs=number)
+        shifted = {text: it for text in page if (it := LocalTime.read(text)).has_shifted()}
+        counted = zoned.filter(local_time__in=shifted).values_list("local_time", "run_at")
+        for text, run_at, number in counted.annotate(number=Count("pk")).order_by("local_time"):
+            chosen = shifted[text]
+            # A job that was moved by an older version of the code has the text of before.
+            if run_at == chosen.at:
+                yield Change(text, chosen.zone, chosen.at, chosen.meanings(), number)
         last = page[-1]
 
 
@@ -118,10 +119,11 @@ def follow_changes(*, by: Actor, dry_run: bool = False) -> Iterator[Answer]:
 def _each() -> Iterator[tuple[Job, Change]]:
     """Query the jobs of all changes, page by page."""
     for change in find_changes():
-        last = 0
-        while page := list(jobs_of(change).filter(pk__gt=last).order_by("pk")[:PAGE]):
+        # Sorted once: a million may have one local time.
+        ids = list(jobs_of(change).order_by("pk").values_list("pk", flat=True))
+        for start in range(0, len(ids), PAGE):
+            page = jobs_of(change).filter(pk__in=ids[start : start + PAGE]).order_by("pk")
             yield from ((job, change) for job in page)
-            last = page[-1].pk
 
 
 def _follow(job: Job, change: Change, *, by: Actor, dry_run: bool) -> Answer:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from scheduling import operations
@@ -183,6 +184,18 @@ class TestAChangeOfRules:
             False,
             False,
         ]
+
+    def test_is_counted_in_one_query_however_many_times_have_shifted(self, last_year: Any) -> None:
+        with last_year():
+            for day in (0, 1, 1, 2, 2, 2):
+                schedule(run_at=NOW + timedelta(days=day))
+
+        with CaptureQueriesContext(connection) as asked:
+            changes = list(zone_changes.find_changes())
+
+        assert [change.jobs for change in changes] == [1, 2, 3]
+        # A page of texts, their jobs, and that there is no other page.
+        assert len(asked) == 3
 
     def test_leaves_alone_what_still_comes_then(self, last_year: Any) -> None:
         with last_year():
