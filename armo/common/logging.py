@@ -57,7 +57,16 @@ def _iso(seconds: float) -> str:
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Time, level, logger and message; the facts of `extra` are already in the message."""
+    """
+    Time, level, logger and message; the facts of `extra` are already in the message.
+
+    Further lines of a record are indented: the text of an error, which may be anyone's, cannot look
+    like a record of its own.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record, with a traceback below it."""
+        return super().format(record).replace("\r", "\\r").replace("\n", "\n  ")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         """Return the time in UTC, whatever the zone of the machine."""

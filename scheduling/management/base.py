@@ -121,6 +121,11 @@ def wrong_usage(message: str) -> CommandError:
     return CommandError(message, returncode=WRONG_USAGE)
 
 
+def refused(message: str) -> CommandError:
+    """Return the error of a command that cannot be carried out."""
+    return CommandError(message, returncode=REFUSED)
+
+
 def add_item(parser: CommandParser) -> None:
     """Add the argument that names an item."""
     parser.add_argument("item", metavar="<item>", help="story:42, or content.story:42")

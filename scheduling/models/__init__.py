@@ -31,6 +31,7 @@ from scheduling.models.job import (
     overdue_limit,
     rerunnable,
 )
+from scheduling.models.ledger import LedgerStart
 from scheduling.models.pause import Pause, PauseEvent
 from scheduling.models.transitions import (
     TRANSITIONS,

@@ -49,6 +49,7 @@ def prune(older_than: timedelta) -> Iterator[Pruned]:
     :returns: what each batch has deleted, after its commit.
     """
     now = clock.database_now()
+    _move_ledger_start(now - older_than)
     yield from _in_batches(prunable_jobs(now - older_than), "finished_at", _delete_jobs)
     yield from _in_batches(_tasks(now - older_than), "stopped", _delete_tasks)
     heartbeats, _ = _heartbeats(now).delete()
@@ -58,6 +59,16 @@ def prune(older_than: timedelta) -> Iterator[Pruned]:
 def prunable_jobs(before: datetime) -> JobQuerySet:
     """Return the jobs that were finished before that time and cannot be run again."""
     return Job.objects.filter(~rerunnable(), finished_at__lt=before)
+
+
+def _move_ledger_start(at: datetime) -> None:
+    """Record that jobs finished before that time may be gone, before any is deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO scheduling_ledgerstart AS present (id, at) VALUES (1, %s)"
+            " ON CONFLICT (id) DO UPDATE SET at = greatest(present.at, excluded.at)",
+            [at],
+        )
 
 
 def _tasks(before: datetime) -> QuerySet[Any]:

@@ -1,22 +1,27 @@
 """The commands: what they do, print and refuse, and with which exit code."""
 
+import gzip
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import ManagementUtility
 from django.utils import translation
 
+from armo.common.logging import ConsoleFormatter, JsonFormatter
 from content.models import Story
 from scheduling import operations
 from scheduling.errors import Why
 from scheduling.models import Job, Kind, State, Status, references
 from scheduling.models.clock import database_now
+from scheduling.worker.batch_runner import run_due_jobs
 from tests.database_rows import (
     due_stories,
     everything,
@@ -712,7 +717,111 @@ WRONG: dict[str, tuple[int, list[str]]] = {
     "prune_jobs, an age of two lines": (2, ["prune_jobs", "--older-than", "9\n0d"]),
     "prune_jobs, an age beyond time": (2, ["prune_jobs", "--older-than", "999999w"]),
     "qcluster, unknown option": (2, ["qcluster", "--turbo"]),
+    "doctor, no log": (2, ["doctor", "--log"]),
+    "doctor, a log that is not there": (2, ["doctor", "--log", "no-such.log"]),
+    "doctor, a folder": (2, ["doctor", "--log", "/"]),
 }
+
+
+class TestDoctorWithLogs:
+    @pytest.fixture
+    def log(
+        self,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        django_capture_on_commit_callbacks: Any,
+    ) -> Path:
+        """Return the log of three publishes."""
+        due_stories(3)
+        with (
+            caplog.at_level(logging.INFO, "armo.publish"),
+            django_capture_on_commit_callbacks(execute=True),
+        ):
+            run_due_jobs()
+        lines = [ConsoleFormatter().format(record) for record in caplog.records]
+        path = tmp_path / "worker.log"
+        path.write_text("\n".join([*lines[:2], "2026 INFO armo.publish [publish-worker] st"]))
+        with gzip.open(tmp_path / "worker.log.1.gz", "wt") as file:
+            file.write(JsonFormatter().format(caplog.records[2]))
+        return path
+
+    def lose(self) -> Story:
+        """Have the database know nothing of one of them."""
+        job = Job.objects.order_by("-pk")[0]
+        job.events.all().delete()
+        job.delete()
+        Story.objects.filter(pk=job.object_id).update(status=Status.DRAFT, published_at=None)
+        return Story.objects.get(pk=job.object_id)
+
+    def test_finds_all_that_is_known(self, manage: Manage, log: Path) -> None:
+        result = manage("doctor", "--log", log, f"{log}.1.gz")
+
+        assert result == (
+            0,
+            "ok    publish log: 3 changes in the log. The database knows them."
+            " Lines that cannot be read: 1.\n",
+            "",
+        )
+
+    def test_names_what_is_not_and_ends_with_one(self, manage: Manage, log: Path) -> None:
+        story = self.lose()
+
+        result = manage("doctor", "--log", log, f"{log}.1.gz")
+
+        assert result.code == 1
+        named, summary = result.out.splitlines()
+        assert named.startswith(f"FAIL  {story.label}: published at 20")
+        assert f"({log}.1.gz, line 1) is not known to the database. It is draft: " in named
+        assert "Not known to the database: 1; of these to be seen to: 1." in summary
+
+    def test_prints_the_same_for_programs(self, manage: Manage, log: Path) -> None:
+        story = self.lose()
+
+        result = manage("doctor", "--json", "--log", log, f"{log}.1.gz")
+
+        assert result.code == 1
+        [lost] = result.json.pop("lost")
+        assert (lost["item"], lost["status"]) == (story.label, "published")
+        assert (lost["found"], lost["line"]) == ("to_be_repeated", 1)
+        assert UTC_TIME.fullmatch(lost["at"])
+        assert {name: result.json[name] for name in ("ok", "compared", "unreadable")} == {
+            "ok": False,
+            "compared": 3,
+            "unreadable": 1,
+        }
+
+    def test_reads_its_input(
+        self, manage: Manage, log: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with log.open() as file:
+            monkeypatch.setattr("sys.stdin", file)
+
+            assert manage("doctor", "--log", "-").code == 0
+
+    def test_does_not_vouch_for_a_file_that_ends_early(self, manage: Manage, log: Path) -> None:
+        cut = log.with_name("cut.gz")
+        cut.write_bytes(gzip.compress(log.read_bytes())[:-9])
+
+        result = manage("doctor", "--log", cut)
+
+        assert result.code == 1
+        assert "It ends early, or is damaged" in result.out
+
+    def test_doubts_a_log_without_a_publish(self, manage: Manage, tmp_path: Path) -> None:
+        empty = tmp_path / "web.log"
+        empty.touch()
+
+        result = manage("doctor", "--log", empty)
+
+        assert (result.code, "LOG_LEVEL" in result.out) == (0, True)
+
+    def test_changes_nothing(self, manage: Manage, log: Path) -> None:
+        self.lose()
+        before = everything()
+
+        manage("doctor", "--log", log)
+
+        assert everything() == before
 
 
 class TestAWrongCommand:

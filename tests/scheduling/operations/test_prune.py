@@ -175,7 +175,7 @@ class TestPrune:
         ContentType.objects.get_for_models(Story, NoticeFactory._meta.model)
 
         with django_assert_num_queries(
-            11
+            12
         ):  # the clock, two batches each in a savepoint, heartbeats
             prune_all()
 
