@@ -20,3 +20,8 @@ class FailuresConfig(StockFailuresConfig):  # type: ignore[misc]
     """The package that counts failed attempts to sign in."""
 
     verbose_name = _("Failed sign-ins")
+
+    def ready(self) -> None:
+        """Register the system check as well."""
+        super().ready()
+        from armo.common import sign_in  # noqa: F401 (it registers it)

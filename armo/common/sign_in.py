@@ -24,7 +24,9 @@ from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
 from django.contrib import admin, auth
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connection, transaction
+from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.management import CommandError
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
@@ -39,6 +41,8 @@ from armo.common.clients import address_of, network_around
 NETWORK_FACTOR = 5
 ACCOUNT_FACTOR = 10
 KNOWN_FOR = timedelta(days=90)
+
+LOCK_TIMEOUT_SECONDS = 5
 
 # Longer than the name of any user.
 ACCOUNT_LENGTH = 255
@@ -86,11 +90,13 @@ class LockoutBackend(AxesStandaloneBackend):
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         """
-        Count the attempt; without a request, as in a shell, there is nothing to count it by.
+        Count the attempt, if it is one at a password.
+
+        Without a request, as in a shell, there is nothing to count it by.
 
         :raises PermissionDenied: the account or the network is locked.
         """
-        if request is not None:
+        if request is not None and "password" in credentials:
             super().authenticate(request, **credentials)
 
 
@@ -134,12 +140,10 @@ class CountingHandler(AxesDatabaseHandler):
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
         """Forget the failures of the account from this network, and remember the network."""
-        if request is None:
-            return
+        if request is None or "REMOTE_ADDR" not in request.META:
+            return  # nobody has signed in: a program has made a session
         account, network = account_of(user.get_username()), request.axes_ip_address
         AccessAttempt.objects.filter(username=account, ip_address=network).delete()
-        if network is None:
-            return
         known = AccessLog.objects.filter(username=account, ip_address=network)
         if not known.update(attempt_time=Now()):
             AccessLog.objects.create(username=account, ip_address=network)
@@ -164,15 +168,47 @@ class CountingHandler(AxesDatabaseHandler):
         return count
 
 
+@register(Tags.security, "logins", deploy=True)
+def check_addresses(**kwargs: Any) -> list[CheckMessage]:
+    """Return whether sign-ins came lately from clients whose address cannot be known."""
+    lately = {"ip_address": None, "attempt_time__gt": Now() - timedelta(days=1)}
+    try:
+        unknown = any(it.objects.filter(**lately).exists() for it in (AccessAttempt, AccessLog))
+    except DatabaseError:
+        # Where an image is built there is none, or it is not migrated yet.
+        return []
+    if not unknown:
+        return []
+    return [
+        Warning(
+            f"Sign-ins come through proxies that do not agree with PROXIES={settings.PROXIES}."
+            " Their clients are not known, and failures not limited by network.",
+            hint="Set PROXIES to the number of proxies in front; each must set X-Forwarded-For.",
+            id="armo.W001",
+        )
+    ]
+
+
 def _network_around(text: str) -> str:
-    return str(network_around(ip_address(text)))
+    try:
+        return str(network_around(ip_address(text)))
+    except ValueError as error:
+        raise CommandError(f"{text} is not an IP address.") from error
 
 
 def _lock(*names: str) -> None:
-    """Wait until no other transaction counts by one of these names."""
+    """
+    Wait until no other transaction counts by one of these names.
+
+    :raises OperationalError: one is held for `LOCK_TIMEOUT_SECONDS`; others hold it for moments.
+    """
+    # In one order, so that no two wait for each other.
+    locks = ", ".join("pg_advisory_xact_lock(hashtextextended(%s, 0))" for _name in names)
     with connection.cursor() as cursor:
-        for name in sorted(names):
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        cursor.execute(
+            f"SELECT set_config('lock_timeout', %s, true), {locks}",
+            [f"{LOCK_TIMEOUT_SECONDS}s", *sorted(names)],
+        )
 
 
 def _seconds_to_wait(account: str, network: str | None) -> int:

@@ -9,11 +9,13 @@ from functools import partial
 from threading import Barrier
 from typing import Any
 
+import psycopg
 import pytest
 from axes.models import AccessAttempt, AccessLog
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 from django.test import Client, RequestFactory
@@ -264,6 +266,27 @@ class TestBehindAProxy:
         assert of_one[-1].status_code == 429
         assert try_admin(PASSWORD, peer="10.0.0.2", **headers).status_code == 302
 
+    @pytest.mark.parametrize("password", ["wrong", PASSWORD])
+    def test_doctor_and_check_say_that_addresses_are_unknown(
+        self, owner: User, password: str
+    ) -> None:
+        try_api(password)
+        before = sign_in.check_addresses()
+
+        try_api(password, peer="10.0.0.2", HTTP_X_FORWARDED_FOR=HERE)
+
+        [found] = run_checks(tags=["logins"], include_deployment_checks=True)
+        assert (before, found.id) == ([], "armo.W001")
+        assert "PROXIES=0" in found.msg
+
+    def test_doctor_and_check_forget_it_after_a_day(self, owner: User) -> None:
+        for password in ("wrong", PASSWORD):
+            try_api(password, peer="10.0.0.2", HTTP_X_FORWARDED_FOR=HERE)
+        for model in (AccessAttempt, AccessLog):
+            model.objects.update(attempt_time=F("attempt_time") - timedelta(days=1))
+
+        assert sign_in.check_addresses() == []
+
     def test_a_header_does_not_dodge_the_count(self, owner: User) -> None:
         for n in range(LIMIT):
             try_api(HTTP_X_FORWARDED_FOR=f"10.0.0.{n}")
@@ -356,6 +379,32 @@ class TestAFailure:
         assert authenticate(username="발행인", password=PASSWORD) == owner
         assert Client().login(username="발행인", password=PASSWORD)
         assert not AccessAttempt.objects.exists()
+
+    def test_without_a_password_is_not_counted(self) -> None:
+        request = RequestFactory().get("/", REMOTE_ADDR=HERE)
+
+        assert authenticate(request, certificate="of another way to sign in") is None
+        assert not AccessAttempt.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestALockThatSomebodyHolds:
+    def test_makes_an_attempt_fail_after_a_while(
+        self, owner: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sign_in, "LOCK_TIMEOUT_SECONDS", 1)
+        params = connection.get_connection_params()
+        params.pop("cursor_factory", None)
+        with psycopg.connect(**{**params, "context": None}) as other:
+            other.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"network {HERE}"]
+            )
+
+            blocked, elsewhere = try_api(PASSWORD), try_api(PASSWORD, peer=ELSEWHERE)
+
+        assert (blocked.status_code, blocked.json()["code"]) == (503, "unavailable")
+        assert elsewhere.status_code == 200
+        assert try_api(PASSWORD).status_code == 200
 
 
 class TestANameThatIsOdd:
@@ -466,6 +515,10 @@ class TestUnlocking:
 
         assert try_api(PASSWORD).status_code == 200
         assert try_api(PASSWORD, peer=ELSEWHERE).status_code == 429
+
+    def test_of_what_is_no_address_is_refused(self) -> None:
+        with pytest.raises(CommandError, match="editor is not an IP address"):
+            call_command("axes_reset_ip", "editor")
 
     def test_is_done_of_all(self, owner: User) -> None:
         self.lock()
