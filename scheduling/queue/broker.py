@@ -8,7 +8,8 @@ until a NOTIFY announces an earlier one.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -102,6 +103,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     tasks: ClassVar[TaskNames]
     statements: ClassVar[Statements]
 
+    # Since when the database owes an answer, by `monotonic()`, in memory that the sentinel reads; 0
+    # when it owes none.
+    asking_since: ClassVar[Any] = None
     # The number of this process's cluster, stored with its claims. A claim without an owner ends
     # only when its time is over.
     owner: ClassVar[int | None] = None
@@ -170,7 +174,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         :returns: pairs of row id and payload, as django-q2's pusher expects.
         """
         try:
-            return self._dequeue()
+            with self._asking():
+                return self._dequeue()
         except Error as error:
             if not is_outage(error):
                 raise
@@ -186,6 +191,17 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             )
             sleep(self.pause_seconds)
             return None
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        if self.asking_since is None:
+            yield
+            return
+        self.asking_since.value = monotonic()
+        try:
+            yield
+        finally:
+            self.asking_since.value = 0
 
     def _dequeue(self) -> list[tuple[int | None, str]] | None:
         self._listen()

@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
+from multiprocessing.sharedctypes import RawValue
 from threading import Event
 from time import monotonic
 from types import FrameType
@@ -65,6 +66,10 @@ STEADY_SECONDS = 10.0
 MOST_STARTS = 20
 
 CYCLE_SECONDS = 0.5
+# If a pusher has waited for an answer for so long, its connection is half open: what it asks takes
+# milliseconds. That a network was cut is noticed by TCP, after a similar time; but a proxy that has
+# lost its other side still acknowledges what it receives.
+SILENT_SECONDS = 20.0
 # Of a task's name and group, in django-q2's tables.
 LONGEST_NAME = 100
 # A worker that timed out exits by itself once its result is written.
@@ -83,6 +88,7 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         self.looked_at = monotonic()
+        self.asking_since = TimedBroker.asking_since = RawValue("d")
 
     def run(self) -> int:
         """
@@ -136,6 +142,9 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
             if not process.is_alive():
                 role = "pusher" if process is self.pusher else "monitor"
                 return f"its {role} ({_how_it_ended(process)})"
+        asking_since = self.asking_since.value
+        if asking_since and now - asking_since > SILENT_SECONDS:
+            return f"its connections: the database has not answered for {SILENT_SECONDS:.0f} s"
         for process in list(self.pool):
             if died := self._look_after(process, passed):
                 return died

@@ -2,25 +2,27 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from multiprocessing import Pipe
+from multiprocessing import Pipe, current_process
 from time import monotonic
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.conf import Conf
 
 from scheduling.models import Heartbeat
 from scheduling.models.clock import database_now
+from scheduling.queue.broker import TimedBroker
 from scheduling.worker import heartbeat, supervisor
-from scheduling.worker.supervisor import Lane
+from scheduling.worker.supervisor import SILENT_SECONDS, Lane, Sentinel
 
 OF_A_LANE = ("CLUSTER_NAME", "WORKERS", "QUEUE_LIMIT", "TIMEOUT", "RETRY")
 
@@ -136,6 +138,52 @@ class TestALaneThatBreaks:
         lane.note_end()
 
         assert lane.failed_starts == 0
+
+
+class TestAPusherWithoutAnAnswer:
+    @pytest.fixture
+    def sentinel(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sentinel]:
+        """Return the sentinel of a lane whose processes live."""
+        monkeypatch.setattr(TimedBroker, "asking_since", None)
+        handler = signal.getsignal(signal.SIGTERM)
+        sentinel = Sentinel(Pipe()[0])
+        sentinel.pusher = sentinel.monitor = current_process()
+        yield sentinel
+        signal.signal(signal.SIGTERM, handler)
+
+    def test_for_long_has_a_connection_that_is_half_open(self, sentinel: Sentinel) -> None:
+        TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
+
+        lost = sentinel._look_after_children()
+
+        assert lost == "its connections: the database has not answered for 20 s"
+
+    @pytest.mark.parametrize("asking_since", [0, monotonic])
+    def test_is_left_alone_while_it_asks_nothing_or_has_just_asked(
+        self, sentinel: Sentinel, asking_since: float | Callable[[], float]
+    ) -> None:
+        since = asking_since() if callable(asking_since) else asking_since
+        TimedBroker.asking_since.value = since
+
+        assert sentinel._look_after_children() == ""
+
+    @pytest.mark.django_db
+    def test_is_one_whose_query_has_not_returned(
+        self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[float] = []
+
+        def look(broker: TimedBroker) -> None:
+            seen.append(broker.asking_since.value)
+            raise OperationalError("the connection is lost")
+
+        monkeypatch.setattr(TimedBroker, "_dequeue", look)
+        before = monotonic()
+
+        TimedBroker(list_key="publish").dequeue()
+
+        assert before <= seen[0] <= monotonic()
+        assert TimedBroker.asking_since.value == 0
 
 
 class TestAResult:
