@@ -67,6 +67,9 @@ class Fault:
         """Return what it is, in a line."""
         return (type(self).__doc__ or "").strip().partition("\n")[0]
 
+    def set_up(self, stage: Stage) -> None:
+        """Do what takes long, before anything is scheduled."""
+
     def prepare(self, scene: Scene) -> None:
         """Do what must be done before the moment comes."""
 

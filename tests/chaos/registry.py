@@ -2,10 +2,10 @@
 
 from types import ModuleType
 
-from tests.chaos import faults
+from tests.chaos import faults, network, server_faults
 from tests.chaos.fault import Fault
 
-MODULES: tuple[ModuleType, ...] = (faults,)
+MODULES: tuple[ModuleType, ...] = (faults, server_faults, network)
 
 
 def all_faults() -> list[Fault]:

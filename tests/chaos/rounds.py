@@ -79,6 +79,7 @@ def play(stage: Stage, number: int, fault: Fault, chance: Random) -> Result:
     anew = chance.random() < 0.25 or fault.needs_new_worker
     _report_ends(stage.have_cluster(fault.env, anew=anew), result)
     stage.clear()
+    fault.set_up(stage)
     load = stage.put_in(chance, traps=traps_for(fault), burst=fault.burst or BURST)
     scene = Scene(stage, chance, load)
     try:

@@ -1,0 +1,129 @@
+"""Faults of the network between worker and server."""
+
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from tests.chaos.environment import Stage
+from tests.chaos.fault import Fault, Scene
+from tests.process import pooler
+
+CHUNK = 2**16
+
+
+class Proxy:
+    """
+    A TCP proxy in front of a Unix socket, whose connections can be made half-open.
+
+    Unlike a cut cable it acknowledges what it receives, so that TCP itself notices nothing.
+
+    :param target: the path of the socket.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.peers: dict[socket.socket, socket.socket] = {}
+        # Connections that nothing is forwarded on; they stay open.
+        self.silent: list[socket.socket] = []
+        self.lock = threading.Lock()
+        self.is_done = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def silence(self) -> None:
+        """Close the server's side of the connections that there are; leave the client's open."""
+        with self.lock:
+            for peer in self.peers:
+                self.selector.unregister(peer)
+                if peer.family == socket.AF_UNIX:
+                    peer.close()
+                else:
+                    self.silent.append(peer)
+            self.peers = {}
+
+    def close(self) -> None:
+        """Close everything."""
+        self.is_done = True
+        self.thread.join()
+        for one in [self.listener, *self.peers, *self.silent]:
+            one.close()
+        self.selector.close()
+
+    def _run(self) -> None:
+        while not self.is_done:
+            for key, _ in self.selector.select(0.1):
+                with self.lock:
+                    if key.fileobj is self.listener:
+                        self._accept()
+                    elif isinstance(key.fileobj, socket.socket) and key.fileobj in self.peers:
+                        self._forward(key.fileobj)
+
+    def _accept(self) -> None:
+        client, _ = self.listener.accept()
+        server = socket.socket(socket.AF_UNIX)
+        try:
+            server.connect(str(self.target))
+        except OSError:
+            client.close()
+            server.close()
+            return
+        for one, other in ((client, server), (server, client)):
+            self.peers[one] = other
+            self.selector.register(one, selectors.EVENT_READ)
+
+    def _forward(self, source: socket.socket) -> None:
+        target = self.peers[source]
+        try:
+            data = source.recv(CHUNK)
+            target.sendall(data)
+        except OSError:
+            data = b""
+        if not data:
+            for one in (source, target):
+                self.selector.unregister(one)
+                del self.peers[one]
+                one.close()
+
+
+class HalfOpen(Fault):
+    """The server's side of each TCP connection of the worker is gone; the worker's stays open."""
+
+    name = "half-open TCP"
+    moments: ClassVar[Sequence[str]] = ("idle", "between", "busy")
+    # After a time-out.
+    target_ms: int | None = 40_000
+    spoils_worker = True
+    proxy: Proxy
+
+    def set_up(self, stage: Stage) -> None:
+        """Have a worker whose connections pass the proxy."""
+        folder, port = stage.server.socket_dir, 5432
+        if stage.pooler:
+            folder, port = stage.pooler.folder, pooler.PORT
+        self.proxy = Proxy(folder / f".s.PGSQL.{port}")
+        stage.end_clusters()
+        stage.start_cluster(DATABASE_URL=f"postgres://postgres@127.0.0.1:{self.proxy.port}/armo")
+
+    def strike(self, scene: Scene) -> float:
+        """Silence the connections."""
+        self.proxy.silence()
+        return time.time()
+
+    def clean_up(self, scene: Scene) -> list[str]:
+        """End the worker, then the proxy."""
+        wrong = scene.stage.end_clusters()
+        self.proxy.close()
+        return wrong
+
+
+def all_faults() -> list[Fault]:
+    """Return a new one of each."""
+    return [HalfOpen()]
