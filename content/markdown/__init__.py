@@ -17,7 +17,7 @@ MAX_CHARS = bounds.MAX_CHARS
 
 # Whatever changes the HTML of the same text changes this: the packages, or the first number, which
 # stands for what is in here.
-RENDERER = " ".join(["2", *map(version, ("markdown-it-py", "mdit-py-plugins", "nh3"))])
+RENDERER = " ".join(["3", *map(version, ("markdown-it-py", "mdit-py-plugins", "nh3"))])
 
 _parser = make_parser()
 

@@ -70,7 +70,22 @@ _cleaner = _cleaner_at()
 
 def clean(markup: str) -> SafeString:
     """Return HTML that is safe to show on its own page."""
-    return mark_safe(_cleaner.clean(markup))  # noqa: S308 (it is clean)
+    cleaned = _cell.sub(_align, _cleaner.clean(markup))
+    return mark_safe(cleaned)  # noqa: S308 (it is clean)
+
+
+# A cell of a table, as the cleaner writes it, and its only property.
+_cell = re.compile(r'<t[dh]\b(?:[^>"]|"[^"]*")*>')
+_style = re.compile(r'\sstyle="([^"]*)"')
+_alignment = re.compile(r"text-align:(left|right|center|justify)$", re.IGNORECASE)
+
+
+def _align(cell: re.Match[str]) -> str:
+    """Return a cell without a style, which the policies of pages forbid."""
+    tag = _style.sub("", cell[0])
+    found = (style := _style.search(cell[0])) and _alignment.search(style[1])
+    # Of two attributes with one name the first counts.
+    return f'{tag[:3]} align="{found[1].lower()}"{tag[3:]}' if found else tag
 
 
 def complete(markup: str, base: str) -> SafeString:
