@@ -14,6 +14,11 @@ from scheduling.admin import calendar
 from scheduling.models import Job, schedulable_models
 
 
+def colors(request: HttpRequest) -> str:
+    """Return the address of the style sheet with the theme's colours."""
+    return static("armo/colors.css")
+
+
 def style(request: HttpRequest) -> str:
     """Return the address of the style sheet."""
     return static("scheduling/admin.css")
@@ -27,6 +32,11 @@ def script(request: HttpRequest) -> str:
 def theme_script(request: HttpRequest) -> str:
     """Return the address of the script that makes the theme accessible."""
     return static("armo/theme.js")
+
+
+def alpine_script(request: HttpRequest) -> str:
+    """Return the address of the script that lets the theme do without evaluated code."""
+    return static("armo/alpine.js")
 
 
 def favicon(request: HttpRequest) -> str:

@@ -92,6 +92,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "armo.common.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -227,6 +228,16 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = env.str("REFERRER_POLICY", default="same-origin")
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+PERMISSIONS_POLICY = env.str(
+    "PERMISSIONS_POLICY",
+    default="camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+)
+# What is added to each Content-Security-Policy; the policies are in armo/common/headers.py.
+CSP_OF_ALL: dict[str, Any] = {
+    "upgrade-insecure-requests": SECURE_SSL_REDIRECT,
+    # In development, what a page is refused is also a line of the log.
+    "report-uri": env.str("CSP_REPORT_URI", default="/csp-report/" if DEBUG else "") or None,
+}
 
 # The API
 
@@ -322,32 +333,8 @@ UNFOLD: dict[str, Any] = {
     "DASHBOARD_CALLBACK": "scheduling.admin.dashboard.context",
     "SIDEBAR": {"navigation": "armo.menu.navigation"},
     "ACCOUNT": {"navigation": "armo.menu.account"},
-    "STYLES": ["armo.menu.style"],
-    "SCRIPTS": ["armo.menu.script", "armo.menu.theme_script"],
-    # With enough contrast on white and on black (WCAG 2.2, 4.5 to 1).
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .014 254.6)",
-            "100": "oklch(93.2% .032 255.6)",
-            "200": "oklch(88.2% .059 254.1)",
-            "300": "oklch(80.9% .105 251.8)",
-            "400": "oklch(70.7% .165 254.6)",
-            "500": "oklch(62.3% .214 259.8)",
-            "600": "oklch(50% .2 262)",
-            "700": "oklch(44% .19 263)",
-            "800": "oklch(40% .17 265)",
-            "900": "oklch(35% .14 266)",
-            "950": "oklch(28.2% .091 267.9)",
-        },
-        "font": {
-            "subtle-light": "var(--color-base-600)",
-            "subtle-dark": "var(--color-base-300)",
-            "default-light": "var(--color-base-700)",
-            "default-dark": "var(--color-base-200)",
-            "important-light": "var(--color-base-900)",
-            "important-dark": "var(--color-base-100)",
-        },
-    },
+    "STYLES": ["armo.menu.colors", "armo.menu.style"],
+    "SCRIPTS": ["armo.menu.script", "armo.menu.theme_script", "armo.menu.alpine_script"],
 }
 
 # Static files, few and small: the web process serves them itself.
@@ -355,6 +342,8 @@ UNFOLD: dict[str, Any] = {
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "armo" / "static"]
 WHITENOISE_USE_FINDERS = True
+# Pages of other sites have no use for them.
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # Mail
 

@@ -1,5 +1,6 @@
 """The URLs of the site."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path
@@ -8,6 +9,7 @@ import armo.common.api.urls
 import content.urls
 import scheduling.urls
 from armo import health
+from armo.common import policy_reports
 from armo.common.api.docs import IndexView
 from scheduling.admin import calendar, live
 
@@ -43,6 +45,9 @@ urlpatterns = [
     path("", include("content.urls")),
     path("", include("scheduling.urls")),
 ]
+
+if settings.DEBUG:
+    urlpatterns.append(path("csp-report/", policy_reports.report))
 
 handler400 = "armo.common.api.problems.bad_request"
 handler403 = "armo.common.api.problems.forbidden"

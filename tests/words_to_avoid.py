@@ -23,6 +23,7 @@ HIDDEN = (".ci", ".env.example")
 
 # `demo/` is skipped too: it has the made-up stories of a newspaper.
 SKIPPED = (
+    "armo/static/unfold/js/alpine/alpine.js",  # of its authors
     "docs/openapi.yaml",  # collected from the code
     "tests/test_words.py",
     "tests/words_to_avoid.py",

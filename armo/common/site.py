@@ -67,9 +67,13 @@ class OwnPasswordForm(PasswordChangeForm):
 
 
 class AdminSite(ThemedSite):
-    """The theme's site, with these forms."""
+    """The theme's site, with these forms, and without its colours, which are a file of ours."""
 
     login_form = LoginForm
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what every page is given; with colours, the theme writes a style into it."""
+        return {**super().each_context(request), "colors": None}
 
     def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from csp.decorators import csp
 from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -17,6 +19,7 @@ from rest_framework.response import Response
 from armo.common.addresses import absolute
 from armo.common.api.problems import CODES
 from armo.common.api.views import ApiView
+from armo.common.headers import PAGE_WITH_SCRIPTS
 
 
 @cache
@@ -38,8 +41,11 @@ class SchemaView(ApiView, SpectacularAPIView):
         return Response(document())
 
 
-class DocsView(SpectacularSwaggerView):
-    """The OpenAPI document as pages."""
+@method_decorator(csp(PAGE_WITH_SCRIPTS), name="dispatch")
+class DocsView(SpectacularSwaggerSplitView):
+    """The OpenAPI document as pages; with `?script`, what starts them."""
+
+    template_name = "api/docs.html"
 
     def options(  # type: ignore[override]  # a Response would be made into a page
         self, request: HttpRequest, *args: Any, **kwargs: Any

@@ -151,7 +151,9 @@ class ApiView(APIView):
         response.is_in_one_language = in_one  # type: ignore[attr-defined]  # `LocaleMiddleware` asks
         if "Cache-Control" in response:
             return response
-        if self.max_age is None:
+        if not self.is_repeatable:
+            patch_cache_control(response, no_store=True)
+        elif self.max_age is None:
             patch_cache_control(response, private=True, no_cache=True)
         else:
             patch_cache_control(response, public=True, max_age=self.max_age())

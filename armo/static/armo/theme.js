@@ -3,6 +3,10 @@
 (() => {
   "use strict";
 
+  // Otherwise it adds a style sheet to the page, which the Content-Security-Policy forbids.
+  htmx.config.includeIndicatorStyles = false;
+  htmx.config.allowEval = false;
+
   // Autocomplete boxes have no accessible names, and a button in a list, where only list items may
   // be. They are rendered again at each choice.
 

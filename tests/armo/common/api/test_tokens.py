@@ -73,7 +73,7 @@ class TestALogin:
         assert not log_in().cookies
 
     def test_is_kept_by_nobody(self, user: User) -> None:
-        assert set(log_in()["Cache-Control"].split(", ")) == {"private", "no-cache"}
+        assert set(log_in()["Cache-Control"].split(", ")) == {"no-store"}
         assert log_in(password="wrong")["Cache-Control"] == "no-store"
 
     def test_is_done_each_time_though_it_has_a_key(self, user: User) -> None:

@@ -1,0 +1,77 @@
+"""
+What an answer lets a browser do: its Content-Security-Policy, and two headers that Django lacks.
+
+docs/security.md has the policies in words, and the reasons for each source.
+"""
+
+from typing import Any
+
+from csp.constants import NONE, SELF
+from csp.middleware import CSPMiddleware, PolicyParts
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
+from django.utils.cache import patch_cache_control
+
+Directives = dict[str, Any]
+
+# Of answers that are no page: JSON, feeds, calendars, files, redirects. Nothing at all.
+NO_PAGE: Directives = {
+    "default-src": [NONE],
+    "base-uri": [NONE],
+    "form-action": [NONE],
+    "frame-ancestors": [NONE],
+}
+# Of pages. They have no scripts; readers see pictures of any site that an editor names.
+PAGE: Directives = {
+    **NO_PAGE,
+    "style-src": [SELF],
+    "img-src": [SELF, "https:"],
+    "form-action": [SELF],
+}
+# Of pages with scripts: the admin and the API's documentation. Style sheets have small pictures
+# of their own in them (data:).
+PAGE_WITH_SCRIPTS: Directives = {
+    **PAGE,
+    "script-src": [SELF],
+    "connect-src": [SELF],
+    "font-src": [SELF],
+    "img-src": [SELF, "data:", "https:"],
+}
+
+
+class HeadersMiddleware(CSPMiddleware):
+    """
+    Sets a policy by what the answer is; a view's own (`csp.decorators`) goes first.
+
+    It comes before all other middleware, as they answer, too.
+    """
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """Set the headers that the answer does not have yet."""
+        if _is_in_admin(request) and "Cache-Control" not in response.headers:
+            patch_cache_control(response, no_store=True)
+        response = super().process_response(request, response)
+        response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
+        """Return the parts of the answer's policy."""
+        parts = super().get_policy_parts(request, response, report_only)
+        if report_only:
+            return parts
+        if not response.headers.get("Content-Type", "").startswith("text/html"):
+            parts.config = NO_PAGE
+        elif parts.config is None:
+            parts.config = PAGE_WITH_SCRIPTS if _is_in_admin(request) else PAGE
+        parts.update = {**settings.CSP_OF_ALL, **(parts.update or {})}
+        return parts
+
+
+def _is_in_admin(request: HttpRequest) -> bool:
+    return request.path.startswith(reverse("admin:index"))
