@@ -10,6 +10,8 @@ from scheduling.models import task_names
 from scheduling.queue import broker
 from scheduling.queue.sql_files import read_statements
 
+SQL = read_statements(__name__)
+
 
 class TimedBroker(broker.TimedBroker):
     """The queue's broker, with the engine's tasks and tables."""
@@ -17,5 +19,6 @@ class TimedBroker(broker.TimedBroker):
     tasks: ClassVar[broker.TaskNames] = task_names
     statements = broker.Statements(
         is_paused="EXISTS (SELECT FROM scheduling_pause)",
-        are_lost=read_statements(__name__)["are_lost"],
+        are_lost=SQL["are_lost"],
+        needed_at=SQL["needed_at"],
     )

@@ -20,3 +20,9 @@ EXISTS (
     ) AS late
     WHERE NOT EXISTS (SELECT FROM django_q_ormq WHERE id = late.message_id)
 )
+
+-- name: needed_at
+-- Of the queue row `message`: when the job has to run that it wakes a worker for. NULL if it is the
+-- row of no job, of a finished one, or of one that has another row by now.
+(SELECT next_attempt_at FROM scheduling_job
+ WHERE id = message.armo_job AND message_id = message.id AND state IN ('waiting', 'retrying'))

@@ -9,8 +9,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 from django_q.models import OrmQ
+from django_q.signing import SignedPackage
 
 from content.models import Notice, Story
+from scheduling import tasks
+from scheduling.broker import TimedBroker
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock, transition_of
 from scheduling.models.sql import ALONG_THE_INDEX
 from scheduling.operations import store
@@ -50,6 +53,19 @@ def wakes_at(job: Job) -> datetime:
     """Return when the queue row of a job wakes a worker."""
     lock: datetime = OrmQ.objects.get(pk=Job.objects.get(pk=job.pk).message_id).lock
     return lock
+
+
+def deliver(job: Job) -> None:
+    """Claim a job's queue row, run its task, and acknowledge the row, as a worker does."""
+    broker = TimedBroker(Job.objects.get(pk=job.pk).lane)
+    [(message_id, payload)] = broker.claim()
+    assert message_id is not None
+    task = SignedPackage.loads(payload)
+    assert task["args"] == (job.pk,)
+    try:
+        tasks.run_job(job.pk)
+    finally:
+        broker.delete(message_id)
 
 
 def due_stories(number: int, **fields: Any) -> list[Story]:

@@ -17,7 +17,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
-from django_q.models import OrmQ
 
 from scheduling.access.permissions import (
     has_right,
@@ -42,6 +41,7 @@ from scheduling.models.times import LocalTime, distance, duration
 from scheduling.operations import ChangedMeanwhile
 from scheduling.operations import pause as pausing
 from scheduling.operations.zone_changes import has_shifted
+from scheduling.queue.messages import find_row
 
 PAUSES_SHOWN = 10
 # Characters of an error that a list shows.
@@ -164,13 +164,22 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
     def message(self, job: Job) -> str:
         if not job.is_open:
             return "-"
-        row = OrmQ.objects.filter(pk=job.message_id).first()
+        row = find_row(job.message_id)
         if row is None:
             return gettext("None: the next sweep enqueues one.")
-        facts = {"number": row.pk, "lane": row.key, "time": shown_time(row.lock)}
-        if job.is_claimed(row.lock, now=job.clock_at):  # type: ignore[attr-defined]
+        facts = {"number": row.id, "lane": row.lane, "time": shown_time(row.lock)}
+        if row.is_claimed(now=job.clock_at):  # type: ignore[attr-defined]
             return format_html(
                 gettext("{number}, lane {lane}: claimed by a worker until {time}."), **facts
+            )
+        if row.waiting_since:
+            return format_html(
+                gettext(
+                    "{number}, lane {lane}: the job or its item has been locked since {since};"
+                    " a worker tries again at {time}."
+                ),
+                since=shown_time(row.waiting_since),
+                **facts,
             )
         return format_html(gettext("{number}, lane {lane}: wakes a worker at {time}."), **facts)
 

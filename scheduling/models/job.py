@@ -314,10 +314,6 @@ class Job(models.Model):
         """Return whether `JobQuerySet.overdue()` keeps it."""
         return self.is_open and self.run_at < overdue_limit(now)
 
-    def is_claimed(self, lock: datetime, *, now: datetime) -> bool:
-        """Return whether a worker has claimed its queue row, which is locked until then."""
-        return lock > now and lock > self.next_attempt_at
-
     @property
     def item_label(self) -> str:
         """Return the item's name in commands and logs, as `story:42`."""

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from django_q.models import OrmQ
-
 from scheduling import conf
 from scheduling.models import TRANSITIONS, Job, JobEvent, Pause, Schedulable, Status, clock
 from scheduling.models.times import distance, utc
@@ -13,6 +11,7 @@ from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
 from scheduling.queries import workers
 from scheduling.queries.holds import described_pause, empty_lanes, holds_of
+from scheduling.queue.messages import find_row
 
 What = JobEvent.What
 # Events that end an attempt.
@@ -105,19 +104,24 @@ def _event(event: JobEvent) -> str:
 
 
 def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
-    message = OrmQ.objects.filter(pk=job.message_id).first()
+    message = find_row(job.message_id)
     if message is None:
         text = f"Job {job.pk} has none; the next sweep, within {conf.SWEEP_EVERY} s, puts one in."
         return Finding("message", text, ok=False)
-    if job.is_claimed(message.lock, now=now):
-        text = f"{message.pk} is claimed by a worker; released at {_utc(message.lock)}."
+    if message.is_claimed(now=now):
+        text = f"{message.id} is claimed by a worker; released at {_utc(message.lock)}."
+    elif message.lock > now and message.waiting_since:
+        text = (
+            f"{message.id} has waited since {_utc(message.waiting_since)}, as the job or its item"
+            f" was locked; a worker tries again at {_utc(message.lock)}."
+        )
     elif message.lock > now:
-        text = f"{message.pk} wakes a worker of lane {message.key} at {_utc(message.lock)}."
+        text = f"{message.id} wakes a worker of lane {message.lane} at {_utc(message.lock)}."
     elif paused:
-        text = f"{message.pk} is due since {_utc(message.lock)} and held by the pause."
+        text = f"{message.id} is due since {_utc(message.lock)} and held by the pause."
         return Finding("message", text, ok=False)
     else:
-        text = f"{message.pk} is due since {_utc(message.lock)} and no worker has taken it yet."
+        text = f"{message.id} is due since {_utc(message.lock)} and no worker has taken it yet."
         return Finding("message", text, ok=False)
     return Finding("message", text)
 

@@ -19,6 +19,7 @@ from scheduling.models import TRANSITIONS, Heartbeat, Job, Pause, clock
 from scheduling.models.times import utc
 from scheduling.operations import pause as pausing
 from scheduling.queue.broker import BEAT_SECONDS, OWNER_LOCK
+from scheduling.queue.messages import find_row
 
 # A statement that would wait longer for a lock fails.
 LOCK_WAIT_MS = 200
@@ -152,14 +153,14 @@ def described_pause(paused: Pause) -> str:
 
 def _claim(job: Job, now: datetime) -> Iterator[Hold]:
     """Query whether the job's queue row is claimed by a worker that is gone, or has no worker."""
-    message = OrmQ.objects.filter(pk=job.message_id).first()
+    message = find_row(job.message_id)
     if message is None:
         return
-    if not job.is_claimed(message.lock, now=now):
-        yield from empty_lanes([message.key])
+    if not message.is_claimed(now=now):
+        yield from empty_lanes([message.lane])
         return
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, [OWNER_LOCK, message.pk])
+        cursor.execute(CLAIM, [OWNER_LOCK, message.id])
         owner, host, pid, beat_at, silent, is_alive = cursor.fetchone()
     released = f"It is released at {utc(message.lock, 'milliseconds')}"
     who = f"the worker on {host} (process {pid})" if host else "a worker"

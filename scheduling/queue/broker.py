@@ -23,6 +23,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from scheduling import conf
+from scheduling.queue import messages
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
 from scheduling.queue.outages import first_line, is_outage, retry_while_disconnected
 from scheduling.queue.payload import build_payload, sign_anew
@@ -74,15 +75,23 @@ class Statements:
 
     :param is_paused: the condition that no row of a job may be claimed.
     :param are_lost: the condition that some job has no queue row.
+    :param needed_at: of a row, when its job has to run; NULL if the job is finished, or has another
+        row.
     """
 
     is_paused: str
     are_lost: str
+    needed_at: str
 
     @cached_property
     def claim(self) -> str:
         """Return the statement that claims queue rows."""
         return SQL["claim"].format(is_paused=self.is_paused)
+
+    @cached_property
+    def acknowledge(self) -> str:
+        """Return the statement that ends a claim."""
+        return messages.SQL["acknowledge"].format(needed_at=self.needed_at, **messages.WAITING)
 
     @cached_property
     def look(self) -> str:
@@ -151,6 +160,17 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         """Insert a queue row for the payload of a task; return its id."""
         [message_id] = insert_messages([Message(self.list_key or Conf.CLUSTER_NAME, task)])
         return message_id
+
+    def delete(self, task_id: int) -> None:
+        """
+        Delete the row of a finished task.
+
+        The row of a job that could not run, because it was locked, is put back: the job has one row
+        at any time, and no process inserts a second.
+        """
+        self.get_connection()
+        with connections[Conf.ORM].cursor() as cursor:
+            cursor.execute(self.statements.acknowledge, {"id": task_id, **messages.PAUSES})
 
     def acknowledge(self, task_id: int) -> None:
         """

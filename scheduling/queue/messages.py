@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -21,11 +21,22 @@ LONGEST_SLEEP_SECONDS = 10.0
 NOTIFY_WITHIN_SECONDS = 2 * LONGEST_SLEEP_SECONDS
 
 NEXT_MESSAGE = "nextval((SELECT pg_get_serial_sequence('django_q_ormq', 'id')::regclass))"
+# How long the row of a job that cannot run yet waits, at first and at most.
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+
 SQL = read_statements(__name__)
 # For statements that insert queue rows: their parts, and parameters.
 PARTS = {"next_message": NEXT_MESSAGE, "put": SQL["put"]}
 NOTIFY: dict[str, Any] = {"channel": CHANNEL, "notify_within": NOTIFY_WITHIN_SECONDS}
 INSERT = SQL["insert"].format(**PARTS)
+WAITING = {"later": SQL["later"], "waiting": SQL["waiting"]}
+PUT_BACK = SQL["put_back"].format(**WAITING)
+PAUSES: dict[str, Any] = {
+    "channel": CHANNEL,
+    "first_pause": FIRST_PAUSE_SECONDS,
+    "longest_pause": LONGEST_PAUSE_SECONDS,
+}
 
 
 class Message(NamedTuple):
@@ -90,6 +101,48 @@ def messages(wanted: Iterable[Wake]) -> Iterator[Message]:
             factories[func, lane] = PayloadFactory(func, lane=lane)
         payload = factories[func, lane].build(job_id, name=f"job {job_id}")
         yield Message(lane, payload, at, job_id)
+
+
+class Row(NamedTuple):
+    """A queue row: its lane, when it may be claimed next, and by whom it is claimed, if it is."""
+
+    id: int
+    lane: str
+    lock: datetime
+    owner: int | None
+    deliveries: int
+    # Since when its job could not run, because it or its item was locked.
+    waiting_since: datetime | None
+
+    def is_claimed(self, *, now: datetime) -> bool:
+        """Return whether a worker has claimed it, and runs its task."""
+        return self.lock > now and (self.deliveries > 0 or self.owner is not None)
+
+
+def find_row(message_id: int | None) -> Row | None:
+    """Query a queue row."""
+    with connection.cursor() as cursor:
+        cursor.execute(SQL["find"], [message_id])
+        values = cursor.fetchone()
+    return Row(*values) if values else None
+
+
+def put_back(message_id: int | None, *, at_least: timedelta = timedelta(0)) -> datetime | None:
+    """
+    Let the row of a job that cannot run yet wait, in the caller's transaction.
+
+    The row stays, so that a job has one at any time. Each pause is as long as all before it, from
+    `FIRST_PAUSE_SECONDS` to `LONGEST_PAUSE_SECONDS`.
+
+    :param at_least: a pause that is not to be shorter, whatever those are.
+    :returns: until when it waits; None if there is no such row.
+    """
+    with connection.cursor() as cursor:
+        least = at_least.total_seconds()
+        pauses = {name: max(PAUSES[name], least) for name in ("first_pause", "longest_pause")}
+        cursor.execute(PUT_BACK, {"id": message_id, **PAUSES, **pauses})
+        found = cursor.fetchone()
+    return found[0] if found else None
 
 
 def delete_rows(message_ids: Iterable[int | None]) -> None:

@@ -10,6 +10,44 @@ message AS (
     HAVING min(lock) <= clock_timestamp() + make_interval(secs => %(notify_within)s)
 )
 
+-- name: find
+-- Returns a queue row with what is known of its claim.
+SELECT id, key, lock, armo_owner, armo_deliveries, armo_waiting_since
+FROM django_q_ormq WHERE id = %s
+
+-- name: later
+-- Until when the row of a job waits that cannot run yet: once more as long as it has waited, but not
+-- less than the first pause, and not more than the longest.
+clock_timestamp() + least(
+    greatest(clock_timestamp() - armo_waiting_since, make_interval(secs => %(first_pause)s)),
+    make_interval(secs => %(longest_pause)s))
+
+-- name: waiting
+-- What else is set in a row that waits: it is one that nobody has claimed.
+armo_waiting_since = coalesce(armo_waiting_since, clock_timestamp()),
+armo_owner = NULL, armo_deliveries = 0
+
+-- name: put_back
+-- Puts the row of a job back that cannot run yet, notifies its lane, and returns until when it waits.
+WITH message AS (
+    UPDATE django_q_ormq SET lock = {later}, {waiting} WHERE id = %(id)s RETURNING key, lock
+)
+SELECT lock, pg_notify(%(channel)s, key) FROM message
+
+-- name: acknowledge
+-- Deletes the row of a finished task. The row of a job that has still to run, as it was locked, is
+-- put back instead, and waits at least until the job's own time. One that was put back before, and
+-- not claimed since, is left alone.
+WITH kept AS (
+    UPDATE django_q_ormq AS message SET lock = greatest({later}, {needed_at}), {waiting}
+    WHERE id = %(id)s AND armo_deliveries > 0 AND {needed_at} IS NOT NULL
+    RETURNING key
+), notified AS MATERIALIZED (
+    SELECT pg_notify(%(channel)s, key) FROM kept
+)
+DELETE FROM django_q_ormq AS message
+WHERE id = %(id)s AND {needed_at} IS NULL AND (SELECT count(*) FROM notified) = 0
+
 -- name: insert
 -- Inserts queue rows, and returns their ids in the order given.
 WITH wanted AS MATERIALIZED (

@@ -18,7 +18,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
@@ -48,10 +48,6 @@ logger = logging.getLogger(__name__)
 
 What = JobEvent.What
 
-# How long a job waits for an item that is locked by another transaction; no attempt is counted.
-BUSY_PAUSE = timedelta(seconds=0.5)
-# How long a job waits for an earlier one that is being retried, such as an end for its publish.
-NOT_YET_PAUSE = timedelta(seconds=5)
 # A job waits for a server that accepts no writes by a twentieth of its delay so far; no attempt is
 # counted, up to this delay: a hook that runs again and again may be what fills the disk.
 LONGEST_OUTAGE = timedelta(hours=1)
@@ -147,7 +143,8 @@ def run_alone(job_id: int) -> None:
     """
     Run one job if it is open and due, and publishing is not paused.
 
-    For a queue row that comes late, twice, or for a job that has moved, there is nothing to do.
+    For a queue row that comes late, twice, or for a job that has moved, there is nothing to do. If
+    the job is locked, or run elsewhere, its queue row waits: see `TimedBroker.delete`.
 
     :raises Exception: whatever the attempt raised, once the failure is recorded.
     """
@@ -155,20 +152,12 @@ def run_alone(job_id: int) -> None:
     try:
         begun = retry_while_disconnected(partial(_lock_and_begin, job_id))
         _run_attempt(job_id, begun)
-    except DatabaseError:
-        if begun is None:
-            # Nothing is recorded yet, and this queue row will be acknowledged. If the new one
-            # cannot be written either, the sweep after the next connection finds the job.
-            _wake_again(job_id)
-        raise
     finally:
         if begun is None or begun.answer is not _Answer.BUSY:
             _unlock(job_id)
 
 
 def _run_attempt(job_id: int, begun: "_Begun") -> None:
-    if begun.answer is _Answer.BUSY:
-        _wake_again(job_id)
     if begun.answer in (_Answer.BUSY, _Answer.NOTHING):
         return
     work = partial(_carry_out, job_id)
@@ -201,7 +190,7 @@ def move_to_own_lane(job_id: int) -> bool:
         job = Job.objects.due().filter(pk=job_id).select_for_update(skip_locked=True).first()
         if job is None or job.lane == conf.PUBLISH_LANE:
             return False
-        _wait(job, timedelta(0))
+        store.wake(job=job, at=clock.database_now())
     return True
 
 
@@ -264,16 +253,16 @@ def _begin(job_id: int) -> _Begun:
         return nothing
     item = job.find_item()
     if item is not None and not _can_lock(item):
-        _wait(job, BUSY_PAUSE)
+        _wait(job)
         return nothing
     if job.find_earlier() is not None:
-        _wait(job, NOT_YET_PAUSE)
+        _wait(job)
         return nothing
     if job.attempt_begun_at is not None:
         # An attempt was begun, and its worker died before it ended.
         ends_by = job.attempt_begun_at + longest_attempt()
         if not conf.QUEUE_LISTEN and ends_by > now:
-            messages.enqueue(job_id=job_id, at=ends_by, lane=job.lane, func=job.task)
+            _enqueue(job, ends_by)
             return nothing
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has no record of how that attempt ended.
@@ -325,7 +314,7 @@ def _change(job_id: int, version: int | None) -> None:
     if item is None:
         raise ItemNotFound
     if not _can_lock(item):
-        _postpone(job, BUSY_PAUSE)
+        _postpone(job)
         return
     item.refresh_from_db()
     transition = job.transition
@@ -333,7 +322,7 @@ def _change(job_id: int, version: int | None) -> None:
         _skip(job, item)
     elif transition.has_hook(type(item)) and item.version != version:
         # The item was changed after the hook had checked it: the hook must check it again.
-        _postpone(job, BUSY_PAUSE)
+        _postpone(job)
     else:
         transition.require_ready(item)
         at = clock.database_now()
@@ -373,7 +362,7 @@ def _skip(job: Job, item: Schedulable) -> None:
         raise InvalidTransition(is_by_now(item))
     if transition.asked_at(item) == job.run_at:
         # It has to wait for another job, such as an end for its publish, which is being retried.
-        _postpone(job, NOT_YET_PAUSE)
+        _postpone(job)
     else:
         # The item's time was changed without an operation: the item's own values count.
         reconcile(item=item, reason=batch_runner.ASKS_FOR_ELSE)
@@ -402,12 +391,12 @@ def _record(job_id: int, begun_at: datetime | None, error: BaseException) -> Non
     item = job.find_item()
     if item is not None and not _can_lock(item):
         # The item is being changed: the attempt is repeated after that.
-        _postpone(job, BUSY_PAUSE)
+        _postpone(job)
         return
     now = clock.database_now()
     delay = now - job.run_at
     if accepts_no_writes(error) and delay < LONGEST_OUTAGE:
-        _postpone(job, max(delay / 20, BUSY_PAUSE))
+        _postpone(job, at_least=delay / 20)
         logger.warning("%s waits until the database accepts writes again.", job.label)
         return
     _retry_or_fail(job, error, at=now)
@@ -472,12 +461,9 @@ def _lock_due(job_id: int) -> Job | None:
     """
     Lock the job if it is open, due, and not locked by another transaction.
 
-    One that is locked is being changed; it is enqueued once more, in case that is rolled back.
+    One that is locked is being changed. Its queue row waits, in case that is rolled back.
     """
-    job = Job.objects.due().filter(pk=job_id).select_for_update(skip_locked=True).first()
-    if job is None and Job.objects.due().filter(pk=job_id).exists():
-        _wake_again(job_id)
-    return job
+    return Job.objects.due().filter(pk=job_id).select_for_update(skip_locked=True).first()
 
 
 def _can_lock(item: Schedulable) -> bool:
@@ -486,8 +472,14 @@ def _can_lock(item: Schedulable) -> bool:
     return bool(rows.select_for_update(skip_locked=True).values_list("pk"))
 
 
-def _wait(job: Job, pause: timedelta) -> None:
-    store.wake(job=job, at=clock.database_now() + pause)
+def _wait(job: Job, *, at_least: timedelta = timedelta(0)) -> None:
+    """Let a locked job wait, in pauses that grow; its item, or an earlier job, holds it up."""
+    until = messages.put_back(job.message_id, at_least=at_least)
+    if until is None:  # its queue row is lost
+        store.wake(job=job, at=clock.database_now())
+        return
+    job.next_attempt_at, job.attempt_begun_at = until, None
+    job.save()
 
 
 def _enqueue(job: Job, at: datetime) -> None:
@@ -501,17 +493,8 @@ def _enqueue(job: Job, at: datetime) -> None:
     job.save(update_fields=["message_id"])
 
 
-def _postpone(job: Job, pause: timedelta) -> None:
+def _postpone(job: Job, *, at_least: timedelta = timedelta(0)) -> None:
     """Uncount the attempt, and run the job a little later."""
     # It may be 0 already: a move resets the attempts.
     job.attempts = max(job.attempts - 1, 0)
-    _wait(job, pause)
-
-
-def _wake_again(job_id: int) -> None:
-    """Enqueue a job once more that is locked or run elsewhere."""
-    job = Job.objects.filter(pk=job_id).first()
-    if job is not None and job.is_open:
-        messages.enqueue(
-            job_id=job_id, at=clock.database_now() + BUSY_PAUSE, lane=job.lane, func=job.task
-        )
+    _wait(job, at_least=at_least)

@@ -14,13 +14,16 @@ from django_q.models import OrmQ
 
 from content.models import Notice, Story
 from scheduling import operations, tasks
+from scheduling.broker import TimedBroker
 from scheduling.errors import DomainError
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
+from scheduling.models.task_names import RUN_JOB
+from scheduling.queue.messages import enqueue, find_row, put_back
 from scheduling.worker import job_runner, reconciler
 from scheduling.worker.batch_runner import run_due_jobs
 from tests.conftest import InBackground
-from tests.database_rows import due_stories, history, open_jobs, row, wakes_at
+from tests.database_rows import deliver, due_stories, history, open_jobs, row, wakes_at
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 from tests.process.worker import wait_until
 
@@ -56,6 +59,13 @@ def try_to(operation: Callable[..., Any], **arguments: Any) -> str:
     except DomainError as refusal:
         return refusal.code
     return "done"
+
+
+def finish(job: Job, message_id: int | None) -> None:
+    """Run a job whose queue row was claimed, and acknowledge the row."""
+    tasks.run_job(job.pk)
+    assert message_id is not None
+    TimedBroker("publish").delete(message_id)
 
 
 def schedule_far_off(**arguments: Any) -> Job:
@@ -189,12 +199,12 @@ class TestAnItemThatSomeoneHolds:
         hold(other, "content_story", story.pk)
         now = database_now()
 
-        tasks.run_job(before.pk)
+        deliver(before)
 
         job = Job.objects.get()
         assert (job.attempts, job.state, job.run_at) == (0, State.WAITING, LONG_AGO)
         assert now < job.next_attempt_at <= now + timedelta(seconds=2)
-        assert OrmQ.objects.get().pk == job.message_id != before.message_id
+        assert OrmQ.objects.get().pk == job.message_id == before.message_id
         assert wakes_at(job) == job.next_attempt_at
         assert history(job) == [What.SCHEDULED]
 
@@ -232,18 +242,70 @@ class TestAJobThatSomeoneHolds:
 
         assert run_due_jobs() == 2
 
-    def test_is_woken_again_when_its_message_came_meanwhile(
-        self, other: BaseDatabaseWrapper
-    ) -> None:
+    def test_keeps_its_queue_row_when_that_came_meanwhile(self, other: BaseDatabaseWrapper) -> None:
         StoryFactory(due=True)
         job = Job.objects.get()
         hold(other, "scheduling_job", job.pk)
 
-        tasks.run_job(job.pk)
+        deliver(job)
 
         assert Job.objects.get().attempts == 0
-        again = OrmQ.objects.exclude(pk=job.message_id).get()
-        assert again.lock > database_now() - timedelta(seconds=5)
+        assert OrmQ.objects.get().pk == job.message_id
+        assert OrmQ.objects.get().lock > database_now() - timedelta(seconds=5)
+
+    def test_has_its_row_again_when_a_move_is_rolled_back(
+        self, in_background: InBackground
+    ) -> None:
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        [(claimed, _)] = TimedBroker("publish").claim()
+        with transaction.atomic():
+            operations.schedule(item=story, run_at=FAR_OFF, by=None)
+            delivering = in_background(finish, job, claimed)
+            # The acknowledgement waits: this transaction has deleted the row.
+            wait_until_blocked()
+            transaction.set_rollback(True)
+        delivering.result(SECONDS)
+
+        assert OrmQ.objects.get().pk == Job.objects.get().message_id == job.message_id
+        found = find_row(job.message_id)
+        assert found is not None
+        assert found.waiting_since is not None
+
+
+class TestAnAcknowledgement:
+    def test_deletes_the_row_of_a_job_that_has_another_by_now(self) -> None:
+        story = StoryFactory(due=True)
+        job = operations.schedule(item=story, run_at=FAR_OFF, by=None)
+        stray = enqueue(job_id=job.pk, at=LONG_AGO, lane="publish", func=RUN_JOB)
+        [(claimed, _)] = TimedBroker("publish").claim()
+        assert claimed is not None
+        assert claimed == stray
+
+        TimedBroker("publish").delete(claimed)
+
+        assert OrmQ.objects.get().pk == Job.objects.get().message_id != stray
+
+    def test_leaves_a_row_alone_that_was_put_back_and_not_claimed_since(self) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+        assert job.message_id is not None
+        until = put_back(job.message_id)
+
+        TimedBroker("publish").delete(job.message_id)
+
+        assert OrmQ.objects.get().lock == until
+
+    def test_lets_a_job_wait_until_its_own_time(self) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+        [(claimed, _)] = TimedBroker("publish").claim()
+        assert claimed is not None
+        Job.objects.update(next_attempt_at=FAR_OFF)
+
+        TimedBroker("publish").delete(claimed)
+
+        assert (OrmQ.objects.get().pk, OrmQ.objects.get().lock) == (job.message_id, FAR_OFF)
 
     def test_is_passed_over_by_the_sweep(self, other: BaseDatabaseWrapper) -> None:
         StoryFactory(scheduled=True)

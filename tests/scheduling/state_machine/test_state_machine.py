@@ -42,12 +42,14 @@ from hypothesis.stateful import (
 
 from content.models import Notice, Story
 from scheduling import operations, tasks
+from scheduling.broker import TimedBroker
 from scheduling.errors import DomainError
 from scheduling.models import OPEN_STATES, Job, Kind, State, Status
 from scheduling.models.clock import database_now
 from scheduling.operations import WouldBreak
 from scheduling.operations import pause as pausing
 from scheduling.operations import prune as pruning
+from scheduling.queue import messages
 from scheduling.worker import job_runner, reconciler
 from scheduling.worker.batch_runner import run_due_jobs
 from tests.factories import NoticeFactory, StoryFactory
@@ -88,7 +90,7 @@ TIMES = {
         *("told_at", "created_at", "finished_at"),
     ),
     "scheduling_jobevent": ("at", "old_run_at", "new_run_at"),
-    "django_q_ormq": ("lock",),
+    "django_q_ormq": ("lock", "armo_waiting_since"),
     "django_q_task": ("started", "stopped"),
 }
 
@@ -540,10 +542,14 @@ class Machine(RuleBasedStateMachine):
         job = with_message[number % len(with_message)]
         self.wait_for(job, late)
         message, message_id = job.message, self.rows.jobs[job.pk].message_id
+        with connection.cursor() as cursor:
+            claim = "UPDATE django_q_ormq SET armo_deliveries = armo_deliveries + 1 WHERE id = %s"
+            cursor.execute(claim, [message_id])
         outcome = self.run_job("deliver", job, job.lane, self.resolve(interruption, job))
         if isinstance(outcome, Killed):
             return
-        OrmQ.objects.filter(pk=message_id).delete()
+        assert message_id is not None
+        TimedBroker(job.lane).delete(message_id)
         assert job.message is not message, "it is open, and its only message is used up"
         self.look()
 
@@ -1114,8 +1120,8 @@ class TestTheEngine:
         caplog.set_level(logging.CRITICAL, "scheduling")
         monkeypatch.setattr(Notice, "before_publish", lambda notice: Machine.hook())
         # Half a unit of time, so that no pause ends when something else is due.
-        monkeypatch.setattr(job_runner, "BUSY_PAUSE", PAUSE)
-        monkeypatch.setattr(job_runner, "NOT_YET_PAUSE", PAUSE)
+        for name in ("first_pause", "longest_pause"):
+            monkeypatch.setitem(messages.PAUSES, name, PAUSE.total_seconds())
         settings.RETRY_DELAYS = RETRY_DELAYS
         Machine.counts.clear()
         Machine.steps = 0

@@ -23,6 +23,7 @@ from scheduling.operations import NotPublishable
 from scheduling.worker import child_process, job_runner
 from tests.conftest import InBackground
 from tests.database_rows import (
+    deliver,
     due_stories,
     everything,
     history,
@@ -32,11 +33,13 @@ from tests.database_rows import (
     wakes_at,
 )
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
+from tests.process.worker import wait_until
 
 pytestmark = pytest.mark.django_db
 
 What = JobEvent.What
 HOUR = timedelta(hours=1)
+SECONDS = 20  # after which a test fails
 Hook = Callable[[Callable[[Story], object]], None]
 
 
@@ -70,6 +73,27 @@ def fail(job: Job) -> None:
     with pytest.raises(Unreachable):
         job_runner.run_alone(job.pk)
     Job.objects.open().filter(pk=job.pk).update(next_attempt_at=LONG_AGO)
+
+
+def pass_time(by: timedelta) -> None:
+    """Have the queue rows wait since so much earlier, and for no longer."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_q_ormq"
+            " SET lock = clock_timestamp(),"
+            " armo_waiting_since = armo_waiting_since - make_interval(secs => %s)",
+            [by.total_seconds()],
+        )
+
+
+def is_locked(job: Job) -> bool:
+    """Return whether a session holds the lock of the job's attempts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (%s, %s)",
+            [job_runner.ATTEMPT_LOCK, job.pk],
+        )
+        return cursor.fetchone() is not None
 
 
 class TestAnAttempt:
@@ -624,21 +648,49 @@ class TestAWorkerThatDies:
 
 class TestAJobThatAnotherWorkerRuns:
     @pytest.mark.django_db(transaction=True)
-    def test_is_left_to_them_and_looked_at_again_in_a_moment(
-        self, other: BaseDatabaseWrapper
+    @pytest.mark.usefixtures("_in_the_slow_lane")
+    def test_is_left_to_them_and_looked_at_again_after_pauses_that_grow(
+        self, other: BaseDatabaseWrapper, before_publish: Hook
     ) -> None:
+        before_publish(lambda story: None)
         story = StoryFactory(due=True)
         job = Job.objects.get()
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job.pk])
-        before = database_now()
 
-        job_runner.run_alone(job.pk)
+        pauses = []
+        for _ in range(8):
+            deliver(job)
+            [message] = OrmQ.objects.all()
+            assert message.pk == job.message_id
+            pauses.append(message.lock - database_now())
+            pass_time(pauses[-1])
 
         assert row(story).status == Status.SCHEDULED
         assert Job.objects.get().attempts == 0
-        [_, again] = OrmQ.objects.order_by("pk")
-        assert timedelta(0) < again.lock - before < timedelta(seconds=2)
+        seconds = [round(pause.total_seconds()) for pause in pauses]
+        assert seconds == sorted(seconds)
+        assert (seconds[0], seconds[-1], len(set(seconds)) > 3) == (0, 10, True)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.usefixtures("_in_the_slow_lane")
+    def test_runs_when_they_are_gone_and_leaves_no_row(
+        self, other: BaseDatabaseWrapper, before_publish: Hook
+    ) -> None:
+        before_publish(lambda story: None)
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job.pk])
+        deliver(job)
+        other.close()
+        wait_until(lambda: not is_locked(job), seconds=SECONDS, what="the lock has ended")
+        pass_time(timedelta(seconds=1))
+
+        deliver(job)
+
+        assert row(story).is_published
+        assert not OrmQ.objects.exists()
 
     @pytest.mark.django_db(transaction=True)
     def test_since_the_connection_was_lost_is_left_to_them_too(
@@ -670,11 +722,12 @@ class TestAJobThatAnotherWorkerRuns:
         Job.objects.update(attempts=1, attempt_begun_at=now)
         job = Job.objects.get()
 
-        job_runner.run_alone(job.pk)
+        deliver(job)
 
         assert (Job.objects.get().attempts, history(job)) == (1, [What.SCHEDULED])
-        [_, again] = OrmQ.objects.order_by("pk")
+        [again] = OrmQ.objects.all()
         assert again.lock - now > timedelta(seconds=settings.HOOK_TIMEOUT)
+        assert Job.objects.get().message_id == again.pk
 
     def test_is_free_again_afterwards(self, before_publish: Hook) -> None:
         due_stories(2)
@@ -1039,6 +1092,7 @@ class TestTheTask:
         assert message["func"] == "scheduling.tasks.run_job"
         assert message["args"] == (Job.objects.get().pk,)
 
+    @pytest.mark.usefixtures("_in_the_slow_lane")
     def test_asked_once_more_while_it_cannot_even_begin(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -1052,9 +1106,10 @@ class TestTheTask:
             patch.setattr(Job, "find_item", broken)
 
             with pytest.raises(OperationalError):
-                job_runner.run_alone(job.pk)
+                deliver(job)
 
         assert Job.objects.get().attempts == 0
-        again = OrmQ.objects.exclude(pk=job.message_id).get()
+        [again] = OrmQ.objects.all()
+        assert again.pk == job.message_id
         assert now < again.lock <= now + timedelta(seconds=2)
         assert SignedPackage.loads(again.payload)["args"] == (job.pk,)
