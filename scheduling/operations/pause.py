@@ -3,7 +3,8 @@ Pausing and resuming publishing: for the whole site, at once, with a reason.
 
 While there is a row in `scheduling_pause` no job is begun: batches claim none, an attempt returns
 its queue row, and the broker leaves the rows of jobs alone. Other tasks run as ever, attempts that
-have begun are finished, and what a person does by hand is done.
+have begun are finished, and what a person does by hand is done. Whatever would begin one all the
+same, such as a worker of a version before pauses, PostgreSQL refuses (docs/adr/0040).
 """
 
 import logging

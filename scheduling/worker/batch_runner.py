@@ -25,6 +25,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import CharField, Field, JSONField, Q, TextField
 from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_noop
+from psycopg.errors import OperatorIntervention
 from psycopg.types.datetime import TimestamptzLoader
 
 from scheduling.errors import Reason
@@ -154,6 +155,8 @@ def _run_batch(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
     try:
         return _run_in_transaction(prepared, after=after)
     except DatabaseError as error:
+        if isinstance(error.__cause__, OperatorIntervention):
+            return Batch([], 0)  # publishing was paused while it ran
         if is_outage(error):
             raise
         logger.warning("A batch failed; its halves are run apart.", exc_info=True)

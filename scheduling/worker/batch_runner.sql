@@ -3,7 +3,8 @@
 -- in a subquery, see `ClockNow`. `after` is the last job of the batch before: jobs that were skipped
 -- are not selected again, and jobs that are locked belong to others. A job whose attempt has begun
 -- is left to its own run, which has to find out how that ended. While publishing is paused only
--- the ends of named items are claimed: they belong to a change in the same transaction.
+-- the ends of named items are claimed: they belong to a change in the same transaction, which a
+-- pause that has come meanwhile refuses as a whole.
 SELECT id, content_type_id, object_id, run_at, next_attempt_at, message_id{params}
 FROM scheduling_job
 WHERE state IN ('waiting', 'retrying')

@@ -196,9 +196,15 @@ def move_to_own_lane(job_id: int) -> bool:
 
 @transaction.atomic
 def charge_attempt(job_id: int, why: str) -> None:
-    """Count an attempt for a job whose queue row was claimed again and again without an end."""
+    """
+    Count an attempt for a job whose queue row was claimed again and again without an end.
+
+    While publishing is paused its row is put in again, and the count begins anew.
+    """
     job = _lock_due(job_id)
-    if job is not None and job.kind in TRANSITIONS:
+    if job is not None and pausing.current():
+        _enqueue(job, job.next_attempt_at)
+    elif job is not None and job.kind in TRANSITIONS:
         job.attempts += 1
         _retry_or_fail(job, NeverEnded(why), at=clock.database_now())
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from content.models import Notice, Story
+from content.models import Story
 from scheduling import operations, tasks
 from scheduling.broker import TimedBroker
 from scheduling.models import Heartbeat, Job, Kind, Pause, PauseEvent, State, Status
@@ -36,10 +37,10 @@ from tests.conftest import InBackground
 from tests.database_rows import everything, row
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.management.test_commands import Manage
+from tests.scheduling.operations.test_concurrency import SECONDS, hold, wait_until_blocked
 
 pytestmark = pytest.mark.django_db
 
-SECONDS = 20  # after which a test fails
 # How late a wake-up may be on a busy machine, and still not be the next regular look at the queue.
 SOON = 0.6
 
@@ -189,21 +190,106 @@ class TestADrain:
 
         assert set(Job.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
 
-    def test_takes_down_what_it_has_published_when_the_pause_comes_in_between(self) -> None:
+
+@pytest.mark.django_db(transaction=True)
+class TestABatch:
+    def test_that_a_pause_overtakes_changes_nothing_until_the_resume(
+        self, in_background: InBackground, other: BaseDatabaseWrapper
+    ) -> None:
+        StoryFactory(due=True)
+        before = everything()
+        # The last thing that a batch does is to delete the queue rows.
+        hold(other, "django_q_ormq", OrmQ.objects.get().pk)
+        running = in_background(run_due_jobs)
+        wait_until_blocked()
+
+        pausing.pause(by=None)
+        other.rollback()
+
+        assert running.result(SECONDS) == 0
+        assert everything() == before
+        pausing.resume(by=None)
+        assert run_due_jobs() == 1
+
+    def test_that_takes_down_what_it_has_published_does_both_or_neither(
+        self, in_background: InBackground
+    ) -> None:
+        NoticeFactory(due=True, unpublish_at=LONG_AGO + timedelta(days=1))
+        before = everything()
+
         def pause(execute: Any, sql: str, params: Any, *args: Any) -> Any:
             # The ends of what was published just now, in the same transaction.
-            if isinstance(params, dict) and params.get("items") and not Pause.objects.exists():
-                Pause.objects.create()
+            if isinstance(params, dict) and params.get("items"):
+                in_background(pausing.pause, by=None).result(SECONDS)
             return execute(sql, params, *args)
 
         with connection.execute_wrapper(pause):
-            run_due_jobs()
+            assert run_due_jobs() == 0
 
         assert pausing.current()
-        ended = Notice.objects.get(published_at__gt=LONG_AGO)
-        assert ended.status == Status.UNPUBLISHED
-        # The other end was not part of it.
-        assert Notice.objects.get(published_at=LONG_AGO).is_published
+        assert everything() == before
+
+
+class TestCodeThatKnowsNothingOfPauses:
+    """A worker of a version before, or SQL."""
+
+    BEGIN = "UPDATE scheduling_job SET attempts = attempts + 1"
+
+    @pytest.mark.usefixtures("paused")
+    @pytest.mark.parametrize(
+        "begin",
+        [
+            f"{BEGIN}, attempt_begun_at = clock_timestamp()",
+            f"{BEGIN}, state = 'succeeded', finished_at = clock_timestamp()",
+            # As a batch: in a part of the statement, after the item.
+            "WITH live AS (UPDATE content_story SET status = 'published', published_at = now()),"
+            f" done AS ({BEGIN}, state = 'succeeded', finished_at = clock_timestamp()) SELECT",
+        ],
+    )
+    def test_begins_no_job_and_waits_as_for_a_lost_database(self, begin: str) -> None:
+        StoryFactory(due=True)
+        before = everything()
+
+        with (
+            pytest.raises(OperationalError, match="Publishing is paused"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(begin)
+
+        assert everything() == before
+
+    def test_begins_jobs_while_nothing_is_paused(self) -> None:
+        StoryFactory(due=True)
+
+        with connection.cursor() as cursor:
+            cursor.execute(self.BEGIN)
+
+        assert Job.objects.get().attempts == 1
+
+    def test_finishes_an_attempt_that_has_begun(self) -> None:
+        StoryFactory(due=True)
+        with connection.cursor() as cursor:
+            cursor.execute(f"{self.BEGIN}, attempt_begun_at = clock_timestamp()")
+            pausing.pause(by=None)
+
+            cursor.execute(
+                "UPDATE scheduling_job SET state = 'succeeded', finished_at = clock_timestamp()"
+            )
+
+        assert Job.objects.get().state == State.SUCCEEDED
+
+    @pytest.mark.usefixtures("paused")
+    def test_moves_and_cancels_jobs_as_ever(self) -> None:
+        StoryFactory.create_batch(2, due=True)
+
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE scheduling_job SET run_at = %s", [FAR_OFF])
+            cursor.execute(
+                "UPDATE scheduling_job SET state = 'cancelled', finished_at = clock_timestamp()"
+            )
+
+        assert set(Job.objects.values_list("state", "run_at")) == {(State.CANCELLED, FAR_OFF)}
 
 
 class TestAnAttempt:
@@ -248,16 +334,27 @@ class TestAnAttempt:
         assert called == []
         assert OrmQ.objects.get(pk=Job.objects.get().message_id).key == "slow"
 
-    @pytest.mark.usefixtures("paused")
     def test_that_was_cut_off_is_found_out_only_afterwards(self) -> None:
         StoryFactory(due=True)
         Job.objects.update(attempts=1, attempt_begun_at=LONG_AGO)
+        pausing.pause(by=None)
 
         job_runner.run_alone(Job.objects.get().pk)
 
         job = Job.objects.get()
         assert (job.attempts, job.attempt_begun_at) == (1, LONG_AGO)
         assert list(job.events.values_list("what", flat=True)) == ["scheduled"]
+
+    @pytest.mark.usefixtures("paused")
+    def test_is_not_charged_either(self) -> None:
+        StoryFactory(due=True)
+        job = Job.objects.get()
+
+        tasks.give_up(job.pk, "It never came to an end.")
+
+        held = Job.objects.get()
+        assert (held.state, held.attempts) == (State.WAITING, 0)
+        assert OrmQ.objects.get(pk=held.message_id).lock == LONG_AGO
 
     def test_that_has_begun_is_finished(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Story, "before_publish", lambda story: pausing.pause(by=None))

@@ -473,7 +473,8 @@ class Expected:
             self._carry_out(job, hook)
         except (Exception, TimeoutException) as error:
             self.between()
-            if self.is_due(job):
+            # If the job was moved meanwhile, another attempt is to come: this one does not count.
+            if self.is_due(job) and job.is_begun:
                 self._retry_or_fail(job, error)
             raise
 
@@ -531,7 +532,9 @@ class Expected:
 
     def charge_attempt(self, job: ExpectedJob) -> None:
         self.between()
-        if self.is_due(job):
+        if self.is_due(job) and self.is_paused:
+            job.message = object()
+        elif self.is_due(job):
             job.attempts += 1
             self._retry_or_fail(job, Exception())
 
