@@ -64,9 +64,10 @@ class Watch:
         page.on("request", self._see)
 
     def _hear(self, message: Any) -> None:
-        # That a form is refused (422) is an answer; the browser takes it for an error. That nothing
-        # answers a page's question for news is tried on purpose.
-        is_tried = "422" in message.text or message.location["url"].endswith("/admin/live/")
+        # That a form (422) or a sign-in (429) is refused is an answer; the browser takes it for an
+        # error. That nothing answers a page's question for news is tried on purpose.
+        is_refusal = "422" in message.text or "429" in message.text
+        is_tried = is_refusal or message.location["url"].endswith("/admin/live/")
         if message.type in ("error", "warning") and not is_tried:
             self.faults.append(f"console {message.type}: {message.text} {message.location}")
 

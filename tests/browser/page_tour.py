@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from axes.models import AccessAttempt
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 
@@ -94,6 +96,16 @@ def walk(page: "Page") -> Iterator[str]:
     yield "signed-out"
     page.goto("/admin/login/")
     yield "sign-in"
+
+    failures = settings.AXES_FAILURE_LIMIT
+    AccessAttempt.objects.create(
+        username="nobody", ip_address="127.0.0.1", failures_since_start=failures
+    )
+    page.fill("input[name=username]", "nobody")
+    page.fill("input[name=password]", "wrong")
+    page.click("#login-form button[type=submit]")
+    page.wait_for_selector("[role=alert]")
+    yield "locked"
 
 
 def furnish() -> None:
