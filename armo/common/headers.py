@@ -4,6 +4,7 @@ What an answer lets a browser do: its Content-Security-Policy, and two headers t
 docs/security.md has the policies in words, and the reasons for each source.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from csp.constants import NONE, SELF
@@ -51,6 +52,8 @@ class HeadersMiddleware(CSPMiddleware):
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         """Set the headers that the answer does not have yet."""
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
+            return response  # what the browser has stays as it is, also its policy
         if _is_in_admin(request) and "Cache-Control" not in response.headers:
             patch_cache_control(response, no_store=True)
         response = super().process_response(request, response)

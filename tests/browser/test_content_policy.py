@@ -1,5 +1,6 @@
 """The Content-Security-Policy: pages need nothing that it forbids, and nothing injected runs."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,7 @@ class TestTheWatch:
         page.evaluate("document.body.append(document.createElement('style')); 1")
         page.evaluate("document.querySelector('body > style').textContent = 'a { color: red }'; 1")
 
-        assert watch.faults
-        assert all("Content Security Policy" in fault for fault in watch.faults)
+        assert any("Content Security Policy" in fault for fault in watch.faults)
 
 
 @at_a_desk
@@ -117,7 +117,7 @@ def inject(browser: "Browser", live_server: Any, transactional_db: None) -> Iter
 
         context = browser.new_context(base_url=live_server.url)
         contexts.append(context)
-        if path == "/admin/":
+        if path.startswith("/admin/") and path != "/admin/login/":
             session = chief.cookies["sessionid"].value
             context.add_cookies(
                 [{"name": "sessionid", "value": session, "url": str(live_server.url)}]
@@ -133,6 +133,42 @@ def inject(browser: "Browser", live_server: Any, transactional_db: None) -> Iter
 
     for context in contexts:
         context.close()
+
+
+# Of the theme, as they are after `armo/alpine.js`.
+RUN_EXPRESSIONS = """
+const scope = { $event: new Event("x") };
+for (const part of document.querySelectorAll("*")) {
+  for (const { name, value } of [...part.attributes]) {
+    if (name.startsWith("x-on:")) Alpine.evaluate(part, value, { scope });
+  }
+}
+"""
+
+
+class TestTheThemesExpressions:
+    @pytest.mark.parametrize("path", ["/admin/", "/admin/content/story/", "/admin/auth/user/add/"])
+    def test_are_all_understood(self, inject: Inject, path: str) -> None:
+        page = inject(path, "")
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+
+        page.evaluate(RUN_EXPRESSIONS)
+        page.evaluate("new Promise((done) => setTimeout(done))")  # Alpine raises errors so
+
+        # Others are the theme's own, as some want a search to have found something.
+        assert not [error for error in errors if re.search("CSP|Undefined variable", error)]
+
+    @at_a_desk
+    def test_keep_the_menu_as_it_was(self, sign_in: NewPage, transactional_db: None) -> None:
+        page = sign_in()
+
+        page.click("[x-on\\:click^='sidebarDesktopOpen']")
+        page.wait_for_selector("#nav-sidebar", state="hidden")
+        page.reload()
+
+        page.wait_for_selector("#page")
+        assert page.locator("#nav-sidebar").is_hidden()
 
 
 class TestWhatIsInjected:

@@ -7,26 +7,36 @@
   "use strict";
 
   const OF_THE_WINDOW = {
-    localStorage: {
-      getItem: (name) => window.localStorage.getItem(name),
-      setItem: (name, value) => window.localStorage.setItem(name, value),
-    },
+    localStorage: { getItem: (name) => window.localStorage.getItem(name) },
     window: {
       location: { pathname: window.location.pathname, search: window.location.search },
     },
+    activeTab: "",
     getCurrentTab: () => window.getCurrentTab(),
+    keepSidebar(isOpen) {
+      window.localStorage.setItem("sidebarDesktopOpen", isOpen ? "1" : "0");
+      return isOpen;
+    },
   };
+
+  // Expressions of the theme that it cannot read, with a function or two statements in them, or
+  // whose text would become a `style` attribute.
+  const REPLACED = [
+    ["body", "x-init", "activeTab = getCurrentTab() || activeTab"],
+    ["[x-on\\:click^='sidebarDesktopOpen = ']", "x-on:click",
+      "sidebarDesktopOpen = keepSidebar(!sidebarDesktopOpen)"],
+    ["[x-on\\:keydown\\.enter\\.prevent^='if ']", "x-on:keydown.enter.prevent",
+      "$event.metaKey || $event.ctrlKey || selectItem(false, false)"],
+    ["#changelist-actions", "x-bind:style", "{ width: changeListWidth + 'px' }"],
+  ];
 
   document.addEventListener("alpine:init", () => {
     Alpine.data("theme", (...values) => ({ ...window.theme(...values), ...OF_THE_WINDOW }));
     for (const name of ["searchForm", "searchDropdown", "searchCommand"]) {
       Alpine.data(name, window[name]);
     }
-    // A text would become a `style` attribute, which the Content-Security-Policy forbids.
-    const actions = document.getElementById("changelist-actions");
-    actions?.setAttribute("x-bind:style", "{ width: changeListWidth + 'px' }");
-    // It knows no functions in expressions; the button of the menu stores the value as well.
-    const { body } = document;
-    body.setAttribute("x-init", body.getAttribute("x-init").replace(/\$watch\(.*\);/, ""));
+    for (const [selector, name, expression] of REPLACED) {
+      for (const part of document.querySelectorAll(selector)) part.setAttribute(name, expression);
+    }
   });
 })();

@@ -125,6 +125,14 @@ class TestAnAnswer:
         assert isinstance(answer, HttpResponseBase)
         assert (answer.status_code, directives(answer)) == (500, PAGE)
 
+    def test_that_nothing_has_changed_leaves_the_policy_that_the_browser_has(self) -> None:
+        tag = Client().get("/feeds/stories/")["ETag"]
+
+        answer = Client().get("/feeds/stories/", headers={"If-None-Match": tag})
+
+        assert answer.status_code == 304
+        assert "Content-Security-Policy" not in answer
+
     def test_redirects_with_a_policy(self) -> None:
         answer = Client().get("/admin/")
 
@@ -140,6 +148,20 @@ class TestAPolicy:
         assert not [source for source in sources if "unsafe" in source or source == "*"]
         assert policy["default-src"] == policy["base-uri"] == ["'none'"]
         assert policy["frame-ancestors"] == ["'none'"]
+
+
+class TestASession:
+    def test_is_for_the_browser_alone_and_lasts_as_long_as_is_set(self, settings: Any) -> None:
+        settings.SESSION_COOKIE_AGE = 3600
+        user = superuser()
+        user.set_password("hana")
+        user.save()
+
+        sent = {"username": user.get_username(), "password": "hana"}
+        cookie = Client().post("/admin/login/", sent).cookies["sessionid"]
+
+        assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+        assert cookie["max-age"] == 3600
 
 
 class TestAnAnswerWithASecret:
