@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import Error
+from django.db import Error, ProgrammingError
 from django.utils.translation import gettext as _
 
 from scheduling.errors import DomainError
 from scheduling.models import TRANSITIONS, Schedulable, references
 from scheduling.models.times import parse_moment, utc
+from scheduling.queries import health
 from scheduling.queue.outages import first_line, is_outage
 
 REFUSED = 1
@@ -70,6 +71,8 @@ class ArmoCommand(OneLineCommand):
             sys.exit(REFUSED)
         except Error as error:
             if not is_outage(error):
+                if isinstance(error, ProgrammingError):
+                    require_migrated()  # a table or column may be missing
                 raise
             reason = first_line(error)
             raise CommandError(f"The database refuses: {reason}", returncode=REFUSED) from error
@@ -77,6 +80,17 @@ class ArmoCommand(OneLineCommand):
     def print_json(self, value: Any) -> None:
         """Print a value as one JSON document, with times in UTC."""
         self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def require_migrated() -> None:
+    """
+    Query whether the database has all migrations of this code.
+
+    :raises CommandError: it lacks some; the message names them.
+    """
+    check = health.migrations()
+    if not check.ok:
+        raise CommandError(check.text, returncode=REFUSED)
 
 
 def _is_text(value: str) -> bool:

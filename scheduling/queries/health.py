@@ -128,8 +128,10 @@ def migrations() -> Check:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
-        first = plan[0][0]
-        text = f"{len(plan)} are not applied, the first of them {first}. Run manage.py migrate."
+        names = [str(migration) for migration, _backwards in plan]
+        first, more = ", ".join(names[:MOST_EXPLAINED]), len(names) - MOST_EXPLAINED
+        others = f" and {more} more" if more > 0 else ""
+        text = f"The database lacks migrations: {first}{others}. Run manage.py migrate."
         return Check("migrations", False, text, {"unapplied": len(plan)})
     return Check("migrations", True, "All are applied.")
 

@@ -38,7 +38,7 @@ from uuid import uuid4
 
 import setproctitle
 from django.conf import settings
-from django.db import connections
+from django.db import Error, connections
 from django_q import cluster as stock
 from django_q.conf import Conf
 from django_q.signals import post_execute, post_execute_in_worker, pre_execute
@@ -48,6 +48,7 @@ from scheduling import conf
 from scheduling.models.task_names import BEAT
 from scheduling.models.worker import WORKER_NAME
 from scheduling.queue.broker import TimedBroker
+from scheduling.queue.outages import first_line, is_outage
 from scheduling.worker import heartbeat
 from scheduling.worker.processes import end_with_parent
 
@@ -363,6 +364,24 @@ class Supervisor:
             os.write(self._wake_writer, b"\0")
         except BlockingIOError:
             return  # as many signals as a pipe holds: it is awake
+
+    def wait_for_database(self, examine: Callable[[], None]) -> None:
+        """
+        Examine the database as soon as it can be reached; return early when asked to stop.
+
+        :param examine: raises what keeps this worker from running on it.
+        """
+        level = logging.WARNING
+        while not self.stop_asked:
+            try:
+                return examine()
+            except Error as error:
+                if not is_outage(error):
+                    raise
+                logger.log(level, "The database cannot be used: %s", first_line(error))
+                level = logging.DEBUG  # once is enough
+                connections.close_all()
+                wait([self._wake_reader], LONGEST_PAUSE_SECONDS)
 
     def run(self, *, once: bool = False) -> int:
         """

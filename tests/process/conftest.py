@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.worker import Worker, running
+from tests.process.worker import PROJECT, Worker, running
 
 StartWorker = Callable[..., Worker]
 
@@ -16,8 +16,8 @@ def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[StartWorker
     """Start workers on this test's database; they are stopped before it is emptied."""
     with ExitStack() as stack:
 
-        def start(*arguments: str, **env: str) -> Worker:
+        def start(*arguments: str, project: Path | str = PROJECT, **env: str) -> Worker:
             log = tmp_path / f"worker-{len(list(tmp_path.iterdir()))}.log"
-            return stack.enter_context(running(log, *arguments, **env))
+            return stack.enter_context(running(log, *arguments, project=project, **env))
 
         yield start

@@ -27,21 +27,23 @@ def wait_until(condition: Callable[[], object], *, seconds: float, what: str) ->
         time.sleep(0.01)
 
 
-def database_url() -> str:
-    """Return the address of the database this test uses."""
+def database_url(name: str = "") -> str:
+    """Return the address of the database this test uses, or of another beside it."""
     config = connection.settings_dict
-    return f"postgres://{config['USER']}@/{config['NAME']}?host={quote(config['HOST'])}"
+    return f"postgres://{config['USER']}@/{name or config['NAME']}?host={quote(config['HOST'])}"
 
 
 class Worker:
     """One worker: its process, and what it has logged so far."""
 
-    def __init__(self, log: Path, *arguments: str, **env: str) -> None:
+    def __init__(
+        self, log: Path, *arguments: str, project: Path | str = PROJECT, **env: str
+    ) -> None:
         self.log = log
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "qcluster", *arguments],
-                cwd=PROJECT,
+                cwd=project,
                 env={
                     **os.environ,
                     "DATABASE_URL": os.environ["DATABASE_URL"] or database_url(),
@@ -98,9 +100,11 @@ class Worker:
 
 
 @contextmanager
-def running(log: Path, *arguments: str, **env: str) -> Iterator[Worker]:
+def running(
+    log: Path, *arguments: str, project: Path | str = PROJECT, **env: str
+) -> Iterator[Worker]:
     """Run a worker for as long as the block lasts."""
-    worker = Worker(log, *arguments, **env)
+    worker = Worker(log, *arguments, project=project, **env)
     try:
         yield worker.wait_until_ready()
     finally:

@@ -32,6 +32,7 @@ class Command(base.ArmoCommand):
         base.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        base.require_migrated()
         if options["dry_run"]:
             failing = self.preview(options)
         elif options["at"] is not None:

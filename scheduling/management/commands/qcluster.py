@@ -14,7 +14,10 @@ from scheduling.worker import supervisor
 class Command(base.OneLineCommand):
     """Run the worker until a signal stops it."""
 
-    help = "Run jobs when they are due. On SIGTERM or SIGINT, finish running tasks and stop."
+    help = (
+        "Run jobs when they are due. On SIGTERM or SIGINT, finish running tasks and stop. "
+        "Exit code 1 when the database lacks migrations of this code."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -34,5 +37,6 @@ class Command(base.OneLineCommand):
             raise base.wrong_usage(f"There is no lane {one}. There are: {', '.join(lanes)}.")
         supervisor.prepare_connections()
         running = supervisor.Supervisor([one] if one else lanes)
+        running.wait_for_database(base.require_migrated)
         if code := running.run(once=options["run_once"]):
             sys.exit(code)

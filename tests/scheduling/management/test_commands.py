@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import ManagementUtility
+from django.db import connection
 from django.utils import translation
 
 from armo.common.logging import ConsoleFormatter, JsonFormatter
@@ -897,3 +899,34 @@ class TestACommandWhoseReaderHasReadEnough:
         os.close(writer)
 
         assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.django_db(transaction=True)
+class TestACommandOnAnOlderSchema:
+    @pytest.fixture(autouse=True)
+    def _older(self, transactional_db: None) -> Iterator[None]:
+        """Take one table away, and with it what is known of the migrations."""
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE scheduling_pauseevent RENAME TO not_yet")
+            cursor.execute("CREATE TABLE kept AS TABLE django_migrations")
+            cursor.execute("DELETE FROM django_migrations WHERE app = 'scheduling'")
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE not_yet RENAME TO scheduling_pauseevent")
+            cursor.execute("TRUNCATE django_migrations")
+            cursor.execute("INSERT INTO django_migrations TABLE kept")
+            cursor.execute("DROP TABLE kept")
+
+    @pytest.mark.parametrize("command", [["publish_due"], ["pause", "--reason", "점검"]])
+    def test_says_in_one_line_what_to_do(self, manage: Manage, command: list[str]) -> None:
+        result = manage(*command)
+
+        assert result.code == 1
+        assert re.fullmatch(
+            r"CommandError: The database lacks migrations: scheduling\.0001_initial, [a-z0-9_., ]+"
+            r" and \d+ more\. Run manage\.py migrate\.\n",
+            result.err,
+        )
+
+    def test_works_where_nothing_that_it_needs_is_missing(self, manage: Manage) -> None:
+        assert manage("jobs").code == 0
