@@ -234,9 +234,8 @@ PERMISSIONS_POLICY = env.str(
 )
 # What is added to each Content-Security-Policy; the policies are in armo/common/headers.py.
 CSP_OF_ALL: dict[str, Any] = {
-    "upgrade-insecure-requests": SECURE_SSL_REDIRECT,
     # In development, what a page is refused is also a line of the log.
-    "report-uri": env.str("CSP_REPORT_URI", default="/csp-report/" if DEBUG else "") or None,
+    "report-uri": env.str("CSP_REPORT_URI", default="/csp-report/" if DEBUG else "") or None
 }
 
 # The API

@@ -7,8 +7,9 @@ docs/security.md has the policies in words, and the reasons for each source.
 from http import HTTPStatus
 from typing import Any
 
-from csp.constants import NONE, SELF
+from csp.constants import HEADER, NONE, SELF
 from csp.middleware import CSPMiddleware, PolicyParts
+from csp.utils import build_policy
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
@@ -39,13 +40,16 @@ PAGE_WITH_SCRIPTS: Directives = {
     "font-src": [SELF],
     "img-src": [SELF, "data:", "https:"],
 }
+# Of pages that came by https: a picture that a text names by http is asked for by https.
+UPGRADED: Directives = {"upgrade-insecure-requests": [True]}
 
 
 class HeadersMiddleware(CSPMiddleware):
     """
-    Sets a policy by what the answer is; a view's own (`csp.decorators`) goes first.
+    Sets a policy by what the answer is; that of a page may be the view's own (`csp.decorators`).
 
-    It comes before all other middleware, as they answer, too.
+    It comes before all other middleware, as they answer, too. In development, Django's own pages
+    about errors have none: their scripts stand in them.
     """
 
     def process_response(
@@ -54,6 +58,8 @@ class HeadersMiddleware(CSPMiddleware):
         """Set the headers that the answer does not have yet."""
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             return response  # what the browser has stays as it is, also its policy
+        if not response.headers.get("Content-Type", "").startswith("text/html"):
+            response.headers.setdefault(HEADER, build_policy(NO_PAGE, settings.CSP_OF_ALL))
         if _is_in_admin(request) and "Cache-Control" not in response.headers:
             patch_cache_control(response, no_store=True)
         response = super().process_response(request, response)
@@ -64,15 +70,15 @@ class HeadersMiddleware(CSPMiddleware):
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
     ) -> PolicyParts:
-        """Return the parts of the answer's policy."""
+        """Return the parts of a page's policy."""
         parts = super().get_policy_parts(request, response, report_only)
         if report_only:
             return parts
-        if not response.headers.get("Content-Type", "").startswith("text/html"):
-            parts.config = NO_PAGE
-        elif parts.config is None:
+        if parts.config is None:
             parts.config = PAGE_WITH_SCRIPTS if _is_in_admin(request) else PAGE
-        parts.update = {**settings.CSP_OF_ALL, **(parts.update or {})}
+        # On a site without TLS, pictures that a text names by http are shown, too.
+        by_scheme = UPGRADED if request.is_secure() else {"img-src": ["http:"]}
+        parts.update = {**settings.CSP_OF_ALL, **by_scheme, **(parts.update or {})}
         return parts
 
 

@@ -28,9 +28,13 @@ ON_ALL = {
 
 
 def directives(answer: Any) -> dict[str, list[str]]:
-    """Return the directives of the answer's policy, without what development adds."""
+    """Return the directives of the answer's policy, without what development and http add."""
     parts = [part.split() for part in answer["Content-Security-Policy"].split("; ")]
-    return {name: sources for name, *sources in parts if name != "report-uri"}
+    return {
+        name: [source for source in sources if source != "http:"]
+        for name, *sources in parts
+        if name != "report-uri"
+    }
 
 
 @pytest.fixture
@@ -132,6 +136,21 @@ class TestAnAnswer:
 
         assert answer.status_code == 304
         assert "Content-Security-Policy" not in answer
+
+    @pytest.mark.parametrize("path", ["/", "/admin/login/"])
+    def test_shows_pictures_by_http_only_where_it_came_by_http(self, path: str) -> None:
+        plain, secure = (Client().get(path, secure=by_tls) for by_tls in (False, True))
+
+        assert " https: http:;" in plain["Content-Security-Policy"]
+        assert "http:" not in secure["Content-Security-Policy"]
+        assert "upgrade-insecure-requests" in secure["Content-Security-Policy"]
+
+    def test_of_an_error_in_development_that_is_no_page_has_a_policy(self, settings: Any) -> None:
+        settings.DEBUG = True
+
+        answer = Client().get(f"{API}/nowhere/")
+
+        assert (answer.status_code, directives(answer)) == (404, NO_PAGE)
 
     def test_redirects_with_a_policy(self) -> None:
         answer = Client().get("/admin/")
