@@ -112,7 +112,10 @@ def database() -> Check:
             [version] = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
         return Check("database", False, f"It cannot be reached: {first_line(error)}")
-    return Check("database", True, f"PostgreSQL {version}.", {"version": version})
+    # Of several that DATABASE_URL names, the one that is connected to.
+    info = connection.connection.info
+    facts = {"version": version, "host": info.host, "port": info.port}
+    return Check("database", True, f"PostgreSQL {version} at {info.host}, port {info.port}.", facts)
 
 
 def writes() -> Check:

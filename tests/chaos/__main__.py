@@ -15,16 +15,18 @@ from itertools import islice
 from pathlib import Path
 
 from armo.common import postgres
+from tests.chaos import failover
 from tests.process import pooler
 from tests.process.server import facts, set_up
 
 SETTINGS = "tests.chaos.settings"
+ROUNDS = 24
 
 
 def main() -> int:
     """Play the rounds and print what they come to; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", help="only faults whose name contains this")
     parser.add_argument("--only", type=int, help="only the round of this number")
@@ -36,6 +38,8 @@ def main() -> int:
         return list_faults()
     if options.pooler and not pooler.find_program():
         parser.error("PgBouncer is not installed. Try: make pooler")
+    if options.fault and options.fault in failover.NAME:
+        return 0 if failover.run_in_processes() else 1
     folder = Path(tempfile.mkdtemp(prefix="armo-chaos-"))
     # The server's own account must reach its data.
     folder.chmod(0o755)
@@ -50,6 +54,8 @@ def main() -> int:
         shutil.rmtree(folder if is_well else data_dir)
         if not is_well:
             print(f"The workers' logs are in {folder}")  # noqa: T201
+    if options.fault is None and options.only is None and not options.pooler:
+        is_well = failover.run_in_processes(only_one=options.rounds < ROUNDS) and is_well
     return 0 if is_well else 1
 
 
@@ -61,6 +67,8 @@ def list_faults() -> int:
     for fault in all_faults():
         bound = "-" if fault.target_ms is None else f"{fault.target_ms / 1000:g} s"
         print(f"{fault.name:32} {bound:>5}  {fault.about} {fault.cannot_run()}".rstrip())  # noqa: T201
+    bound = f"{failover.GOES_ON_WITHIN_SECONDS:g} s"
+    print(f"{failover.NAME:32} {bound:>5}  {(failover.__doc__ or '').strip().splitlines()[0]}")  # noqa: T201
     return 0
 
 

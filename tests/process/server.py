@@ -62,10 +62,13 @@ def set_up(data_dir: Path, *, settings: str, **env: str) -> None:
     """
     entry = postgres.settings(data_dir)
     os.environ.update(
-        {**ENV, **env},
-        DJANGO_SETTINGS_MODULE=settings,
-        # A plain address, so that only this module starts the server.
-        DATABASE_URL=f"postgres://postgres@/{entry['NAME']}?host={quote(entry['HOST'])}",
+        {
+            **ENV,
+            "DJANGO_SETTINGS_MODULE": settings,
+            # A plain address, so that only this module starts the server.
+            "DATABASE_URL": f"postgres://postgres@/{entry['NAME']}?host={quote(entry['HOST'])}",
+            **env,
+        }
     )
     # Ended from outside, it still stops the workers and the server that it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
