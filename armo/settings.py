@@ -367,6 +367,10 @@ SLOW_WORKERS = env.int("SLOW_WORKERS", default=2)
 HOOK_TIMEOUT = env.int("HOOK_TIMEOUT", default=60)
 # Seconds that running tasks have to finish when the worker is stopped.
 STOP_AFTER = env.int("STOP_AFTER", default=25)
+# Seconds after which PostgreSQL ends the sessions, and so the locks, of a host that has vanished.
+VANISHED_AFTER = env.int("VANISHED_AFTER", default=20)
+if VANISHED_AFTER != 0 and not 3 <= VANISHED_AFTER <= 3600:
+    raise ImproperlyConfigured("VANISHED_AFTER must be 0, or a number of seconds from 3 to 3600.")
 RETRY_DELAYS: list[int] = env.list("RETRY_DELAYS", cast=int, default=[10, 60, 300])
 OVERDUE_AFTER = env.int("OVERDUE_AFTER", default=60)
 SWEEP_EVERY = env.int("SWEEP_EVERY", default=60)

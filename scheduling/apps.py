@@ -5,6 +5,7 @@ from types import ModuleType
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, post_save, pre_delete
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +31,10 @@ class SchedulingConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the signals: items may be saved or deleted without an operation."""
-        from scheduling import checks  # noqa: F401 (it registers them)
+        from scheduling import (
+            checks,  # noqa: F401 (it registers them)
+            keepalives,
+        )
         from scheduling.access import default_groups
         from scheduling.models import schedulable_models
         from scheduling.operations import signals
@@ -38,6 +42,7 @@ class SchedulingConfig(AppConfig):
         for model in schedulable_models():
             post_save.connect(signals.follow_saved_item, sender=model)
             pre_delete.connect(signals.forget_deleted_item, sender=model)
+        connection_created.connect(keepalives.set_in_session, dispatch_uid="armo-keepalives")
         post_migrate.connect(default_groups.create_groups, dispatch_uid="armo-groups")
 
     def require_applications(self) -> None:

@@ -39,6 +39,9 @@ OVERDUE_AFTER: int = 60
 SWEEP_EVERY: int = 60
 # How long running tasks may take to finish when the worker has to stop.
 STOP_AFTER: int = 25
+# After how many seconds PostgreSQL ends the sessions of a host that has vanished; 0: as long as the
+# server's own settings say.
+VANISHED_AFTER: int = 20
 # Who gets mail about failures, besides whoever scheduled the job.
 FAILURE_EMAILS: list[str] = []
 # How long a preview link works.

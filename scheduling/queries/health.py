@@ -13,7 +13,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_noop
 from django_q.models import OrmQ
 
-from scheduling import conf
+from scheduling import conf, keepalives
 from scheduling.models import (
     OPEN_STATES,
     Heartbeat,
@@ -25,7 +25,7 @@ from scheduling.models import (
     schedulable_models,
 )
 from scheduling.models.sql import forbid_nested_loops
-from scheduling.models.times import utc
+from scheduling.models.times import duration, utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
 from scheduling.queries import holds, workers, zone_rules
@@ -88,6 +88,7 @@ def _examine() -> Iterator[Check]:
     for step in (
         _settings,
         _workers,
+        _vanished_hosts,
         _pause,
         _overdue,
         _clocks,
@@ -226,6 +227,31 @@ def _seconds_since(at: datetime | None, now: datetime) -> float | None:
 
 
 # For `doctor` only
+
+
+def vanished_hosts() -> Check:
+    """Check that PostgreSQL soon ends the sessions of a host that has vanished, and its locks."""
+    seconds, stored = keepalives.seconds_until_noticed(), keepalives.stored_in_role()
+    facts = {"seconds": seconds, "role": stored}
+    if seconds is None:
+        text = "None that matters to PostgreSQL: it is reached by a Unix socket."
+        return Check("vanished hosts", True, text, facts)
+    length = duration(timedelta(seconds=seconds))
+    text = f"PostgreSQL ends the sessions of one, and so its locks, after {length}."
+    if seconds <= keepalives.TOO_LONG_SECONDS:
+        return Check("vanished hosts", True, text, facts)
+    if stored:
+        text += " The role has better settings: have the pooler reconnect."
+    elif conf.VANISHED_AFTER:
+        text += " Run manage.py keepalives --set."
+    else:
+        text += " VANISHED_AFTER is 0: the server's own settings count."
+    return Check("vanished hosts", not conf.VANISHED_AFTER, text, facts)
+
+
+def _vanished_hosts() -> Iterator[Check]:
+    yield vanished_hosts()
+
 
 # What happens to an inconsistency.
 SWEPT = "Each sweep repairs what is due within the hour, one an hour the rest."

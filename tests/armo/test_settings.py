@@ -59,6 +59,10 @@ class TestAStart:
             ),
             ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be console or json."),
             (
+                {"VANISHED_AFTER": "1"},
+                "VANISHED_AFTER must be 0, or a number of seconds from 3 to 3600.",
+            ),
+            (
                 {"THROTTLE_LOGIN": "ten"},
                 "THROTTLE_LOGIN must be failures in a time, as 10/15min, or off.",
             ),

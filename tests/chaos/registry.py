@@ -2,10 +2,10 @@
 
 from types import ModuleType
 
-from tests.chaos import faults, network, server_faults
+from tests.chaos import faults, network, server_faults, vanished_host
 from tests.chaos.fault import Fault
 
-MODULES: tuple[ModuleType, ...] = (faults, server_faults, network)
+MODULES: tuple[ModuleType, ...] = (faults, server_faults, network, vanished_host)
 
 
 def all_faults() -> list[Fault]:

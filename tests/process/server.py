@@ -44,6 +44,7 @@ ENV = {
     "SLOW_WORKERS": "2",
     "HOOK_TIMEOUT": "60",
     "STOP_AFTER": "25",
+    "VANISHED_AFTER": os.environ.get("VANISHED_AFTER", "20"),
     "RETRY_DELAYS": "10,60,300",
     "OVERDUE_AFTER": "60",
     "SWEEP_EVERY": "60",

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -36,13 +36,16 @@ def database_url(name: str = "") -> str:
 class Worker:
     """One worker: its process, and what it has logged so far."""
 
+    # How the command begins that starts it.
+    prefix: Sequence[str] = ()
+
     def __init__(
         self, log: Path, *arguments: str, project: Path | str = PROJECT, **env: str
     ) -> None:
         self.log = log
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "qcluster", *arguments],
+                [*self.prefix, sys.executable, "manage.py", "qcluster", *arguments],
                 cwd=project,
                 env={
                     **os.environ,

@@ -14,6 +14,8 @@ from scheduling.models import Schedulable
 CHUNK = 16 * 2**20
 # A trap that nobody kills must not use up the machine's memory.
 MOST_CHUNKS = 100
+# A variable of the worker whose host will vanish.
+VANISHES = "ARMO_HOST_VANISHES"
 
 
 class Mode(models.TextChoices):
@@ -47,7 +49,9 @@ class Trap(Schedulable):
 
 
 def work() -> None:
-    """Take a moment, as a call over a network does."""
+    """Take a moment, as a call over a network does; on the host that will vanish, for ever."""
+    if VANISHES in os.environ:
+        hang()
     time.sleep(0.1)
 
 
