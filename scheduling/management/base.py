@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import Error, ProgrammingError
 from django.utils.translation import gettext as _
 
@@ -19,6 +19,41 @@ from scheduling.queue.outages import first_line, is_outage
 
 REFUSED = 1
 WRONG_USAGE = 2
+
+# They join signs of some scripts and of emoji, and do nothing else.
+JOINERS = "\u200c\u200d"
+
+
+def one_line(text: str) -> str:
+    r"""
+    Return text as a terminal can show it in one line.
+
+    What a terminal would act on (controls, escapes, ends of lines, marks that turn the direction)
+    is shown as in Python, `\x1b`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in JOINERS else ascii(sign)[1:-1] for sign in text
+    )
+
+
+class LineOutput(OutputWrapper):
+    """Writes each text as one line, whatever a title or a reason has in it."""
+
+    def write(  # type: ignore[override]  # as in its base
+        self, msg: str = "", style_func: Any = None, ending: str | None = None
+    ) -> None:
+        super().write(one_line(str(msg).removesuffix("\n")), style_func, ending)
+
+    def write_json(self, text: str, ending: str | None = None) -> None:
+        """Write a piece of JSON; its lines are its own."""
+        signs = (it if it.isprintable() or it in f"\n{JOINERS}" else _in_json(it) for it in text)
+        super().write("".join(signs), ending=ending)
+
+
+def _in_json(sign: str) -> str:
+    return json.dumps(sign)[1:-1]
 
 
 class OneLineParser(CommandParser):
@@ -51,6 +86,24 @@ class ArmoCommand(OneLineCommand):
     # Otherwise an unrelated failing check of the project would hide the command's own error.
     requires_system_checks: tuple[str, ...] = ()
 
+    @property
+    def stdout(self) -> LineOutput:
+        """Return where it writes."""
+        return self._stdout
+
+    @stdout.setter
+    def stdout(self, output: OutputWrapper) -> None:
+        self._stdout = LineOutput(output._out, output.ending)  # type: ignore[arg-type]  # wrong in the stubs
+
+    @property
+    def stderr(self) -> LineOutput:
+        """Return where it writes errors."""
+        return self._stderr
+
+    @stderr.setter
+    def stderr(self, output: OutputWrapper) -> None:
+        self._stderr = LineOutput(output._out, output.ending)  # type: ignore[arg-type]  # wrong in the stubs
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         for name, value in options.items():
             if isinstance(value, str) and not _is_text(value):
@@ -79,7 +132,7 @@ class ArmoCommand(OneLineCommand):
 
     def print_json(self, value: Any) -> None:
         """Print a value as one JSON document, with times in UTC."""
-        self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+        self.stdout.write_json(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
 
 
 def require_migrated() -> None:

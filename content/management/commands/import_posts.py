@@ -116,16 +116,16 @@ class Command(base.ArmoCommand):
                 is_new = site in importer.places.new
                 text = _("Site: %(site)s, new.") if is_new else _("Site: %(site)s.")
                 name = " ".join(filter(None, (site.name or site.title, site.folder)))
-                self.stdout.write(_printable(text % {"site": name}))
+                self.stdout.write(text % {"site": name})
             for zone, source in read_as:
                 text = _("Times without an offset were read as %(zone)s (%(source)s).")
-                self.stdout.write(_printable(text % {"zone": zone, "source": source}))
+                self.stdout.write(text % {"zone": zone, "source": source})
             for name, problem in problems:
-                self.stdout.write(_printable(f"{name}: {problem}"))
+                self.stdout.write(f"{name}: {problem}")
             kinds = report.count_kinds(found)
             if kinds.keys() - {".md"}:
                 shown = ", ".join(f"{kind} {n}" for kind, n in kinds.items())
-                self.stdout.write(_printable(_("Kinds of files: %(kinds)s.") % {"kinds": shown}))
+                self.stdout.write(_("Kinds of files: %(kinds)s.") % {"kinds": shown})
             self._print_plan(results, counts, every_file=options["dry_run"])
         if failed := counts["outcomes"][Outcome.FAILED]:
             message = ngettext(
@@ -140,7 +140,7 @@ class Command(base.ArmoCommand):
         self.stdout.write(_summary(counts))
         for count in report.count_reasons(results):
             outcome = _outcome(count.outcome, count.status)
-            self.stdout.write(_printable(f"{count.files:>7,}  {outcome}: {count.text}"))
+            self.stdout.write(f"{count.files:>7,}  {outcome}: {count.text}")
         lines = [_line(result) for result in results if every_file or result.notes]
         if lines:
             self.stdout.write()
@@ -165,16 +165,11 @@ def _line(result: Result) -> str:
         text += f" {timezone.localtime(result.publish_at):%Y-%m-%d %H:%M:%S %Z}"
     if result.slug:
         text += f" /{result.slug}/"
-    return _printable(": ".join(filter(None, (text, " ".join(map(str, result.notes))))))
+    return ": ".join(filter(None, (text, " ".join(map(str, result.notes)))))
 
 
 def _outcome(outcome: Outcome, status: str) -> str:
     return ", ".join(filter(None, (str(outcome.label), status and str(status_label(status)))))
-
-
-def _printable(text: str) -> str:
-    # A file may contain escape sequences of terminals.
-    return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def _count_as_json(count: report.Count) -> dict[str, Any]:

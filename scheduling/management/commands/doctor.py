@@ -95,7 +95,7 @@ class Command(base.ArmoCommand):
     def _print_as_json(self, facts: dict[str, Any], comparison: Comparison) -> None:
         """Print one document, an entry at a time: there may be very many."""
         head = json.dumps(facts, ensure_ascii=False, indent=2).removesuffix("\n}")
-        self.stdout.write(f'{head},\n  "lost": [', ending="")
+        self.stdout.write_json(f'{head},\n  "lost": [', ending="")
         for number, lost in enumerate(comparison.examine()):
             logged = lost.logged
             entry = {
@@ -107,9 +107,9 @@ class Command(base.ArmoCommand):
                 "found": lost.found,
                 "advice": lost.advice,
             }
-            comma = "," if number else ""
-            self.stdout.write(f"{comma}\n    {json.dumps(entry, ensure_ascii=False)}", ending="")
-        self.stdout.write("\n  ]\n}")
+            text = json.dumps(entry, ensure_ascii=False)
+            self.stdout.write_json(f"{',' if number else ''}\n    {text}", ending="")
+        self.stdout.write_json("\n  ]\n}")
 
 
 def _sentence(lost: LostChange) -> str:

@@ -930,3 +930,58 @@ class TestACommandOnAnOlderSchema:
 
     def test_works_where_nothing_that_it_needs_is_missing(self, manage: Manage) -> None:
         assert manage("jobs").code == 0
+
+
+class TestAnyOutput:
+    """What people wrote reaches a terminal in one line, and nothing in it is acted upon."""
+
+    # Clear the screen, CSI as one character, a line of its own, the direction, a family of emoji.
+    EVIL = "가\x1b[2J\x9b31m\nok  database: all is well\r\u2028\u202e\x07👨‍👩‍👧"
+    SHOWN = r"가\x1b[2J\x9b31m\nok  database: all is well\r\u2028\u202e\x07👨‍👩‍👧"
+
+    @pytest.fixture(params=["jobs", "explain", "publish_due --dry-run"])
+    def command(self, request: pytest.FixtureRequest) -> list[str]:
+        """Give a command that prints a title or a reason, with what it is to be of."""
+        words: list[str] = request.param.split()
+        item = StoryFactory(title=f"t{self.EVIL}t")
+        operations.schedule(item=item, run_at=FAR_OFF, by=None, reason=f"t{self.EVIL}t")
+        if words[0] == "explain":
+            return [*words, item.label]
+        if words[0] == "publish_due":
+            return [*words, "--at", (FAR_OFF + HOUR).isoformat()]
+        return words
+
+    def test_shows_what_a_terminal_would_act_on(self, manage: Manage, command: list[str]) -> None:
+        result = manage(*command)
+
+        assert result.code == 0, result
+        assert f"t{self.SHOWN}t" in result.out
+        assert all(it.isprintable() or it in "\n\u200d" for it in result.out)
+        assert "\nok  database" not in result.out
+
+    def test_as_json_has_it_escaped(self, manage: Manage, command: list[str]) -> None:
+        result = manage(*command, "--json")
+
+        assert all(it.isprintable() or it in "\n\u200d" for it in result.out)
+        assert f"t{self.EVIL}t" in "".join(_texts(result.json))
+
+    def test_of_an_error_too(self, manage: Manage) -> None:
+        item = StoryFactory(title=self.EVIL)
+
+        result = manage("schedule", item.label, "--at", "2100-01-01\x1b[2J\n")
+        paused = manage("pause", "--reason", self.EVIL)
+
+        assert r"\x1b[2J" in result.err + result.out
+        assert r"\x1b[2J\x9b31m ok" in paused.out
+        for text in (*result[1:], paused.out):
+            assert all(it.isprintable() or it in "\n\u200d" for it in text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for it in value:
+            yield from _texts(it)
+    else:
+        yield str(value)
