@@ -374,7 +374,7 @@ if VANISHED_AFTER != 0 and not 3 <= VANISHED_AFTER <= 3600:
 RETRY_DELAYS: list[int] = env.list("RETRY_DELAYS", cast=int, default=[10, 60, 300])
 OVERDUE_AFTER = env.int("OVERDUE_AFTER", default=60)
 SWEEP_EVERY = env.int("SWEEP_EVERY", default=60)
-# LISTEN needs a connection of its own: off behind a transaction-pooling proxy; then it polls.
+# On: whether a pooler stands before PostgreSQL is found out. Off: there is one, and workers poll.
 QUEUE_LISTEN = env.bool("QUEUE_LISTEN", default=True)
 
 # In which time zone and language a person reads what the engine writes to them.

@@ -127,7 +127,10 @@ def _scans() -> dict[str, Sequence[str]]:
         "the look for due ends": (batch_runner.SQL["any_due"], {"kinds": [str(Kind.UNPUBLISH)]}),
         "the look round": (
             TimedBroker.statements.look,
-            {"key": "publish", "owner": 1, "dead": [], "lock": 0, "releases": True, "finds": True},
+            {
+                **{"key": "publish", "owner": 1, "dead": [], "may_be_late": False},
+                **{"releases": True, "finds": True},
+            },
         ),
     }
     tables = ("scheduling_job", "django_q_ormq", "content_")

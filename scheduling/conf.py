@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # settings are read before models can be loaded
 PUBLISH_LANE: str = "publish"
 SLOW_LANE: str = "slow"
 MAIL_LANE: str = "mail"
-# Off behind a pooler in transaction mode: LISTEN and session locks need a dedicated connection.
+# On: whether a pooler stands before PostgreSQL is found out. Off: there is one, so that nothing
+# relies on a session: no LISTEN, no lock of a session, no prepared statement.
 QUEUE_LISTEN: bool = True
 # How many processes run tasks in the lanes `publish` and `slow`.
 WORKERS: int = 2

@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
 from scheduling import conf
+from scheduling.pooling import has_session
 
 # How often PostgreSQL asks before it ends the session.
 PROBES = 5
@@ -64,7 +65,7 @@ def set_in_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     settings = wanted()
     if connection.alias != DEFAULT_DB_ALIAS or connection.vendor != "postgresql" or not settings:
         return
-    if connection.connection.info.host.startswith("/") or not conf.QUEUE_LISTEN:
+    if connection.connection.info.host.startswith("/") or not has_session(connection):
         return
     with connection.wrap_database_errors:
         connection.connection.execute(SET, [json.dumps(settings)])

@@ -43,4 +43,4 @@ from scheduling.models.transitions import (
     transition_of,
     unmirrored,
 )
-from scheduling.models.worker import Heartbeat
+from scheduling.models.worker import Heartbeat, Lease

@@ -188,6 +188,8 @@ class Job(models.Model):
     scheduled_by_name = name_field()
     # When the current attempt began; still set if the worker died during it.
     attempt_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Who has begun it, as `armo_owner` of a queue row; empty if a session's lock says so.
+    attempt_owner = models.IntegerField(null=True, blank=True, editable=False)
     # When the mail about its failure was sent.
     told_at = models.DateTimeField(_("told at"), null=True, blank=True, editable=False)
     # Its queue row. No foreign key: queue rows come and go, and losing one must not change the job.

@@ -13,14 +13,14 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 from psycopg import Cursor
 
-from scheduling import conf
+from scheduling.pooling import has_session
 
 
 class _PreparedCursor(Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         # Django turns prepared statements off for its connections. Behind a pooler they stay off:
-        # each transaction has another connection, without the statements of the last.
-        self.connection.prepare_threshold = 0 if conf.QUEUE_LISTEN else None
+        # each transaction has another session, without the statements of the last.
+        self.connection.prepare_threshold = 0 if has_session(connection) else None
         try:
             return super().execute(query, params, **options)
         finally:

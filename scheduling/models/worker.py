@@ -12,6 +12,25 @@ WORKER_NAME = "armo-worker"
 HEARTBEAT_KEPT = timedelta(days=1)
 
 
+class Lease(models.Model):
+    """
+    A running cluster that reaches PostgreSQL through a pooler, and until when it is taken to run.
+
+    One with a session of its own holds an advisory lock instead: see `scheduling.queue.leases`.
+    """
+
+    owner = models.IntegerField(primary_key=True)
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        # The queue's own: its statements name no table of the engine.
+        db_table = "armo_queue_lease"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.owner} until {self.ends_at}"
+
+
 class Heartbeat(models.Model):
     """One running cluster: its lane, its host, and when a task last passed through it."""
 

@@ -18,7 +18,8 @@ from scheduling import conf
 from scheduling.models import TRANSITIONS, Heartbeat, Job, Pause, clock
 from scheduling.models.times import utc
 from scheduling.operations import pause as pausing
-from scheduling.queue.broker import BEAT_SECONDS, OWNER_LOCK
+from scheduling.queue.broker import BEAT_SECONDS
+from scheduling.queue.leases import is_alive
 from scheduling.queue.messages import find_row
 
 # A statement that would wait longer for a lock fails.
@@ -46,14 +47,13 @@ OF_TABLE = SESSIONS.format(
     " AND l.mode IN"
     " ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
 )
-CLAIM = """
+CLAIM = f"""
 SELECT message.armo_owner, beat.host, beat.pid, beat.beat_at,
        extract(epoch FROM clock_timestamp() - beat.beat_at)::float8,
-       EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = %s
-               AND objid = message.armo_owner::oid AND objsubid = 2)
+       {is_alive("message.armo_owner")}
 FROM django_q_ormq AS message LEFT JOIN scheduling_heartbeat AS beat ON beat.owner = armo_owner
 WHERE message.id = %s
-"""
+"""  # noqa: S608 (names of its own)
 
 
 class Hold(NamedTuple):
@@ -160,12 +160,12 @@ def _claim(job: Job, now: datetime) -> Iterator[Hold]:
         yield from empty_lanes([message.lane])
         return
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, [OWNER_LOCK, message.id])
-        owner, host, pid, beat_at, silent, is_alive = cursor.fetchone()
+        cursor.execute(CLAIM, [message.id])
+        owner, host, pid, beat_at, silent, lives = cursor.fetchone()
     released = f"It is released at {utc(message.lock, 'milliseconds')}"
     who = f"the worker on {host} (process {pid})" if host else "a worker"
     facts = {"owner": owner, "host": host, "pid": pid, "released_at": message.lock}
-    if owner is not None and conf.QUEUE_LISTEN and not is_alive:
+    if owner is not None and not lives:
         text = (
             f"It is claimed by {who}, which is gone. {released}, or by the next worker that looks."
         )
@@ -175,8 +175,7 @@ def _claim(job: Job, now: datetime) -> Iterator[Hold]:
         text = (
             f"It is claimed by {who}, not heard of since {heard}: its host may be gone. {released}"
         )
-        sooner = ", or when PostgreSQL has noticed" if conf.QUEUE_LISTEN else ""
-        yield Hold("claim", f"{text}{sooner}.", facts)
+        yield Hold("claim", f"{text}, or when PostgreSQL has noticed.", facts)
 
 
 def silent_after_seconds(lane: str) -> float:

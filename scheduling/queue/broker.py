@@ -23,7 +23,9 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from scheduling import conf
+from scheduling.pooling import has_session
 from scheduling.queue import messages
+from scheduling.queue.leases import LEASE_SECONDS, OWNER_LOCK, end, is_alive, renew
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
 from scheduling.queue.outages import first_line, is_outage, retry_while_disconnected
 from scheduling.queue.payload import build_payload, sign_anew
@@ -49,11 +51,13 @@ LOOK_IN_A_PAUSE_SECONDS = 1.0
 # How often an empty task passes through all processes of the cluster, to show that they work.
 BEAT_SECONDS = 4.0
 
-# The first key of the advisory lock that each owner holds; the second is the owner's number.
-OWNER_LOCK = 0x41726D6F
-
 SQL = read_statements(__name__)
-RELEASE = SQL["release"].format(abandoned=SQL["abandoned"])
+ABANDONED = SQL["abandoned"].format(is_alive=is_alive("armo_owner", may_be_late="%(may_be_late)s"))
+RELEASE = SQL["release"].format(abandoned=ABANDONED)
+POOLED = (
+    "A pooler stands before PostgreSQL, so LISTEN would hear nothing: the queue is polled every"
+    " %.1f s. Set QUEUE_LISTEN=off to say so, or give the worker a direct DATABASE_URL."
+)
 
 
 class TaskNames(Protocol):
@@ -97,7 +101,7 @@ class Statements:
     def look(self) -> str:
         """Return the query for all that a broker needs to know before it sleeps."""
         return SQL["look"].format(
-            abandoned=SQL["abandoned"], is_paused=self.is_paused, are_lost=self.are_lost
+            abandoned=ABANDONED, is_paused=self.is_paused, are_lost=self.are_lost
         )
 
 
@@ -139,8 +143,13 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     # whose answer was lost.
     handed_out: datetime | None = None
     is_in_doubt = False
-    # The psycopg connection that listens; Django may have replaced it.
+    # The psycopg connection that listens; Django may have replaced it. And since when it is there.
     listening_on: Any = None
+    connected_at = 0.0
+    # Whether it shares sessions with others, behind a pooler: then it polls, and its owner has a
+    # lease in place of a session's lock, which this process renews.
+    is_pooled = False
+    has_lease: ClassVar[bool] = False
     # Grows while the database cannot be reached, or while a due row is locked.
     pause_seconds = 0.0
 
@@ -284,7 +293,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                     "key": self.list_key,
                     "bulk": Conf.BULK,
                     "retry": Conf.RETRY,
-                    "owner": self.owner if conf.QUEUE_LISTEN else None,
+                    "owner": self.owner,
                     "is_paused": self.is_paused,
                 },
             )
@@ -352,15 +361,14 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             "key": self.list_key,
             "owner": self.owner,
             "dead": list(self.dead_owners),
-            "lock": OWNER_LOCK,
-            # Behind a pooler no session holds an advisory lock: claims end when their time is over.
-            "releases": self.owner is not None and conf.QUEUE_LISTEN,
+            "may_be_late": monotonic() < self.connected_at + LEASE_SECONDS,
+            "releases": self.owner is not None,
             "finds": self.list_key == conf.PUBLISH_LANE and monotonic() >= self.look_again_at,
         }
 
     def _plan_next(self, seconds: float | None, claimed_nothing: bool) -> None:
         """Plan when to query next; the next row is due in so many seconds."""
-        longest = LONGEST_SLEEP_SECONDS if conf.QUEUE_LISTEN else Conf.POLL
+        longest = Conf.POLL if self.is_pooled else LONGEST_SLEEP_SECONDS
         self.is_expecting = seconds is not None and seconds <= longest
         if seconds is None or seconds > 0:
             self.pause_seconds = 0.0
@@ -393,24 +401,39 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own flag
         if self.listening_on is connection.connection:
             return
-        if conf.QUEUE_LISTEN:
-            with connection.cursor() as cursor:
+        self._note_pooling(not has_session(connection))
+        if self.owner is not None and self.is_pooled:
+            # Before the first claim: one whose owner has no lease is taken for a dead owner's.
+            renew(self.owner)
+            end(self.dead_owners)
+            TimedBroker.has_lease = True
+        with connection.cursor() as cursor:
+            if not self.is_pooled:
                 cursor.execute(f"LISTEN {CHANNEL}")
                 if self.owner is not None:
                     # Shared: the database may not have ended the last connection yet.
                     cursor.execute(
                         "SELECT pg_try_advisory_lock_shared(%s, %s)", [OWNER_LOCK, self.owner]
                     )
-                    if self.is_in_doubt:
-                        cursor.execute(
-                            SQL["release_unseen"], {**self._own(), "handed_out": self.handed_out}
-                        )
-                        self.is_in_doubt = False
+            if self.owner is not None and self.is_in_doubt:
+                cursor.execute(
+                    SQL["release_unseen"], {**self._own(), "handed_out": self.handed_out}
+                )
+                self.is_in_doubt = False
+        self.connected_at = monotonic()
         self.listening_on = connection.connection
         # Meanwhile rows may have been inserted, and tasks may have been lost, heartbeats too.
         self._ask_at_once()
         self.sweep_at = self.full_sweep_at = self.beat_at = 0.0
         self.release_at = self.release_pause = 0.0
+
+    def _note_pooling(self, is_pooled: bool) -> None:
+        if is_pooled and not self.is_pooled and self.list_key == conf.PUBLISH_LANE:
+            if conf.QUEUE_LISTEN:
+                logger.warning(POOLED, Conf.POLL)
+            else:
+                logger.info("QUEUE_LISTEN is off: the queue is polled every %.1f s.", Conf.POLL)
+        self.is_pooled = is_pooled
 
     def on_sleep(self) -> None:
         """Do nothing: tests override it, to learn that the broker is about to sleep."""
@@ -419,7 +442,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if seconds <= 0:
             return
         self.on_sleep()
-        if not conf.QUEUE_LISTEN:
+        if self.is_pooled:
             sleep(seconds)
             return
         with connections[Conf.ORM].wrap_database_errors:

@@ -36,15 +36,9 @@ WHERE key = %(key)s AND armo_owner = %(owner)s
   AND (lock > %(handed_out)s OR %(handed_out)s::timestamptz IS NULL)
 
 -- name: abandoned
--- The condition of rows that a dead cluster had claimed. An owner lives as long as a connection
--- holds its advisory lock: the database notices when the process, its host or the network is gone,
--- and no clock is needed.
+-- The condition of rows that a dead cluster had claimed.
 key = %(key)s AND armo_owner IS NOT NULL AND armo_owner IS DISTINCT FROM %(owner)s
-AND (armo_owner = ANY(%(dead)s) OR NOT EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND classid = %(lock)s AND objid = armo_owner::oid
-      AND objsubid = 2
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+AND (armo_owner = ANY(%(dead)s) OR NOT {is_alive})
 
 -- name: release
 -- Releases the claims of dead clusters, so that their rows are delivered again.

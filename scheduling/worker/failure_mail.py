@@ -32,6 +32,7 @@ from scheduling.models.item import NotPublishable
 from scheduling.models.task_names import MAIL_FAILURES
 from scheduling.models.times import utc
 from scheduling.models.transitions import is_by_now
+from scheduling.pooling import has_session
 from scheduling.queue import messages
 from scheduling.queue.payload import build_payload
 
@@ -132,9 +133,9 @@ def _send_once(server: "_Server", mail: Mail) -> bool:
 
 @contextmanager
 def _mail_lock() -> Iterator[None]:
-    if not conf.QUEUE_LISTEN:
-        # Behind a pooler in transaction mode a session has no owner, so the lock belongs to the
-        # transaction. It stays open while the mail is sent, but locks no row until then.
+    if not has_session(connection):
+        # The session is others' too, so the lock belongs to the transaction. It stays open while
+        # the mail is sent, but locks no row until then.
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MAIL_LOCK])
             yield

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from django.db import DatabaseError, InterfaceError, connection
 
 from scheduling.models.worker import HEARTBEAT_KEPT
+from scheduling.queue import leases
 from scheduling.queue.outages import retry_while_disconnected
 from scheduling.queue.sql_files import read_statements
 
@@ -99,8 +100,9 @@ def beat_within_a_batch() -> None:
 
 
 def delete_heartbeat(owner: int) -> None:
-    """Delete the heartbeats of a cluster that ends, and those left by others; never raises."""
+    """Delete the heartbeats and the lease of a cluster that ends; never raises."""
     try:
+        leases.end([owner])
         with connection.cursor() as cursor:
             cursor.execute(SQL["delete"], [owner, HEARTBEAT_KEPT.total_seconds()])
     except (DatabaseError, InterfaceError) as error:

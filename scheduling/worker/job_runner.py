@@ -40,7 +40,9 @@ from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import InvalidTransition, is_by_now
 from scheduling.operations import pause as pausing
 from scheduling.operations import reconcile, store
-from scheduling.queue import messages
+from scheduling.pooling import has_session
+from scheduling.queue import leases, messages
+from scheduling.queue.broker import TimedBroker
 from scheduling.queue.outages import accepts_no_writes, is_outage, retry_while_disconnected
 from scheduling.worker import batch_runner, child_process, failure_mail
 
@@ -53,6 +55,9 @@ What = JobEvent.What
 LONGEST_OUTAGE = timedelta(hours=1)
 # How long a job of an unknown kind is left to workers of another version.
 UNKNOWN_KIND_PAUSE = timedelta(minutes=1)
+# Who makes an attempt behind a pooler that is no cluster's, such as a command's. It is taken to be
+# made for as long as an attempt may take.
+UNKNOWN_OWNER = 0
 # First key of the advisory locks that attempts hold; the second is the job's id.
 ATTEMPT_LOCK = 0x41726D70
 
@@ -214,10 +219,10 @@ def _lock_and_begin(job_id: int) -> _Begun:
     Lock the job against other workers, and count the attempt.
 
     The advisory lock belongs to the session, so PostgreSQL releases it when the worker dies or
-    loses its connection. Behind a pooler in transaction mode a session has no owner; there `_begin`
-    waits as long as an attempt may take.
+    loses its connection. Behind a pooler the session is others' too; there `_begin` notes who makes
+    the attempt, and whoever comes next looks whether they live.
     """
-    if conf.QUEUE_LISTEN:
+    if has_session(connection):
         [is_free] = _select("SELECT pg_try_advisory_lock(%s, %s)", _key(job_id))
         if not is_free:
             return _Begun(_Answer.BUSY)
@@ -226,7 +231,7 @@ def _lock_and_begin(job_id: int) -> _Begun:
 
 def _unlock(job_id: int) -> None:
     # If the lock was lost with its connection, PostgreSQL only warns.
-    if conf.QUEUE_LISTEN and connection.is_usable():
+    if connection.is_usable() and has_session(connection):
         _select("SELECT pg_advisory_unlock(%s, %s)", _key(job_id))
 
 
@@ -245,6 +250,11 @@ def _select(statement: str, params: list[int]) -> tuple[bool]:
 def _begin(job_id: int) -> _Begun:
     """Count the attempt, if the job is to run now."""
     nothing = _Begun(_Answer.NOTHING)
+    if not has_session(connection):
+        # Somebody who has a session may hold its lock.
+        [is_free] = _select("SELECT pg_try_advisory_xact_lock(%s, %s)", _key(job_id))
+        if not is_free:
+            return _Begun(_Answer.BUSY)
     job = _lock_due(job_id)
     if job is None:
         return nothing
@@ -257,6 +267,8 @@ def _begin(job_id: int) -> _Begun:
         logger.warning("%s is of a kind that this worker does not know: left to others.", job.label)
         _enqueue(job, now + UNKNOWN_KIND_PAUSE)
         return nothing
+    if _is_being_made(job, now=now):
+        return nothing
     item = job.find_item()
     if item is not None and not _can_lock(item):
         _wait(job)
@@ -266,10 +278,6 @@ def _begin(job_id: int) -> _Begun:
         return nothing
     if job.attempt_begun_at is not None:
         # An attempt was begun, and its worker died before it ended.
-        ends_by = job.attempt_begun_at + longest_attempt()
-        if not conf.QUEUE_LISTEN and ends_by > now:
-            _enqueue(job, ends_by)
-            return nothing
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has no record of how that attempt ended.
         task = {"name": f"job {job_id}", "func": job.task, "args": (job_id,)}
@@ -281,9 +289,20 @@ def _begin(job_id: int) -> _Begun:
         return nothing
     job.attempts += 1
     job.attempt_begun_at = now
-    job.save(update_fields=["attempts", "attempt_begun_at"])
+    owner = TimedBroker.owner or UNKNOWN_OWNER
+    job.attempt_owner = None if has_session(connection) else owner
+    job.save(update_fields=["attempts", "attempt_begun_at", "attempt_owner"])
     has_hook = item is not None and job.transition.has_hook(type(item))
     return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
+
+
+def _is_being_made(job: Job, *, now: datetime) -> bool:
+    """Query whether a worker that lives has begun the job's attempt, without a session's lock."""
+    owner, begun_at = job.attempt_owner, job.attempt_begun_at
+    if begun_at is None or owner is None or owner in TimedBroker.dead_owners:
+        return False
+    is_over = now > begun_at + longest_attempt()
+    return not is_over and (owner == UNKNOWN_OWNER or leases.is_owner_alive(owner))
 
 
 def _carry_out(job_id: int) -> None:

@@ -30,8 +30,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import RawValue
-from threading import Event
-from time import monotonic
+from threading import Event, Thread
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -41,12 +41,14 @@ from django.conf import settings
 from django.db import Error, connections
 from django_q import cluster as stock
 from django_q.conf import Conf
+from django_q.pusher import pusher
 from django_q.signals import post_execute, post_execute_in_worker, pre_execute
 from django_q.worker import worker
 
 from scheduling import conf
 from scheduling.models.task_names import BEAT
 from scheduling.models.worker import WORKER_NAME
+from scheduling.queue import leases
 from scheduling.queue.broker import TimedBroker
 from scheduling.queue.outages import first_line, is_outage
 from scheduling.worker import heartbeat
@@ -191,7 +193,21 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
 
 def _with_parent(parent: int, target: Callable[..., None], args: Sequence[Any]) -> None:
     end_with_parent(parent)
+    if target is pusher:
+        # Apart from its own work: it waits for as long as every worker is busy.
+        Thread(target=_renew_lease, daemon=True).start()
     target(*args)
+
+
+def _renew_lease() -> NoReturn:
+    while True:
+        sleep(leases.RENEW_SECONDS)
+        if TimedBroker.has_lease and TimedBroker.owner is not None:
+            try:
+                leases.renew(TimedBroker.owner)
+            except Error as error:
+                logger.debug("The lease could not be renewed: %s", error)
+                connections[Conf.ORM].close()
 
 
 def _how_it_ended(process: Any) -> str:

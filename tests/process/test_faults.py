@@ -3,8 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import QuerySet
-from django.test import override_settings
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
@@ -28,6 +26,7 @@ from tests.chaos import checker
 from tests.chaos.environment import Cluster, Load
 from tests.chaos.memory import Bound
 from tests.chaos.traps.models import Mode, Trap
+from tests.process.conftest import StartCluster
 from tests.process.server import at_rest, execute, wait_until_time
 from tests.process.worker import wait_until
 
@@ -36,35 +35,6 @@ from tests.process.worker import wait_until
 RECOVERED = 8.0
 
 ROLES = ("sentinel", "pusher", "monitor", "worker")
-StartCluster = Callable[..., Cluster]
-
-
-@pytest.fixture
-def _traps(transactional_db: None) -> Iterator[None]:
-    """Install the traps, with their table, for one test."""
-    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "tests.chaos.traps"]):
-        with connection.schema_editor() as editor:
-            editor.create_model(Trap)
-        # As `migrate` does: else this process and a worker's may both make it, at once.
-        ContentType.objects.get_for_model(Trap)
-        yield
-        with connection.schema_editor() as editor:
-            editor.delete_model(Trap)
-
-
-@pytest.fixture
-def start_cluster(_traps: None, tmp_path: Path) -> Iterator[StartCluster]:
-    """Start workers that know the traps; in the end they must stop well and leave nobody."""
-    with ExitStack() as stack:
-
-        def start(**env: str) -> Cluster:
-            cluster = Cluster(tmp_path / f"worker-{len(list(tmp_path.iterdir()))}.log", **env)
-            stack.callback(cluster.kill)
-            cluster.wait_until_ready()
-            wait_until(cluster.is_whole, seconds=10, what="a whole worker")
-            return cluster
-
-        yield start
 
 
 def put_in(*, stories: int, traps: Sequence[Mode] = (), seconds: float = 0.5) -> Load:

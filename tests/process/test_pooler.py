@@ -6,7 +6,6 @@ from datetime import timedelta
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -14,14 +13,18 @@ from django.db import connection, connections
 from django.test import Client
 
 from scheduling import operations
+from scheduling.models import Job, State
 from scheduling.models.clock import database_now
 from scheduling.queries import dry_run
+from scheduling.queue import leases
 from scheduling.worker import batch_runner
+from tests.chaos.traps.models import Mode, Trap
 from tests.database_rows import due_stories
 from tests.factories import FAR_OFF, StoryFactory
 from tests.process import pooler
-from tests.process.conftest import StartWorker
+from tests.process.conftest import StartCluster, StartWorker
 from tests.process.pooler import Pooler
+from tests.process.worker import wait_until
 
 pytestmark = pytest.mark.skipif(
     pooler.find_program() is None, reason="PgBouncer is not installed. Try: make pooler"
@@ -45,13 +48,12 @@ def database_url(bouncer: Pooler) -> str:
 @pytest.fixture
 def start_behind(database_url: str, start_worker: StartWorker) -> StartWorker:
     """Start workers that reach the database through it; they are stopped before it is."""
-    return partial(start_worker, DATABASE_URL=database_url, QUEUE_LISTEN="off")
+    return partial(start_worker, DATABASE_URL=database_url)
 
 
 @pytest.fixture
-def _behind(bouncer: Pooler, transactional_db: None, settings: Any) -> Iterator[None]:
+def _behind(bouncer: Pooler, transactional_db: None) -> Iterator[None]:
     """Have this process reach its database through it."""
-    settings.QUEUE_LISTEN = False
     direct = connections["default"]
     pooled = direct.copy()
     pooled.settings_dict |= {"HOST": str(bouncer.folder), "PORT": str(pooler.PORT)}
@@ -88,6 +90,12 @@ def left_over() -> set[str]:
         with connection.cursor() as cursor:
             cursor.execute(LEFT_OVER, [list(TRACKED)])
             found |= {row for (row,) in cursor.fetchall()}
+    return found
+
+
+def reasons() -> list[str]:
+    """Return what monitors are answered."""
+    found: list[str] = Client().get("/health/publisher/").json()["reasons"]
     return found
 
 
@@ -136,3 +144,38 @@ class TestAWorkerBehindAPooler:
         story.refresh_from_db()
         assert story.published_at is not None
         assert timedelta(0) <= story.published_at - at < timedelta(seconds=1)
+
+    def test_says_that_it_polls_though_no_setting_says_so(self, start_behind: StartWorker) -> None:
+        worker = start_behind()
+
+        worker.wait_for_line("A pooler stands before PostgreSQL")
+
+    @pytest.mark.usefixtures("_behind")
+    def test_is_seen_by_monitors_until_it_is_killed(self, start_behind: StartWorker) -> None:
+        worker = start_behind()
+        wait_until(lambda: not reasons(), seconds=20, what="the publisher is well")
+
+        assert [reasons() for _ in range(30)] == [[]] * 30
+
+        worker.kill()
+        wait_until(
+            lambda: reasons() == ["No worker is connected."],
+            seconds=leases.LEASE_SECONDS + 3,
+            what="the killed worker is missed",
+        )
+
+    def test_that_loses_a_process_in_a_hook_repeats_it_at_once(
+        self, database_url: str, start_cluster: StartCluster
+    ) -> None:
+        cluster = start_cluster(DATABASE_URL=database_url)
+        trap = Trap.objects.create(title="trap", mode=Mode.WORK)
+        operations.schedule(item=trap, run_at=database_now() + timedelta(seconds=0.5), by=None)
+
+        wait_until(lambda: Job.objects.get().attempt_begun_at, seconds=10, what="it has begun")
+        for process in cluster.members("worker", "slow"):
+            process.kill()
+
+        wait_until(
+            lambda: Job.objects.get().state == State.SUCCEEDED, seconds=8, what="it is repeated"
+        )
+        cluster.stop()

@@ -18,7 +18,7 @@ from scheduling.models.clock import database_now
 from scheduling.operations import pause as pausing
 from scheduling.queries import health, holds
 from scheduling.queries.explain import Finding, explain
-from scheduling.queue.broker import OWNER_LOCK
+from scheduling.queue.leases import OWNER_LOCK
 from tests.factories import StoryFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)

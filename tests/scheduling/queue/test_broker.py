@@ -22,11 +22,11 @@ from pytest_django import DjangoDbBlocker, Settings
 from content.models import Story
 from scheduling import tasks
 from scheduling.broker import TimedBroker
-from scheduling.models import Job, Pause
+from scheduling.models import Job, Lease, Pause
 from scheduling.models.clock import database_now
 from scheduling.models.task_names import RUN_JOB
 from scheduling.queue import broker as module
-from scheduling.queue import messages
+from scheduling.queue import leases, messages
 from scheduling.queue.messages import Message, insert_messages
 from scheduling.queue.payload import build_payload, read_payload
 from tests.conftest import InBackground
@@ -271,7 +271,7 @@ class TestAClaimOfACluster:
         become(monkeypatch, 7).dequeue()
         with other.cursor() as cursor:
             # A connection of the dead cluster that the database has not noticed to be gone.
-            cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [module.OWNER_LOCK, 7])
+            cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [leases.OWNER_LOCK, 7])
         hang_up()
 
         assert become(monkeypatch, 8).dequeue() is None
@@ -319,15 +319,76 @@ class TestAClaimOfACluster:
 
         assert claims() == [(message_id, 7, 1)]
 
-    def test_is_nobodys_behind_a_pooling_proxy(
-        self, monkeypatch: pytest.MonkeyPatch, settings: Any
-    ) -> None:
-        settings.QUEUE_LISTEN = False
-        [message_id] = put(LONG_AGO)
 
+class TestAClaimBehindAPooler:
+    """There no session is a cluster's own, so that a lease says whether it lives."""
+
+    @pytest.fixture(autouse=True)
+    def _polling(self, settings: Any) -> None:
+        settings.QUEUE_LISTEN = False
+
+    def become_long_connected(self, monkeypatch: pytest.MonkeyPatch, owner: int) -> TimedBroker:
+        broker = become(monkeypatch, owner)
+        broker.connected_at -= leases.LEASE_SECONDS
+        return broker
+
+    def test_stays_while_its_owner_renews_the_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        [message_id] = put(LONG_AGO)
         become(monkeypatch, 7).dequeue()
 
-        assert claims() == [(message_id, None, 1)]
+        self.become_long_connected(monkeypatch, 8).dequeue()
+
+        assert claims() == [(message_id, 7, 1)]
+
+    @pytest.mark.parametrize("ends_at", [LONG_AGO, None])
+    def test_is_released_once_the_lease_has_run_out_or_is_gone(
+        self, monkeypatch: pytest.MonkeyPatch, ends_at: datetime | None
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        if ends_at:
+            Lease.objects.filter(owner=7).update(ends_at=ends_at)
+        else:
+            Lease.objects.filter(owner=7).delete()
+
+        broker = self.become_long_connected(monkeypatch, 8)
+
+        assert message_id in [message for _ in range(4) for message in ids(broker.dequeue())]
+
+    def test_stays_just_after_an_outage_in_which_nobody_could_renew(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        Lease.objects.filter(owner=7).update(ends_at=database_now() - timedelta(minutes=1))
+
+        become(monkeypatch, 8).dequeue()
+
+        assert claims() == [(message_id, 7, 1)]
+
+    def test_is_released_at_once_by_the_cluster_that_takes_its_owners_place(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+
+        broker = become(monkeypatch, 8, 7)
+
+        assert message_id in [message for _ in range(4) for message in ids(broker.dequeue())]
+        assert list(Lease.objects.values_list("owner", flat=True)) == [8]
+
+    def test_of_an_owner_with_a_session_stays(
+        self, monkeypatch: pytest.MonkeyPatch, other: BaseDatabaseWrapper
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        Lease.objects.all().delete()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [leases.OWNER_LOCK, 7])
+
+        self.become_long_connected(monkeypatch, 8).dequeue()
+
+        assert claims() == [(message_id, 7, 1)]
 
 
 class TestAMessageThatCannotBeDecoded:
@@ -901,6 +962,7 @@ class TestItsStatements:
             owner=1,
             dead=[2],
             lock=0,
+            may_be_late=False,
             releases=True,
             finds=True,
         )
@@ -916,6 +978,7 @@ class TestItsStatements:
             owner=1,
             dead=[2],
             lock=0,
+            may_be_late=False,
             releases=True,
             finds=True,
         )

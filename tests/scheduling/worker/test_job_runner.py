@@ -20,6 +20,7 @@ from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
 from scheduling.models.references import ItemNotFound
 from scheduling.operations import NotPublishable
+from scheduling.queue import leases
 from scheduling.worker import child_process, job_runner
 from tests.conftest import InBackground
 from tests.database_rows import (
@@ -715,19 +716,54 @@ class TestAJobThatAnotherWorkerRuns:
         assert row(story).status == Status.SCHEDULED
         assert Job.objects.get().attempts == 0
 
-    def test_may_behind_a_pooling_proxy_be_so_until_its_time_is_over(self, settings: Any) -> None:
-        settings.QUEUE_LISTEN = False
+    @pytest.mark.parametrize("has_session", [True, False])
+    @pytest.mark.parametrize("owner", [7, job_runner.UNKNOWN_OWNER])
+    def test_behind_a_pooler_is_left_to_who_lives(
+        self, settings: Any, owner: int, has_session: bool
+    ) -> None:
+        settings.QUEUE_LISTEN = has_session
         StoryFactory(due=True)
         now = database_now()
-        Job.objects.update(attempts=1, attempt_begun_at=now)
+        Job.objects.update(attempts=1, attempt_begun_at=now, attempt_owner=owner)
+        leases.renew(7)
         job = Job.objects.get()
 
         deliver(job)
 
         assert (Job.objects.get().attempts, history(job)) == (1, [What.SCHEDULED])
         [again] = OrmQ.objects.all()
-        assert again.lock - now > timedelta(seconds=settings.HOOK_TIMEOUT)
+        assert timedelta(0) < again.lock - now < timedelta(seconds=10)
         assert Job.objects.get().message_id == again.pk
+
+    @pytest.mark.parametrize(
+        ("owner", "begun"), [(7, 0), (job_runner.UNKNOWN_OWNER, 1000), (None, 0)]
+    )
+    def test_behind_a_pooler_is_repeated_at_once_if_they_are_gone(
+        self, settings: Any, owner: int | None, begun: int
+    ) -> None:
+        settings.QUEUE_LISTEN = False
+        StoryFactory(due=True)
+        at = database_now() - timedelta(seconds=begun)
+        Job.objects.update(attempts=1, attempt_begun_at=at, attempt_owner=owner)
+        job = Job.objects.get()
+
+        job_runner.run_alone(job.pk)
+
+        assert history(job) == [What.SCHEDULED, What.ATTEMPT_FAILED, What.SUCCEEDED]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_with_a_session_is_left_to_them_behind_a_pooler_too(
+        self, other: BaseDatabaseWrapper, settings: Any
+    ) -> None:
+        settings.QUEUE_LISTEN = False
+        StoryFactory(due=True)
+        job = Job.objects.get()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job.pk])
+
+        job_runner.run_alone(job.pk)
+
+        assert Job.objects.get().attempts == 0
 
     def test_is_free_again_afterwards(self, before_publish: Hook) -> None:
         due_stories(2)

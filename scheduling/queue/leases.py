@@ -1,0 +1,58 @@
+"""
+Which owners of claims live.
+
+An owner is one cluster of a worker. With a session of its own it holds an advisory lock, which
+PostgreSQL releases as soon as the session ends. Behind a pooler no session is its own: there it has
+a lease, a row that its pusher renews every few seconds.
+"""
+
+from collections.abc import Iterable
+
+from django.db import connections
+from django_q.conf import Conf
+
+from scheduling.queue.sql_files import read_statements
+
+# The first key of the advisory lock that each owner holds; the second is the owner's number.
+OWNER_LOCK = 0x41726D6F
+# How long a lease lasts, and how often it is renewed.
+LEASE_SECONDS = 12.0
+RENEW_SECONDS = 4.0
+
+SQL = read_statements(__name__)
+
+
+def is_alive(owner: str, *, may_be_late: str = "false") -> str:
+    """
+    Return the condition that an owner lives.
+
+    :param owner: its number, an SQL expression.
+    :param may_be_late: the condition that a lease counts though it has run out.
+    """
+    return SQL["is_alive"].format(lock=OWNER_LOCK, owner=owner, may_be_late=may_be_late)
+
+
+def is_owner_alive(owner: int) -> bool:
+    """Query whether an owner lives."""
+    with connections[Conf.ORM].cursor() as cursor:
+        cursor.execute(f"SELECT {is_alive('%(owner)s')}", {"owner": owner})
+        return bool(cursor.fetchone()[0])
+
+
+def count_owners() -> int:
+    """Query how many owners live, of any lane; 0 when no worker runs."""
+    with connections[Conf.ORM].cursor() as cursor:
+        cursor.execute(SQL["count"].format(lock=OWNER_LOCK))
+        return int(cursor.fetchone()[0])
+
+
+def renew(owner: int) -> None:
+    """Give an owner a lease from now on."""
+    with connections[Conf.ORM].cursor() as cursor:
+        cursor.execute(SQL["renew"], {"owner": owner, "seconds": LEASE_SECONDS})
+
+
+def end(owners: Iterable[int]) -> None:
+    """End the leases of owners that are gone."""
+    with connections[Conf.ORM].cursor() as cursor:
+        cursor.execute(SQL["end"], {"owners": list(owners)})
