@@ -34,8 +34,8 @@ test: .venv/dev | .env ## Every test, on a real database
 quick: .venv/dev | .env ## The tests to run while writing: no processes, browser, state machine or slow ones
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=0 --durations-min=1 $(addprefix --ignore=tests/,process browser scheduling/state_machine)
 
-chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), POOLER (1: behind PgBouncer), JSON
-	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(POOLER),--pooler) $(if $(JSON),--json $(JSON))
+chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), POOLER (1: behind PgBouncer), GRID (1: a public grid's scenarios), JSON
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(POOLER),--pooler) $(if $(GRID),--grid) $(if $(JSON),--json $(JSON))
 
 fuzz: .venv/dev | .env ## Made-up requests to the API as each role: EXAMPLES, SEED, ROLE (only one), QUICK (few)
 	@$(BIN)/python -m tests.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED)) $(if $(ROLE),--role $(ROLE)) $(if $(QUICK),--quick)

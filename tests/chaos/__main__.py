@@ -13,11 +13,15 @@ import tempfile
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from armo.common import postgres
 from tests.chaos import failover
 from tests.process import pooler
 from tests.process.server import facts, set_up
+
+if TYPE_CHECKING:  # it needs Django to be set up
+    from tests.chaos.environment import Stage
 
 SETTINGS = "tests.chaos.settings"
 ROUNDS = 24
@@ -31,6 +35,7 @@ def main() -> int:
     parser.add_argument("--fault", help="only faults whose name contains this")
     parser.add_argument("--only", type=int, help="only the round of this number")
     parser.add_argument("--pooler", action="store_true", help="workers behind PgBouncer")
+    parser.add_argument("--grid", action="store_true", help="the scenarios of a public grid")
     parser.add_argument("--list", action="store_true", help="say what faults there are")
     parser.add_argument("--json", type=Path, help="write all results to this file")
     options = parser.parse_args()
@@ -80,25 +85,34 @@ def run(folder: Path, options: argparse.Namespace, stack: ExitStack) -> bool:
     """
     from django.core.management import call_command
 
-    from tests.chaos import rounds
     from tests.chaos.environment import Stage
-    from tests.chaos.registry import all_faults
 
-    for fault in all_faults():
-        if why := fault.cannot_run():
-            print(f"{fault.name} is left out: {why}")  # noqa: T201
     stage = Stage(folder)
     stage.server.prepare()
     call_command("migrate", run_syncdb=True, verbosity=0)
     if options.pooler:
         stage.go_behind(stack.enter_context(pooler.running(stage.server.socket_dir)))
+    measured = {"seed": options.seed, "pooler": options.pooler, **facts()}
+    if options.grid:
+        return play_grid(stage, options, measured)
+    return play_rounds(stage, options, measured)
+
+
+def play_rounds(stage: "Stage", options: argparse.Namespace, measured: dict[str, Any]) -> bool:
+    """Play rounds of one fault each."""
+    from tests.chaos import rounds
+    from tests.chaos.registry import all_faults
+
+    for fault in all_faults():
+        if why := fault.cannot_run():
+            print(f"{fault.name} is left out: {why}")  # noqa: T201
     results = []
     planned = rounds.plan(options.seed, options.fault)
     if options.only is None:
         chosen = list(islice(planned, options.rounds))
     else:
         chosen = list(islice(planned, options.only, options.only + 1))
-    print(f"seed {options.seed}, {len(chosen)} rounds, in {folder}", flush=True)  # noqa: T201
+    print(f"seed {options.seed}, {len(chosen)} rounds, in {stage.folder}", flush=True)  # noqa: T201
     try:
         for number, fault, chance in chosen:
             result = rounds.play(stage, number, fault, chance)
@@ -108,7 +122,6 @@ def run(folder: Path, options: argparse.Namespace, stack: ExitStack) -> bool:
                 print(f"    {line}", flush=True)  # noqa: T201
     finally:
         ends = stage.end_clusters()
-    measured = {"seed": options.seed, "pooler": options.pooler, **facts()}
     print("\n" + "\n".join(rounds.table(results)) + "\n")  # noqa: T201
     print(", ".join(f"{name} {value}" for name, value in measured.items()))  # noqa: T201
     for result in rounds.missed_targets(results):
@@ -118,6 +131,26 @@ def run(folder: Path, options: argparse.Namespace, stack: ExitStack) -> bool:
     if options.json:
         options.json.write_text(json.dumps(rounds.as_json(results, measured), indent=2))
     return not ends and not any(result.findings for result in results)
+
+
+def play_grid(stage: "Stage", options: argparse.Namespace, measured: dict[str, Any]) -> bool:
+    """Play the scenarios of a public grid, each once."""
+    from tests.chaos import grid
+
+    chosen = [it for it in grid.SCENARIOS if not options.fault or options.fault in it.name]
+    print(f"{len(chosen)} scenarios, in {stage.folder}", flush=True)  # noqa: T201
+    rows = []
+    for scenario in chosen:
+        row = grid.play(stage, scenario)
+        rows.append(row)
+        print(row.line(), flush=True)  # noqa: T201
+        for line in row.findings.lines():
+            print(f"    {line}", flush=True)  # noqa: T201
+    print("\n" + "\n".join(grid.table(rows)) + "\n")  # noqa: T201
+    print(", ".join(f"{name} {value}" for name, value in measured.items()))  # noqa: T201
+    if options.json:
+        options.json.write_text(json.dumps(grid.as_json(rows, measured), indent=2))
+    return bool(rows) and all(row.passed for row in rows)
 
 
 if __name__ == "__main__":
