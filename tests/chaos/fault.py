@@ -54,6 +54,8 @@ class Fault:
     spoils_worker = False
     # What must be live how soon after the fault; None for what depends on a time-out.
     target_ms: int | None = 2000
+    # It takes half a minute or more: it comes every second time only.
+    is_long = False
     # Whether its recovery is measured on items with hooks too; not where hooks are the fault.
     counts_traps = True
 

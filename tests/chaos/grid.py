@@ -1,8 +1,8 @@
 """
 The scenarios of a public grid for PostgreSQL queues, under its names and with its measure.
 
-The grid (github.com/hardbyte/postgresql-job-queue-benchmarking) offers jobs at a steady rate, breaks
-something for a while, and divides the rate at which jobs are finished after that by the rate
+The grid (github.com/hardbyte/postgresql-job-queue-benchmarking) offers jobs at a steady rate,
+breaks something for a while, and divides the rate at which jobs are finished after that by the rate
 before: each is the median over one-second windows. It also counts lost jobs. Here an item becomes
 due for each job, and the database's commit times say when each was live.
 """
@@ -29,10 +29,10 @@ from tests.chaos.network import HalfOpen
 from tests.process.server import at_rest, execute, patiently, wait_for, wait_until_time
 
 RATE = 400  # items a second
-BUCKETS = 10  # a second: so many instants, and the items of one are due together
+BUCKETS = 5  # a second: so many instants, and the items of one are due together
 BASELINE_SECONDS, RECOVERY_SECONDS = 10.0, 15.0
 # What the schedule of one instant takes to write, at most.
-WRITING_SECONDS = 0.03
+WRITING_SECONDS = 0.08
 KILL_EVERY_SECONDS = 5.0
 RESUMED = 0.9  # of the rate before, as in the grid
 

@@ -97,6 +97,7 @@ class HalfOpen(Fault):
     """The server's side of each TCP connection of the worker is gone; the worker's stays open."""
 
     name = "half-open TCP"
+    is_long = True
     moments: ClassVar[Sequence[str]] = ("idle", "between", "busy")
     # After a time-out.
     target_ms: int | None = 40_000

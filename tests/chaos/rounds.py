@@ -57,11 +57,12 @@ def plan(seed: int, only: str | None = None) -> Iterator[tuple[int, Fault, Rando
     """
     Give for each round its fault and its chance: the same for the same seed, however many follow.
 
-    Every fault comes once before any comes twice. Those that cannot be tried here are left out.
+    Every fault comes once before any comes twice; a long one comes every second time. Those that
+    cannot be tried here are left out.
     """
     number = 0
     for cycle in count():
-        deck = all_faults()
+        deck = [it for it in all_faults() if only or not (it.is_long and cycle % 2)]
         Random(f"{seed}/{cycle}").shuffle(deck)
         for fault in deck:
             if (only is None or only in fault.name) and not fault.cannot_run():

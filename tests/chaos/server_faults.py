@@ -33,6 +33,7 @@ class IdleInTransaction(Fault):
     """Sessions lock items, jobs and a row elsewhere, and then idle in transaction for 60 s."""
 
     name = "idle in transaction, 60 s"
+    is_long = True
     moments: ClassVar[Sequence[str]] = ("long before",)
     wrong: Sequence[str] = ()
 
@@ -82,6 +83,7 @@ class NoSlots(Fault):
     """A foreign client takes every connection that the server has, for 20 s."""
 
     name = "max_connections used up, 20 s"
+    is_long = True
     moments: ClassVar[Sequence[str]] = ("long before", "busy")
     web: Web | None = None
 
@@ -157,6 +159,7 @@ class ReadOnly(Fault):
     """The server takes no writes for 20 s, in sessions that are there already too."""
 
     name = "read-only, 20 s"
+    is_long = True
     moments: ClassVar[Sequence[str]] = ("long before", "between", "busy")
 
     def __init__(self) -> None:
@@ -195,6 +198,7 @@ class DiskFull(Fault):
     """The disk with the tables of content, jobs and queue is full for 20 s."""
 
     name = "disk full, 20 s: tables"
+    is_long = True
     moments: ClassVar[Sequence[str]] = ("between", "busy")
     disk: SmallDisk
 
