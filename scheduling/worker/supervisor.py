@@ -56,9 +56,11 @@ from scheduling.worker.processes import end_with_parent
 
 logger = logging.getLogger(__name__)
 
-# Exit codes, from sysexits.h: the supervisor cannot go on; a lane lost one of its processes.
+# Exit codes, from sysexits.h: the supervisor cannot go on; a lane lost one of its processes; it got
+# no answer from the database.
 EXIT_BROKEN = 70
 EXIT_LOST_A_PROCESS = 75
+EXIT_SILENT = 76
 
 # A lane that dies is started again at once; one that dies again within STEADY_SECONDS, after a
 # pause that doubles each time.
@@ -107,6 +109,11 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
                 logger.error("Lane %s lost %s.", Conf.CLUSTER_NAME, lost)
                 self._kill_children()
                 return EXIT_LOST_A_PROCESS
+            if self._is_silent():
+                text = "The database has not answered lane %s for %.0f s."
+                logger.error(text, Conf.CLUSTER_NAME, SILENT_SECONDS)
+                self._kill_children()
+                return EXIT_SILENT
             stock.Stat(self).save()
             children = [process.sentinel for process in self._children()]
             if self.parent in wait([self.parent, *children], CYCLE_SECONDS):
@@ -145,9 +152,6 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
             if not process.is_alive():
                 role = "pusher" if process is self.pusher else "monitor"
                 return f"its {role} ({_how_it_ended(process)})"
-        asking_since = self.asking_since.value
-        if asking_since and now - asking_since > SILENT_SECONDS:
-            return f"its connections: the database has not answered for {SILENT_SECONDS:.0f} s"
         for process in list(self.pool):
             if died := self._look_after(process, passed):
                 return died
@@ -177,6 +181,11 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
             return f"worker {process.name}, which hangs after its time-out"
         self._replace(process)
         return ""
+
+    def _is_silent(self) -> bool:
+        """Return whether the pusher has waited too long for an answer."""
+        since: float = self.asking_since.value
+        return bool(since) and monotonic() - since > SILENT_SECONDS
 
     def _replace(self, process: Any) -> None:
         logger.info("Worker %s has exited and is replaced.", process.name)
@@ -448,6 +457,18 @@ class Supervisor:
                 lane.note_end()
                 how = _how_it_ended(lane.sentinel)
                 logger.critical("Lane %s ended by itself (%s) and is restarted.", lane.name, how)
+                if lane.sentinel.exitcode == EXIT_SILENT:
+                    self._end_older_lanes()
+
+    def _end_older_lanes(self) -> None:
+        """
+        End the lanes whose connections are as old as some that turned out to be half open.
+
+        A pusher that waits for its workers, which wait for the database, finds out nothing.
+        """
+        for lane in self.lanes:
+            if lane.is_running() and monotonic() - lane.started_at > SILENT_SECONDS:
+                lane.sentinel.kill()
 
     def stop(self) -> None:
         """Ask every lane to stop; kill those that still run after `STOP_AFTER` seconds."""

@@ -56,7 +56,8 @@ class IdleInTransaction(Fault):
         with contextlib.ExitStack() as stack:
             for statement, params in statements:
                 session = stack.enter_context(scene.stage.server.connect())
-                session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                if params == []:
+                    session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 session.execute(statement, params)
                 stack.callback(session.rollback)
             wait_until_time(time.time() + IDLE_SECONDS - LIVE_SECONDS)

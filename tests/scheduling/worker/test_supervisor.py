@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from multiprocessing import Pipe, current_process
+from multiprocessing import Pipe
 from time import monotonic
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
@@ -22,7 +23,7 @@ from scheduling.models import Heartbeat
 from scheduling.models.clock import database_now
 from scheduling.queue.broker import TimedBroker
 from scheduling.worker import heartbeat, supervisor
-from scheduling.worker.supervisor import SILENT_SECONDS, Lane, Sentinel
+from scheduling.worker.supervisor import SILENT_SECONDS, Lane, Sentinel, Supervisor
 
 OF_A_LANE = ("CLUSTER_NAME", "WORKERS", "QUEUE_LIMIT", "TIMEOUT", "RETRY")
 
@@ -140,23 +141,26 @@ class TestALaneThatBreaks:
         assert lane.failed_starts == 0
 
 
+@pytest.fixture
+def _signals_as_they_were() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_signals_as_they_were")
 class TestAPusherWithoutAnAnswer:
     @pytest.fixture
-    def sentinel(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sentinel]:
-        """Return the sentinel of a lane whose processes live."""
+    def sentinel(self, monkeypatch: pytest.MonkeyPatch) -> Sentinel:
+        """Return the sentinel of a lane."""
         monkeypatch.setattr(TimedBroker, "asking_since", None)
-        handler = signal.getsignal(signal.SIGTERM)
-        sentinel = Sentinel(Pipe()[0])
-        sentinel.pusher = sentinel.monitor = current_process()
-        yield sentinel
-        signal.signal(signal.SIGTERM, handler)
+        return Sentinel(Pipe()[0])
 
     def test_for_long_has_a_connection_that_is_half_open(self, sentinel: Sentinel) -> None:
         TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
 
-        lost = sentinel._look_after_children()
-
-        assert lost == "its connections: the database has not answered for 20 s"
+        assert sentinel._is_silent()
 
     @pytest.mark.parametrize("asking_since", [0, monotonic])
     def test_is_left_alone_while_it_asks_nothing_or_has_just_asked(
@@ -165,7 +169,7 @@ class TestAPusherWithoutAnAnswer:
         since = asking_since() if callable(asking_since) else asking_since
         TimedBroker.asking_since.value = since
 
-        assert sentinel._look_after_children() == ""
+        assert not sentinel._is_silent()
 
     @pytest.mark.django_db
     def test_is_one_whose_query_has_not_returned(
@@ -184,6 +188,20 @@ class TestAPusherWithoutAnAnswer:
 
         assert before <= seen[0] <= monotonic()
         assert TimedBroker.asking_since.value == 0
+
+
+@pytest.mark.usefixtures("_signals_as_they_were")
+class TestLanesWithoutAnAnswer:
+    def test_end_those_that_are_as_old_and_not_those_that_began_since(self) -> None:
+        supervisor = Supervisor(["publish", "slow", "mail"])
+        for lane, age in zip(supervisor.lanes, (60, 1, 60), strict=True):
+            lane.sentinel, lane.started_at = Mock(), monotonic() - age
+        supervisor.lanes[2].sentinel.is_alive.return_value = False
+
+        supervisor._end_older_lanes()
+
+        killed = [lane.name for lane in supervisor.lanes if lane.sentinel.kill.called]
+        assert killed == ["publish"]
 
 
 class TestAResult:
