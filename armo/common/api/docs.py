@@ -7,6 +7,7 @@ from typing import Any
 from csp.decorators import csp
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import extend_schema
@@ -41,7 +42,8 @@ class SchemaView(ApiView, SpectacularAPIView):
         return Response(document())
 
 
-@method_decorator(csp(PAGE_WITH_SCRIPTS), name="dispatch")
+# Its script has the reader's CSRF token.
+@method_decorator([cache_control(no_store=True), csp(PAGE_WITH_SCRIPTS)], name="dispatch")
 class DocsView(SpectacularSwaggerSplitView):
     """The OpenAPI document as pages; with `?script`, what starts them."""
 

@@ -196,6 +196,10 @@ class TestAnAnswerWithASecret:
         assert answer.status_code == 200
         assert answer["Cache-Control"] == "no-store"
 
+    @pytest.mark.parametrize("query", ["", "?script="])
+    def test_of_the_documentation_is_not_stored(self, query: str) -> None:
+        assert "no-store" in Client().get(f"{API}/docs/{query}")["Cache-Control"]
+
     def test_of_a_calendar_link_is_not_stored(self) -> None:
         answer = client_of(superuser()).post(f"{API}/calendar/")
 
