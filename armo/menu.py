@@ -71,6 +71,7 @@ def account(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": _("Time zone and language"), "link": reverse("admin-preferences")},
         {"title": _("Change password"), "link": reverse("admin:password_change")},
+        {"title": _("API keys"), "link": reverse("admin:api_apikey_changelist")},
     ]
 
 
@@ -82,6 +83,7 @@ ICONS = {
     "user": "person",
     "group": "group",
     "authtoken": "key",
+    "apikey": "key",
 }
 
 
@@ -101,4 +103,8 @@ def _list_of(model: Any) -> str:
 
 def _may_open(request: HttpRequest, model: Any) -> bool:
     of_model = admin.site._registry.get(model)
-    return of_model is not None and of_model.has_view_or_change_permission(request)
+    return (
+        of_model is not None
+        and of_model.has_module_permission(request)
+        and of_model.has_view_or_change_permission(request)
+    )

@@ -277,7 +277,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "armo.common.api.schema.ArmoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
         "armo.common.api.throttles.AnonymousThrottle",
-        "rest_framework.throttling.UserRateThrottle",
+        "armo.common.api.throttles.UserThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {
         "anon": rate("THROTTLE_ANONYMOUS", "600/min"),

@@ -6,18 +6,24 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin, TabularInline
     from django.contrib.admin import SimpleListFilter as DropdownFilter
     from django.contrib.admin.widgets import AdminTextareaWidget as AreaWidget
+    from django.forms import CheckboxSelectMultiple as CheckboxesWidget
+    from django.forms import Select as SelectWidget
 
     AutocompleteDropdownForm: Any
 else:
     from unfold.admin import ModelAdmin, TabularInline
     from unfold.contrib.filters.admin import DropdownFilter
     from unfold.contrib.filters.forms import AutocompleteDropdownForm
+    from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxesWidget
+    from unfold.widgets import UnfoldAdminSelectWidget as SelectWidget
     from unfold.widgets import UnfoldAdminTextareaWidget as AreaWidget
 
 __all__ = [
     "AreaWidget",
     "AutocompleteDropdownForm",
+    "CheckboxesWidget",
     "DropdownFilter",
     "ModelAdmin",
+    "SelectWidget",
     "TabularInline",
 ]

@@ -24,7 +24,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from armo.common.addresses import absolute
-from armo.common.api import versions
+from armo.common.api import scopes, versions
 from armo.common.api.fields import is_blank
 from armo.common.api.throttles import BulkThrottle
 from armo.common.api.views import ApiViewSet
@@ -163,6 +163,7 @@ class SchedulableViewSet(ApiViewSet):
         super().__init_subclass__(**kwargs)
         if "model" in vars(cls):
             cls.by_model.setdefault(cls.model, cls)
+            scopes.TYPES[cls.model._meta.label_lower] = cls.model
 
     @property
     def is_translated(self) -> bool:
@@ -386,7 +387,10 @@ class SchedulableViewSet(ApiViewSet):
         asks = {name for name in ItemInput.ENGINE if name in values} - {*ItemInput.NOTES}
         if asks == {"status"} and values["status"] == status == Status.DRAFT:
             return
-        if asks and not has_right(self.request.user, "schedule", self.model):
+        if not asks:
+            return
+        scopes.require_scope(self.request, scopes.SCHEDULE)
+        if not has_right(self.request.user, "schedule", self.model):
             raise NotAllowed
 
     def _write(self, item: Schedulable, fields: dict[str, Any]) -> None:
@@ -613,7 +617,14 @@ class JobViewSet(ApiViewSet):
         return True
 
     def get_queryset(self) -> QuerySet[Job]:
-        return visible_jobs(self.request.user, Job.objects.select_related("scheduled_by"))
+        return self._visible(Job.objects.select_related("scheduled_by"))
+
+    def _visible(self, jobs: QuerySet[Job]) -> QuerySet[Job]:
+        """Keep the jobs that the user may see, of the one type that a key is for."""
+        if only := scopes.type_of_key(self.request):
+            model = scopes.TYPES[only]
+            jobs = jobs.filter(content_type=ContentType.objects.get_for_model(model))
+        return visible_jobs(self.request.user, jobs)
 
     def default_ordering(self) -> str:
         """Return the newest first; of overdue jobs, the oldest first."""
@@ -648,6 +659,7 @@ class JobViewSet(ApiViewSet):
         """Schedule a change of an item of any type; if it is scheduled already, move it."""
         data = self.parsed(JobInput)
         model = find_model(data.pop("model"))
+        scopes.require_type(request, model)
         if not has_right_to_jobs_of(request.user, "schedule", model):
             raise NotAllowed
         item = visible_to(request.user, model._default_manager.filter(pk=data.pop("id"))).first()
@@ -726,7 +738,7 @@ class JobViewSet(ApiViewSet):
 
     def _selected(self, data: dict[str, Any]) -> Any:
         """Return the jobs that match the filters, of those that the user may rerun."""
-        jobs = visible_jobs(self.request.user, Job.objects.all())
+        jobs: Any = self._visible(Job.objects.all())
         if not has_right(self.request.user, "rerun", Job):
             by = self.request.user
             types = ContentType.objects.all()

@@ -44,6 +44,8 @@ PAGES = {
     "user": "/admin/auth/user/{user}/change/",
     "groups": "/admin/auth/group/",
     "access": "/admin/knox/authtoken/",
+    "keys": "/admin/api/apikey/",
+    "new-key": "/admin/api/apikey/add/",
     # Without a login:
     "front": "/",
     "read": "/stories/{slug}/",

@@ -30,6 +30,7 @@ MODELS = {
 }
 BEYOND = re.compile("[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
 TIMES = {"publish_at": START, "run_at": START, "unpublish_at": END}
+ALL_TIMES = {**TIMES, "expires_at": END}
 
 
 @schemathesis.hook
@@ -99,7 +100,7 @@ def meet_what_is_there(case: Any) -> None:
 
 def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     """Make the times consistent with each other, with the status, and with the present."""
-    body = {name: TIMES.get(name, it) if is_time(it) else it for name, it in body.items()}
+    body = {name: ALL_TIMES.get(name, it) if is_time(it) else it for name, it in body.items()}
     for name in ("categories", "tags", "keywords"):
         if isinstance(body.get(name), list):
             # Characters beyond U+FFFF that show nothing are in no pattern of the schema.
@@ -110,6 +111,13 @@ def sensible(body: dict[str, Any], path: str, method: str) -> dict[str, Any]:
     if path == "/api/v1/jobs/rerun/" and body.get("dry_run", False) is False:
         # All at once would leave none for the others.
         body["dry_run"] = True
+    if path == "/api/v1/auth/keys/":
+        if isinstance(body.get("name"), str) and 1 <= len(body["name"]) <= 100:
+            # No two keys of one person have the same.
+            body["name"] = str(uuid4())
+        if isinstance(body.get("type"), str) and len(body["type"]) <= 200:
+            # Which ones there are only the server knows.
+            body["type"] = "story"
     if not ITEM.fullmatch(path):
         return body
     if isinstance(body.get("slug"), str) and re.fullmatch(r"[\w-]{1,200}", body["slug"]):

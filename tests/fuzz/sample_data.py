@@ -8,6 +8,8 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from knox.models import AuthToken
 
+from armo.common.api.keys import make_key
+from armo.common.api.models import ApiKey
 from content.models import Category, Notice, Story, Tag
 from scheduling import operations
 from scheduling.models import Job, JobEvent, State, Status, clock
@@ -32,7 +34,7 @@ def prepare() -> dict[str, list[int]]:
 
     :returns: the ids of rows, by the paths of what can be done to them.
     """
-    models: list[type[Model]] = [Job, Story, Notice, Category, Tag, AuthToken]
+    models: list[type[Model]] = [Job, Story, Notice, Category, Tag, AuthToken, ApiKey]
     for model in models:
         model._default_manager.all().delete()
     people = {name: _person(name, group) for name, group in GROUPS.items()}
@@ -47,6 +49,7 @@ def prepare() -> dict[str, list[int]]:
     jobs = "/api/v1/jobs/"
     return {
         **ids,
+        "/api/v1/auth/keys/{id}/": [pk for person in people.values() for pk in _keys(person)],
         jobs: list(Job.objects.values_list("pk", flat=True)),
         f"{jobs}{{id}}/move/": list(is_open[::2]),
         f"{jobs}{{id}}/cancel/": list(is_open[1::2]),
@@ -92,6 +95,12 @@ def _person(name: str, group: str | None) -> User:
         if group:
             user.groups.add(Group.objects.get(name=group))
     return user
+
+
+def _keys(owner: User) -> list[int]:
+    """Make keys for somebody; return their ids."""
+    names = [f"key {number}" for number in range(MANY)]
+    return [make_key(owner=owner, name=name, scopes=["read"])[0].pk for name in names]
 
 
 def _failed_job(by: User) -> int:

@@ -26,7 +26,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from armo.common.api.models import KeptAnswer
+from armo.common.api.models import ApiKey, KeptAnswer
 
 KEPT_FOR = timedelta(hours=24)
 FORGOTTEN_AT_ONCE = 100
@@ -115,7 +115,9 @@ def _keep(row: KeptAnswer, response: Response) -> None:
 def _fingerprint(request: Request) -> str:
     """Return a hash of a request, the same for any spelling of the same JSON."""
     body = json.dumps(_plain(request.data), sort_keys=True)
-    return sha256(f"{request.get_full_path()}\n{body}".encode()).hexdigest()
+    # What one key may read another may not.
+    key = f"key {request.auth.pk}\n" if isinstance(request.auth, ApiKey) else ""
+    return sha256(f"{key}{request.get_full_path()}\n{body}".encode()).hexdigest()
 
 
 def _plain(data: Any) -> Any:

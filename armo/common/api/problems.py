@@ -38,6 +38,11 @@ CODES: dict[str, tuple[HTTPStatus, Any]] = {
     "bad_request": (HTTPStatus.BAD_REQUEST, _("The request cannot be understood.")),
     "not_authenticated": (HTTPStatus.UNAUTHORIZED, _("Log in first.")),
     "permission_denied": (HTTPStatus.FORBIDDEN, _("You have no right to do this.")),
+    "scope_missing": (HTTPStatus.FORBIDDEN, _("The key is not for this.")),
+    "sign_in_needed": (
+        HTTPStatus.FORBIDDEN,
+        _("A person has to sign in for this: no key can do it."),
+    ),
     "not_found": (HTTPStatus.NOT_FOUND, _("There is no such thing.")),
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, _("That cannot be done here.")),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, _("Answers are JSON only.")),

@@ -16,6 +16,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
 from armo.common.api.problems import CODES, MEDIA_TYPE
+from armo.common.api.scopes import ANYBODY, scopes_of
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
@@ -24,6 +25,8 @@ Write content, say when it goes live, read it.
 
 * **Who.** `POST auth/login/` gives a token; send it as `Authorization: Bearer <token>`. Without
   one, only what is published can be read.
+* **Keys.** A program needs no password: `POST auth/keys/` makes a key, which is sent like a token
+  and opens what its scopes allow. `scope_missing` names the scope that it lacks.
 * **Times** carry an offset in requests (`2026-03-01T09:00:00+09:00`) and are UTC with microseconds
   in answers.
 * **Errors** are `application/problem+json` (RFC 9457); compare their `code`.
@@ -292,6 +295,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "current_version": 7,
     },
     "version_conflict": {"current_etag": '"2f1e0d9c8b7a"', "current_version": 7},
+    "scope_missing": {"detail": "This key lacks the scope “publish”.", "scope": "publish"},
     "throttled": {"retry_after_seconds": 12},
 }
 
@@ -362,6 +366,10 @@ def describe_problems(
                 "type": ["integer", "null"],
                 "description": "The same as a number.",
             },
+            "scope": {
+                **TEXT,
+                "description": "Of `scope_missing`: the scope, or the type, that the key lacks.",
+            },
             "retry_after_seconds": {"type": "integer", "description": "Of `throttled`."},
         },
     }
@@ -390,11 +398,26 @@ def _describe_default(field: dict[str, Any]) -> None:
 
 
 class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """The scheme `Authorization: Bearer <token>` in the document."""
+    """The schemes `Authorization: Bearer <token>`, and the same with a key, in the document."""
 
     target_class = "armo.common.api.authentication.BearerToken"
-    name = "token"
+    name = ["token", "key"]  # noqa: RUF012 (as its base has it)
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """Return the description of the scheme."""
-        return {"type": "http", "scheme": "bearer", "description": "A token of `auth/login/`."}
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[str]]]:
+        """Return what opens the route: a token, or a key with one of some scopes."""
+        needed = scopes_of(auto_schema.view, auto_schema.method)
+        # Where none is needed, a key is as good as nothing.
+        by_key = [[]] if needed is ANYBODY else [[scope.value] for scope in needed]
+        return [{"token": []}, *({"key": names} for names in by_key)]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        """Return the description of both."""
+        bearer = {"type": "http", "scheme": "bearer"}
+        return [
+            {**bearer, "description": "A token of `auth/login/`."},
+            {
+                **bearer,
+                "bearerFormat": "armo_…",
+                "description": "A key of `auth/keys/`, with the scope that the operation names.",
+            },
+        ]

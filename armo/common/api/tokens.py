@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from armo.common import sign_in
 from armo.common.api.authentication import CHALLENGE
 from armo.common.api.fields import MomentField, StrictInput, TextField
+from armo.common.api.keys import AccountChanged, lock_account
 from armo.common.api.views import ApiView
 
 
@@ -90,10 +91,10 @@ class LoginView(ApiView):
         if user is None:
             raise WrongPassword
         with transaction.atomic():
-            # Until then no change of the password is committed, which would end the token.
-            accounts = get_user_model()._base_manager.select_for_update(no_key=True)
-            if not accounts.filter(pk=user.pk, password=user.password, is_active=True).exists():
-                raise WrongPassword
+            try:
+                lock_account(user)
+            except AccountChanged as error:
+                raise WrongPassword from error
             token, secret = AuthToken.objects.create(user=user)
         answer = {"token": secret, "expires_at": token.expiry, "username": user.get_username()}
         return Response(TokenOutput(answer).data)

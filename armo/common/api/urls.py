@@ -5,7 +5,7 @@ from django.urls import Resolver404, path, re_path, resolve
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from armo.common.api import problems, tokens
+from armo.common.api import key_views, problems, tokens
 from armo.common.api.docs import DocsView, ProblemsView, SchemaView
 
 
@@ -34,6 +34,8 @@ urlpatterns = [
     path("auth/logout/", tokens.LogoutView.as_view(), name="logout"),
     path("auth/tokens/", tokens.TokensView.as_view(), name="tokens"),
     path("auth/tokens/<str:key>/", tokens.TokenView.as_view(), name="token"),
+    path("auth/keys/", key_views.KeysView.as_view(), name="keys"),
+    path("auth/keys/<int:id>/", key_views.KeyView.as_view(), name="key"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(url_name="schema"), name="docs"),
     path("problems/", ProblemsView.as_view(), name="problems"),

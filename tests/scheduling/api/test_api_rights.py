@@ -64,6 +64,9 @@ OTHERS = """
     GET     auth/tokens/                     401    200   200    200      200       200
     DELETE  auth/tokens/                     401    204   204    204      204       204
     DELETE  auth/tokens/not-mine/            401    404   404    404      404       404
+    GET     auth/keys/                       401    200   200    200      200       200
+    POST    auth/keys/                       401    201   201    201      201       201
+    DELETE  auth/keys/1/                     401    404   404    404      404       404
     GET     schema/                          200    200   200    200      200       200
     GET     docs/                            200    200   200    200      200       200
     GET     problems/                        200    200   200    200      200       200
@@ -218,6 +221,8 @@ class TestEveryRole:
                     "kind": "publish",
                     "run_at": FAR_OFF.isoformat(),
                 }
+            elif (method, route) == ("POST", "auth/keys/"):
+                body = {"name": "import", "scopes": ["read"]}
             elif route == "auth/login/":
                 body = {"username": "nobody-of-that-name", "password": "x"}
             return path, None if method in ("GET", "DELETE") else body
@@ -281,6 +286,8 @@ def name_of(steps: list[str], item: str) -> str:
             return f"job-{action}"
         case ["auth", "tokens", _]:
             return "token"
+        case ["auth", "keys", _]:
+            return "key"
         case [*_, last]:
             return last
     raise AssertionError(steps)
