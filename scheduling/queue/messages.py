@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -127,20 +127,17 @@ def find_row(message_id: int | None) -> Row | None:
     return Row(*values) if values else None
 
 
-def put_back(message_id: int | None, *, at_least: timedelta = timedelta(0)) -> datetime | None:
+def put_back(message_id: int | None) -> datetime | None:
     """
     Let the row of a job that cannot run yet wait, in the caller's transaction.
 
     The row stays, so that a job has one at any time. Each pause is as long as all before it, from
     `FIRST_PAUSE_SECONDS` to `LONGEST_PAUSE_SECONDS`.
 
-    :param at_least: a pause that is not to be shorter, whatever those are.
     :returns: until when it waits; None if there is no such row.
     """
     with connection.cursor() as cursor:
-        least = at_least.total_seconds()
-        pauses = {name: max(PAUSES[name], least) for name in ("first_pause", "longest_pause")}
-        cursor.execute(PUT_BACK, {"id": message_id, **PAUSES, **pauses})
+        cursor.execute(PUT_BACK, {"id": message_id, **PAUSES})
         found = cursor.fetchone()
     return found[0] if found else None
 

@@ -52,7 +52,7 @@ What = JobEvent.What
 
 # A job waits for a server that accepts no writes by a twentieth of its delay so far; no attempt is
 # counted, up to this delay: a hook that runs again and again may be what fills the disk.
-LONGEST_OUTAGE = timedelta(hours=1)
+LONGEST_OUTAGE, SHORTEST_OUTAGE_PAUSE = timedelta(hours=1), timedelta(seconds=0.5)
 # How long a job of an unknown kind is left to workers of another version.
 UNKNOWN_KIND_PAUSE = timedelta(minutes=1)
 # Who makes an attempt behind a pooler that is no cluster's, such as a command's. It is taken to be
@@ -421,7 +421,8 @@ def _record(job_id: int, begun_at: datetime | None, error: BaseException) -> Non
     now = clock.database_now()
     delay = now - job.run_at
     if accepts_no_writes(error) and delay < LONGEST_OUTAGE:
-        _postpone(job, at_least=delay / 20)
+        job.attempts = max(job.attempts - 1, 0)
+        store.wake(job=job, at=now + max(delay / 20, SHORTEST_OUTAGE_PAUSE))
         logger.warning("%s waits until the database accepts writes again.", job.label)
         return
     _retry_or_fail(job, error, at=now)
@@ -497,9 +498,9 @@ def _can_lock(item: Schedulable) -> bool:
     return bool(rows.select_for_update(skip_locked=True).values_list("pk"))
 
 
-def _wait(job: Job, *, at_least: timedelta = timedelta(0)) -> None:
+def _wait(job: Job) -> None:
     """Let a locked job wait, in pauses that grow; its item, or an earlier job, holds it up."""
-    until = messages.put_back(job.message_id, at_least=at_least)
+    until = messages.put_back(job.message_id)
     if until is None:  # its queue row is lost
         store.wake(job=job, at=clock.database_now())
         return
@@ -518,8 +519,8 @@ def _enqueue(job: Job, at: datetime) -> None:
     job.save(update_fields=["message_id"])
 
 
-def _postpone(job: Job, *, at_least: timedelta = timedelta(0)) -> None:
+def _postpone(job: Job) -> None:
     """Uncount the attempt, and run the job a little later."""
     # It may be 0 already: a move resets the attempts.
     job.attempts = max(job.attempts - 1, 0)
-    _wait(job, at_least=at_least)
+    _wait(job)

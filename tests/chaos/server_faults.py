@@ -35,6 +35,8 @@ class IdleInTransaction(Fault):
     name = "idle in transaction, 60 s"
     is_long = True
     moments: ClassVar[Sequence[str]] = ("long before",)
+    # What is locked waits in pauses of up to ten seconds by then.
+    target_ms = 11_000
     wrong: Sequence[str] = ()
 
     def strike(self, scene: Scene) -> float:

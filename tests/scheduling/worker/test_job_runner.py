@@ -454,6 +454,8 @@ class TestAServerThatAcceptsNoWrites:
         assert (job.state, job.attempts, job.attempt_begun_at) == (State.WAITING, 0, None)
         assert "attempt_failed" not in history(job)
         assert row(story).status == Status.SCHEDULED
+        # A twentieth of the delay, however often it was tried.
+        assert job.next_attempt_at < database_now() + timedelta(seconds=3)
 
     @pytest.mark.parametrize(
         ("late", "seconds"),
