@@ -16,12 +16,12 @@ from django.utils.translation import ngettext
 
 from scheduling.access.permissions import has_right, sees_all, visible_jobs
 from scheduling.admin.display import change_url, shown_time
-from scheduling.admin.health_lines import health_lines
+from scheduling.admin.health_lines import health_lines, version_lines
 from scheduling.errors import spoken
 from scheduling.models import Job, JobQuerySet, State, clock, schedulable_models
 from scheduling.models.times import distance, formatted, measured
 from scheduling.models.transitions import kind_label
-from scheduling.queries import health
+from scheduling.queries import health, workers
 from scheduling.queries.dashboard_stats import (
     DashboardStats,
     Failure,
@@ -51,6 +51,7 @@ def _of_publisher(request: HttpRequest) -> dict[str, Any]:
     jobs: JobQuerySet = visible_jobs(request.user, Job.objects.all())
     seen = dashboard_stats(jobs, now=clock.database_now(), zone=timezone.get_current_timezone())
     is_well, lines = health_lines(health.publisher())
+    lines += version_lines(workers.running_workers())
     list_of_jobs = reverse("admin:scheduling_job_changelist")
     return {
         "is_well": is_well,

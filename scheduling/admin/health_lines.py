@@ -1,13 +1,16 @@
 """The health of the publisher in sentences."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from scheduling import __version__
 from scheduling.admin.display import shown_moment
 from scheduling.models import clock
 from scheduling.queries.health import NO_WORKER, STILL, STUCK, Publisher
+from scheduling.queries.workers import RunningWorker
 
 # Editors read of what happens to their items; of other faults what `doctor` says, translated. Since
 # when, not for how long: a text that changes is read aloud again.
@@ -32,6 +35,16 @@ def health_lines(state: Publisher) -> tuple[bool, list[str]]:
     if lines:
         return False, lines
     return True, [_("A worker is connected, and every job is taken up in time.")]
+
+
+def version_lines(running: Sequence[RunningWorker]) -> list[str]:
+    """Return a sentence while workers are of another version than this process, or of several."""
+    versions = {worker.version for worker in running}
+    if versions <= {__version__}:
+        return []
+    named = ", ".join(it or _("before 0.2.0") for it in sorted(versions))
+    text = _("Workers of another version run: %(versions)s. These pages are of %(here)s.")
+    return [text % {"versions": named, "here": __version__}]
 
 
 def fault_lines(state: Publisher) -> list[str]:

@@ -32,13 +32,15 @@ class Lease(models.Model):
 
 
 class Heartbeat(models.Model):
-    """One running cluster: its lane, its host, and when a task last passed through it."""
+    """One running cluster: its lane, host and version, and when a task last passed through it."""
 
     # `armo_owner` of the queue rows that it has claimed.
     owner = models.IntegerField(primary_key=True)
     lane = models.CharField(max_length=100)
     host = models.CharField(max_length=255)
     pid = models.IntegerField()
+    # Of its code; empty in versions before 0.2.0, which do not write it.
+    version = models.CharField(max_length=100, default="", db_default="")
     started_at = models.DateTimeField(db_default=ClockTimestamp())
     beat_at = models.DateTimeField(db_default=ClockTimestamp())
     # The host's clock minus the database's.

@@ -13,7 +13,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_noop
 from django_q.models import OrmQ
 
-from scheduling import conf, keepalives
+from scheduling import __version__, conf, keepalives
 from scheduling.models import (
     OPEN_STATES,
     Heartbeat,
@@ -290,6 +290,14 @@ def _workers() -> Iterator[Check]:
         if not moves:
             text = "No worker of this lane has finished anything lately. Start manage.py qcluster."
         yield Check(f"lane {lane}", moves, text, {"seconds_since_beat": since})
+    running = workers.running_workers()
+    # Several are intended while workers are started anew, so they are no fault.
+    text = f"All run {__version__}, as this command does."
+    if others := [str(worker) for worker in running if worker.version != __version__]:
+        text = f"This command is of {__version__}. Workers of other versions: {'; '.join(others)}."
+        text += " Start them anew when all hosts have the new version."
+    here_and_there = {"here": __version__, "workers": [worker._asdict() for worker in running]}
+    yield Check("versions", True, text, here_and_there)
 
 
 def _pause() -> Iterator[Check]:
@@ -332,7 +340,7 @@ def _overdue() -> Iterator[Check]:
 def _clocks() -> Iterator[Check]:
     ahead = (datetime.now(UTC) - clock.database_now()).total_seconds()
     yield _clock("clock of this host", ahead)
-    fresh = clock.database_now() - timedelta(minutes=2)
+    fresh = clock.database_now() - workers.FRESH
     of_hosts = Heartbeat.objects.filter(beat_at__gt=fresh).order_by("host", "-beat_at")
     for beat in of_hosts.distinct("host"):
         yield _clock(f"clock of {beat.host}", beat.clock_ahead_ms / 1000)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from scheduling import __version__
 from scheduling.models.worker import HEARTBEAT_KEPT
 from scheduling.queue import leases
 from scheduling.queue.outages import retry_while_disconnected
@@ -77,14 +78,20 @@ def beat() -> None:
 
 def _write(board: SharedHeartbeats) -> None:
     owners, lanes, ages = map(list, zip(*board.beaten(), strict=True))
-    host = socket.gethostname()[:255]
-    params: dict[str, Any] = {"owners": owners, "lanes": lanes, "ages": ages, "pid": board.pid}
+    params: dict[str, Any] = {
+        "owners": owners,
+        "lanes": lanes,
+        "ages": ages,
+        "host": socket.gethostname()[:255],
+        "pid": board.pid,
+        "version": __version__,
+    }
 
     def write() -> None:
         # Django's check of the connection would double the statements of an idle worker.
         connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own flag
         with connection.cursor() as cursor:
-            cursor.execute(SQL["write"], {**params, "host": host, "here": datetime.now(UTC)})
+            cursor.execute(SQL["write"], {**params, "here": datetime.now(UTC)})
 
     try:
         # The first statement after an outage finds out that the connection is lost.

@@ -1,7 +1,7 @@
 -- name: write
 -- Writes the heartbeats of the clusters of one worker.
-INSERT INTO scheduling_heartbeat (owner, lane, host, pid, beat_at, clock_ahead_ms)
-SELECT owner, lane, %(host)s, %(pid)s, clock_timestamp() - make_interval(secs => age),
+INSERT INTO scheduling_heartbeat (owner, lane, host, pid, version, beat_at, clock_ahead_ms)
+SELECT owner, lane, %(host)s, %(pid)s, %(version)s, clock_timestamp() - make_interval(secs => age),
        1000 * extract(epoch FROM %(here)s - clock_timestamp())
 FROM unnest(%(owners)s::int[], %(lanes)s::text[], %(ages)s::float8[]) AS w(owner, lane, age)
 ON CONFLICT (owner) DO UPDATE

@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 
 from armo import health
 from content.models import Notice, Story
-from scheduling import tasks
+from scheduling import __version__, tasks
 from scheduling.models import Heartbeat, Job, Status, clock
 from scheduling.queries import health as examination
 from scheduling.queries import workers
@@ -221,6 +221,24 @@ class TestTheDoctor:
         Heartbeat.objects.filter(lane="mail").delete()
 
         assert complaints() == ["lane mail"]
+
+    def test_names_the_workers_of_other_versions_without_complaint(self) -> None:
+        Heartbeat.objects.update(version=__version__)
+        assert doctor()[1]["versions"].text == f"All run {__version__}, as this command does."
+
+        for lane, owner in (("publish", 90), ("slow", 91)):
+            Heartbeat.objects.create(owner=owner, lane=lane, host="old", pid=4711)
+        Heartbeat.objects.create(owner=92, lane="publish", host="gone", pid=1, beat_at=LONG_AGO)
+
+        code, checks = doctor()
+        assert code == 0
+        assert "Workers of other versions: before 0.2.0 on old, process 4711." in (
+            checks["versions"].text
+        )
+        assert checks["versions"].facts["workers"] == [
+            {"version": "", "host": "old", "pid": 4711},
+            {"version": __version__, "host": "here", "pid": 1},
+        ]
 
     def test_finds_a_queue_that_has_stopped(self) -> None:
         silent_for(14)

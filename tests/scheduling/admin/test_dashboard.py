@@ -9,14 +9,15 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext
 from pytest_django import Settings
 
 from content.models import Story
-from scheduling import operations
+from scheduling import __version__, operations
 from scheduling.admin.health_lines import health_lines
-from scheduling.models import Job, Kind, Schedulable, State, clock
+from scheduling.models import Heartbeat, Job, Kind, Schedulable, State, clock
 from scheduling.queries import dashboard_stats
 from scheduling.queries.dashboard_stats import Due, Lateness
 from scheduling.queries.health import STILL_AFTER_SECONDS, Publisher
@@ -340,7 +341,7 @@ class TestThePage:
         with CaptureQueriesContext(connection) as many:
             shown(client)
 
-        assert len(many) == len(few) <= 24
+        assert len(many) == len(few) <= 25
 
 
 class TestRights:
@@ -421,3 +422,28 @@ class TestHealthLines:
         assert is_well == (not state.problems())
         assert is_well or len(lines) == len(state.problems())
         assert said in " ".join(lines)
+
+
+class TestTheVersionsOfWorkers:
+    @pytest.mark.parametrize(
+        ("versions", "said"),
+        [
+            ([__version__, __version__], ""),
+            ([], ""),
+            (["0.1.9", __version__], f"Workers of another version run: 0.1.9, {__version__}."),
+            (["0.1.9"], "Workers of another version run: 0.1.9."),
+            ([""], "Workers of another version run: before 0.2.0."),
+        ],
+    )
+    def test_are_shown_while_they_are_not_all_as_these_pages(
+        self, versions: list[str], said: str, admin_client: Client
+    ) -> None:
+        for owner, version in enumerate(versions):
+            Heartbeat.objects.create(
+                owner=owner, lane="publish", host="here", pid=owner, version=version
+            )
+
+        html = admin_client.get(reverse("admin:index")).content.decode()
+
+        assert said in html
+        assert ("Workers of another version run" in html) == bool(said)

@@ -19,6 +19,7 @@ from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.conf import Conf
 
+from scheduling import __version__
 from scheduling.models import Heartbeat
 from scheduling.models.clock import database_now
 from scheduling.queue.broker import TimedBroker
@@ -266,6 +267,7 @@ class TestABeat:
 
         beat = Heartbeat.objects.get()
         assert (beat.owner, beat.lane, beat.pid) == (7, "publish", 4711)
+        assert beat.version == __version__
         assert before <= beat.beat_at <= database_now()
         assert abs(beat.clock_ahead_ms) < 1000
 
