@@ -50,6 +50,8 @@ def lane_of(model: type[models.Model] | None, kind: str) -> str:
 
 SHOWN["state"] = lambda state: str(dict(State.choices).get(state, state))
 
+# First key of the advisory locks that attempts hold; the second is the job's id.
+ATTEMPT_LOCK = 0x41726D70
 # How long a hook has to end once its time-out has been raised in it.
 HOOK_GRACE_SECONDS = 5.0
 

@@ -10,7 +10,7 @@ from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
 from scheduling.queries import workers
-from scheduling.queries.holds import described_pause, empty_lanes, holds_of
+from scheduling.queries.holds import Hold, described_pause, empty_lanes, holds_of_many
 from scheduling.queue.messages import find_row
 
 What = JobEvent.What
@@ -37,9 +37,10 @@ def explain(item: Schedulable) -> Iterator[Finding]:
     if not jobs:
         yield Finding("job", _without_job(item), item.status != Status.SCHEDULED)
     paused = pausing.current()
-    for job in jobs:
-        yield from _job(job, now, paused)
     open_jobs = [job for job in jobs if job.is_open]
+    held = holds_of_many(open_jobs, now=now, paused=paused)
+    for job in jobs:
+        yield from _job(job, now, paused, held.get(job.pk, []))
     if paused:
         is_held = any(job.next_attempt_at <= now for job in open_jobs)
         yield Finding("pause", described_pause(paused), ok=not is_held)
@@ -62,7 +63,7 @@ def _without_job(item: Schedulable) -> str:
     return "None: nobody has scheduled it."
 
 
-def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
+def _job(job: Job, now: datetime, paused: Pause | None, held: Iterable[Hold]) -> Iterator[Finding]:
     who = job.by_whom("a command or an import")
     text = f"{job.pk}: {job.kind} at {_utc(job.run_at)}, asked for by {who}, is {job.state}"
     if job.lateness_ms is not None:
@@ -76,11 +77,12 @@ def _job(job: Job, now: datetime, paused: Pause | None) -> Iterator[Finding]:
     if job.is_open:
         if job.attempts:
             yield Finding("attempts", f"{job.attempts} begun; next at {_utc(job.next_attempt_at)}.")
-        is_due = job.next_attempt_at <= now
-        for hold in holds_of(job, now=now, paused=paused):
+        is_due = job.run_at <= now
+        for hold in held:
             # The others are said of all jobs together, or above.
             if hold.subject not in ("pause", "worker", "retry"):
-                yield Finding(hold.subject, hold.text, ok=not is_due and hold.subject == "lock")
+                ok = hold.subject == "attempt" or (hold.subject == "lock" and not is_due)
+                yield Finding(hold.subject, hold.text, ok)
         yield _message(job, now, paused)
 
 

@@ -44,6 +44,8 @@ MOST_COUNTED = 1000
 # So many are named by their ids, and of so many it is said what holds them.
 MOST_NAMED = 10
 MOST_EXPLAINED = 3
+# Of so many of the oldest due jobs it is said who has locked them.
+MOST_LOOKED_AT = 100
 
 
 class Check(NamedTuple):
@@ -91,6 +93,7 @@ def _examine() -> Iterator[Check]:
         _vanished_hosts,
         _pause,
         _overdue,
+        _locked,
         _clocks,
         _zones,
         _pairs,
@@ -319,7 +322,9 @@ def _overdue() -> Iterator[Check]:
         text = f"{_at_most(number)}, {_at_most(untouched)} of them {how}."
         text += " See manage.py jobs --overdue."
     oldest = list(overdue.order_by("run_at", "pk")[:MOST_NAMED])
-    held = {job: list(holds.holds_of(job, now=now, paused=None)) for job in oldest[:MOST_EXPLAINED]}
+    explained = oldest[:MOST_EXPLAINED]
+    found_of = holds.holds_of_many(explained, now=now, paused=None)
+    held = {job: found_of[job.pk] for job in explained}
     for job, found in held.items():
         if found:
             by = " ".join(hold.text for hold in found)
@@ -335,6 +340,25 @@ def _overdue() -> Iterator[Check]:
         ],
     }
     yield Check("overdue jobs", not untouched, text, facts)
+
+
+def _locked() -> Iterator[Check]:
+    """Name who has locked the oldest due jobs; that is a fault once one of them is overdue."""
+    now = clock.database_now()
+    due = list(Job.objects.open().filter(run_at__lte=now).order_by("run_at", "pk")[:MOST_LOOKED_AT])
+    named: dict[str, list[Job]] = {}
+    facts = []
+    held = holds.locks_of(due, now=now)
+    for job in due:
+        for hold in held[job.pk]:
+            if hold.subject == "lock":
+                named.setdefault(hold.text, []).append(job)
+                facts.append({"held": job.pk, **hold.facts})
+    text = " ".join(list(named)[:MOST_NAMED])
+    if len(named) > MOST_NAMED:
+        text += f" And {len(named) - MOST_NAMED} more."
+    late = any(job.is_overdue(now=now) for jobs in named.values() for job in jobs)
+    yield Check("locked jobs", not late, text or "None.", {"locks": facts[:MOST_LOOKED_AT]})
 
 
 def _clocks() -> Iterator[Check]:

@@ -35,6 +35,7 @@ from scheduling.models import (
     longest_attempt,
     mirrored,
 )
+from scheduling.models.job import ATTEMPT_LOCK as ATTEMPT_LOCK
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import InvalidTransition, is_by_now
@@ -58,8 +59,6 @@ UNKNOWN_KIND_PAUSE = timedelta(minutes=1)
 # Who makes an attempt behind a pooler that is no cluster's, such as a command's. It is taken to be
 # made for as long as an attempt may take.
 UNKNOWN_OWNER = 0
-# First key of the advisory locks that attempts hold; the second is the job's id.
-ATTEMPT_LOCK = 0x41726D70
 
 
 class AttemptsUsedUp(DomainError):

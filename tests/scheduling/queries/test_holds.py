@@ -10,15 +10,18 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from content.models import Story
 from scheduling.models import Heartbeat, Job, Schedulable
 from scheduling.models.clock import database_now
+from scheduling.models.job import ATTEMPT_LOCK
 from scheduling.operations import pause as pausing
 from scheduling.queries import health, holds
 from scheduling.queries.explain import Finding, explain
 from scheduling.queue.leases import OWNER_LOCK
+from tests.database_rows import due_stories
 from tests.factories import StoryFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,6 +58,21 @@ def claimed(item: Story, *, owner: int, host: str, silent: timedelta) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE django_q_ormq SET armo_owner = %s", [owner])
     Heartbeat.objects.create(owner=owner, lane="publish", host=host, pid=4711, beat_at=now - silent)
+
+
+def begin(other: BaseDatabaseWrapper, ago: timedelta | None) -> None:
+    """Lock the attempts of the one job, and have one run for so long."""
+    job = Job.objects.get()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", [ATTEMPT_LOCK, job.pk])
+    if ago is not None:
+        Job.objects.update(attempts=1, attempt_begun_at=database_now() - ago)
+
+
+def doctors_check() -> health.Check:
+    """Return what `doctor` says of locks."""
+    [check] = [check for check in health.examine() if check.name == "locked jobs"]
+    return check
 
 
 @contextmanager
@@ -148,6 +166,137 @@ class TestALockedRow:
             f"publish {story.label}): The row of {story.label} is locked by session" in check.text
         )
         assert check.facts["held"][0]["pid"] == pid_of(other)  # type: ignore[index]
+
+    def test_is_named_with_its_age(self, story: Story, other: BaseDatabaseWrapper) -> None:
+        lock(other, story)
+
+        text = found(story, "lock")[0].text
+
+        assert ", from the database's host), in a transaction since " in text
+        assert "Z (0 s), idle in transaction; " in text
+
+    def test_may_be_the_queue_row(self, story: Story, other: BaseDatabaseWrapper) -> None:
+        job = Job.objects.get()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq WHERE id = %s FOR UPDATE", [job.message_id])
+
+        assert f"The queue row of job {job.pk} is locked by" in found(story, "lock")[0].text
+
+    def test_is_named_to_a_role_that_may_see_nothing_of_the_session(
+        self, story: Story, other: BaseDatabaseWrapper
+    ) -> None:
+        lock(other, story)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("CREATE ROLE web")
+            cursor.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO web")
+            cursor.execute("SET LOCAL ROLE web")
+
+            [finding] = found(story, "lock")
+            transaction.set_rollback(True)
+
+        assert f"is locked by session {pid_of(other)} (" in finding.text
+        assert "this role may not see from where, since when and by which" in finding.text
+
+
+class TestLocks:
+    def test_of_many_jobs_are_read_once(self, other: BaseDatabaseWrapper) -> None:
+        stories = due_stories(50)
+        for one in stories[:30]:
+            lock(other, one)
+        jobs = list(Job.objects.all())
+
+        with CaptureQueriesContext(connection) as queries:
+            held = holds.locks_of(jobs, now=database_now())
+
+        assert sum(bool(found) for found in held.values()) == 30
+        assert sum("pg_locks" in query["sql"] for query in queries) == 1
+        assert len(queries) < 20
+
+    def test_of_a_job_that_is_due_are_named_by_the_doctor_however_many_come_first(
+        self, other: BaseDatabaseWrapper
+    ) -> None:
+        last = due_stories(40)[-1]
+        lock(other, last)
+
+        check = doctors_check()
+
+        assert not check.ok
+        assert f"The row of {last.label} is locked by session {pid_of(other)}" in check.text
+        assert check.facts["locks"][0]["pid"] == pid_of(other)  # type: ignore[index]
+
+    def test_of_what_is_not_overdue_are_no_fault_yet(self, other: BaseDatabaseWrapper) -> None:
+        made = StoryFactory(scheduled=True)
+        now = database_now()
+        Story.objects.update(publish_at=now)
+        Job.objects.update(run_at=now, next_attempt_at=now)
+        lock(other, made)
+
+        check = doctors_check()
+
+        assert check.ok
+        assert f"The row of {made.label} is locked by session" in check.text
+
+    def test_are_none_when_there_are_none(self, story: Story) -> None:
+        assert doctors_check()[:3] == ("locked jobs", True, "None.")
+
+
+class TestAnAttemptsLock:
+    def test_of_a_worker_is_named_with_its_host_and_is_no_fault(
+        self, story: Story, other: BaseDatabaseWrapper
+    ) -> None:
+        claimed(story, owner=7, host="web-2", silent=timedelta(seconds=1))
+        begin(other, timedelta(seconds=30))
+
+        [finding] = found(story, "attempt")
+
+        assert finding.ok
+        assert not found(story, "lock")
+        assert " (30 s), by the worker on web-2 (process 4711); its lock is held by" in finding.text
+        assert f"session {pid_of(other)} (" in finding.text
+        assert doctors_check().ok
+
+    def test_of_a_host_that_has_vanished_is_one(
+        self, story: Story, other: BaseDatabaseWrapper
+    ) -> None:
+        claimed(story, owner=7, host="web-2", silent=timedelta(seconds=25))
+        begin(other, timedelta(seconds=30))
+
+        [finding] = found(story, "lock")
+
+        assert not finding.ok
+        assert "by the worker on web-2 (process 4711), not heard of since" in finding.text
+        check = doctors_check()
+        assert (check.ok, finding.text in check.text) == (False, True)
+
+    def test_of_a_worker_whose_other_lanes_are_heard_of_is_none(
+        self, story: Story, other: BaseDatabaseWrapper
+    ) -> None:
+        claimed(story, owner=7, host="web-2", silent=timedelta(seconds=50))
+        Heartbeat.objects.create(owner=8, lane="publish", host="web-2", pid=4711)
+        begin(other, timedelta(seconds=50))
+
+        assert found(story, "attempt")
+        assert not found(story, "lock")
+
+    def test_is_one_when_it_is_held_longer_than_an_attempt_may_take(
+        self, story: Story, other: BaseDatabaseWrapper
+    ) -> None:
+        claimed(story, owner=7, host="web-2", silent=timedelta(seconds=1))
+        begin(other, timedelta(minutes=5, seconds=3))
+
+        assert " (5 min 3 s), by the worker on web-2" in found(story, "lock")[0].text
+
+    def test_is_one_when_no_attempt_has_begun(
+        self, story: Story, other: BaseDatabaseWrapper
+    ) -> None:
+        begin(other, None)
+        other.commit()
+
+        [finding] = found(story, "lock")
+
+        assert f"The attempts of job {Job.objects.get().pk} are locked by session" in finding.text
+        assert ", as it is since " in finding.text
+        assert "idle; its last statement:" in finding.text
 
 
 class TestALockedTable:
