@@ -21,18 +21,18 @@ from typing import Any
 import psycopg
 
 from content.models import Story
-from scheduling import operations
-from scheduling.models import clock
+from scheduling.models import TRANSITIONS, Kind, Status, clock
+from scheduling.worker import reconciler
 from tests.chaos import checker
 from tests.chaos.environment import Load, Stage
 from tests.chaos.network import HalfOpen
 from tests.process.server import at_rest, execute, patiently, wait_for, wait_until_time
 
-RATE = 400  # items a second
-BUCKETS = 5  # a second: so many instants, and the items of one are due together
+RATE = 200  # items a second
+AT_ONCE = 20  # so many are due together
 BASELINE_SECONDS, RECOVERY_SECONDS = 10.0, 15.0
-# What the schedule of one instant takes to write, at most.
-WRITING_SECONDS = 0.08
+# How many can be scheduled in a second, at least.
+WRITTEN_PER_SECOND = 500
 KILL_EVERY_SECONDS = 5.0
 RESUMED = 0.9  # of the rate before, as in the grid
 
@@ -166,10 +166,10 @@ def play(stage: Stage, scenario: Scenario) -> Row:
     else:
         for _ in range(scenario.workers):
             stage.start_cluster()
-    load = _put_in(BASELINE_SECONDS + scenario.seconds + RECOVERY_SECONDS)
-    begins_at = load.first + BASELINE_SECONDS
-    ends_at = begins_at + scenario.seconds
     try:
+        load = _put_in(BASELINE_SECONDS + scenario.seconds + RECOVERY_SECONDS)
+        begins_at = load.first + BASELINE_SECONDS
+        ends_at = begins_at + scenario.seconds
         wait_until_time(begins_at)
         scenario.strike(stage, ends_at)
         # A worker that was started again at the end, or a server, has taken a moment for it.
@@ -186,18 +186,23 @@ def play(stage: Stage, scenario: Scenario) -> Row:
 
 
 def _put_in(seconds: float) -> Load:
-    """Schedule items for so many seconds, at a steady rate."""
-    instants = int(seconds * BUCKETS)
+    """Schedule items for so many seconds, at a steady rate; their jobs are made as a sweep does."""
+    number = int(seconds * RATE)
+    first = clock.database_now() + timedelta(seconds=2 + number / WRITTEN_PER_SECOND)
     stories = Story.objects.bulk_create(
-        Story(title=f"제목 {n}", slug=f"story-{n}", body="본문")
-        for n in range(instants * RATE // BUCKETS)
+        (
+            Story(
+                title=f"제목 {n}",
+                slug=f"story-{n}",
+                body="본문",
+                status=Status.SCHEDULED,
+                publish_at=first + timedelta(seconds=(n // AT_ONCE) * AT_ONCE / RATE),
+            )
+            for n in range(number)
+        ),
+        batch_size=1000,
     )
-    first = clock.database_now() + timedelta(seconds=2 + instants * WRITING_SECONDS)
-    size = RATE // BUCKETS
-    for n in range(instants):
-        run_at = first + timedelta(seconds=n / BUCKETS)
-        items = stories[n * size : (n + 1) * size]
-        operations.schedule_many(items=items, run_at=run_at, by=None)
+    reconciler.create_missing_jobs(Story, TRANSITIONS[Kind.PUBLISH], None)
     if clock.database_now() > first:
         raise AssertionError("the machine was too slow to schedule all before the first was due")
     return Load(
