@@ -15,8 +15,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 EXAMPLE = "postgres://user:password@host:5432/armo"
 SESSION_ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
-# What Django takes out of OPTIONS before it connects.
-DJANGOS_OWN = ("pool", "assume_role", "isolation_level", "server_side_binding")
+# Options of Django and psycopg, which libpq does not know.
+NOT_OF_LIBPQ = {
+    *("assume_role", "isolation_level", "pool", "prepare_threshold", "server_side_binding")
+}
 
 # How long to wait for a host that does not answer; by Django's settings, unless there are several.
 CONNECT_SECONDS = 5
@@ -87,7 +89,7 @@ def _check_options(options: dict[str, Any]) -> None:
     if not isinstance(timeout, int):
         raise _malformed(f"connect_timeout is a number of seconds, not {timeout}")
     try:
-        make_conninfo(**{name: it for name, it in options.items() if name not in DJANGOS_OWN})
+        make_conninfo(**{name: it for name, it in options.items() if name not in NOT_OF_LIBPQ})
     except ProgrammingError as error:
         raise _malformed(str(error).strip()) from error
 

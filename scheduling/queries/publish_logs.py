@@ -34,6 +34,7 @@ CHANGE = re.compile(
     rf" (\w+:{references.ID_PATTERN}) → (\w+) @(\S+)"
 )
 ITEM = re.compile(rf"\w+:{references.ID_PATTERN}")
+STATUS = re.compile(r"\w+")
 # What a collector puts before a line, such as time, host and process. A publish is never logged at
 # another level than INFO.
 PREFIX = re.compile(r"(?!\s)(?!.*\b(?:DEBUG|WARNING|ERROR|CRITICAL)\b).*(?:\S |\x1b\[0m)")
@@ -155,7 +156,7 @@ def _of_record(record: Any) -> Logged | None:
         item, status, at = facts
         if not (isinstance(item, str) and isinstance(status, str) and isinstance(at, str)):
             raise ValueError
-        if not ITEM.fullmatch(item):
+        if not (ITEM.fullmatch(item) and STATUS.fullmatch(status)):
             raise ValueError
         return _logged(item, status, at)
     for name in WRAPPED:

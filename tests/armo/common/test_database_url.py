@@ -49,6 +49,14 @@ class TestAnAddress:
     def test_of_one_host_leaves_both_to_the_settings(self) -> None:
         assert database_url.parse("postgres://u@one/armo")["OPTIONS"] == {}
 
+    def test_may_have_options_that_libpq_does_not_know(self) -> None:
+        rest = "sslmode=require&prepare_threshold=5&server_side_binding=1&conn_max_age=60"
+
+        config = database_url.parse(f"postgres://u@one/armo?{rest}")
+
+        assert config["CONN_MAX_AGE"] == 60
+        assert config["OPTIONS"]["prepare_threshold"] == 5
+
     @pytest.mark.parametrize(
         ("rest", "why"),
         [

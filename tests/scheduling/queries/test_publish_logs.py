@@ -94,6 +94,7 @@ class TestALineOfThePublishLog:
             AS_JSON[:-20],
             json.dumps({"logger": "armo.publish", **FACTS, "at": 7}),
             json.dumps({"logger": "armo.publish", **FACTS, "item": "story:x"}),
+            json.dumps({"logger": "armo.publish", **FACTS, "status": "\x1b[2J"}),
         ],
     )
     def test_that_is_broken_is_counted(self, line: str) -> None:
