@@ -7,10 +7,13 @@ from typing import Any
 import django_filters
 from django.contrib.auth import get_user_model
 from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ValidationError
 
 from content import search
 from content.models import Notice, Story
 from content.text import NameFormField
+from scheduling.access.permissions import sees_all
 from scheduling.api.filters import ItemFilters
 from scheduling.models.references import parse_id
 
@@ -19,15 +22,25 @@ class TitledFilters(ItemFilters):
     """Items by author."""
 
     author = django_filters.CharFilter(
-        method="by_author", max_length=150, help_text="The author's id, or user name."
+        method="by_author",
+        max_length=150,
+        help_text="The author's id; for who sees all items, also a user name, or one's own.",
     )
 
     def by_author(self, items: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        """Keep the items of one author."""
+        """
+        Keep the items of one author.
+
+        :raises ValidationError: it is a name, and the person may not learn who has a login: an
+            answer shows readers ids alone, and bylines.
+        """
         pk = parse_id(value)
         if pk is not None:
             return items.filter(author_id=pk)
         name = get_user_model().normalize_username(value)
+        user = self.request.user
+        if not (sees_all(user, items.model) or user.get_username() == name):
+            raise ValidationError({"author": [_("Give the author's id.")]})
         users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: name})
         return items.filter(author_id=users.values_list("pk", flat=True).first() or 0)
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from armo.common.theme import DropdownFilter, ModelAdmin
+from scheduling.access.permissions import sees_all
 from scheduling.admin.display import start_of
 from scheduling.models import (
     IsOneOf,
@@ -181,9 +182,12 @@ class OwnerFilter(DropdownFilter):
     MOST = 500
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        people = get_user_model()._default_manager.filter(
-            IsOneOf("pk", owners(model_admin.model, most=self.MOST))
-        )
+        people = get_user_model()._default_manager.none()
+        # Others learn who writes by what is live, not who has drafts.
+        if sees_all(request.user, model_admin.model):
+            people = get_user_model()._default_manager.filter(
+                IsOneOf("pk", owners(model_admin.model, most=self.MOST))
+            )
         return [
             ("me", _("me")),
             *((str(person.pk), str(person)) for person in people.order_by("username")),

@@ -463,7 +463,8 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
             context["problems"] = error.messages
         else:
             item = self.get_queryset(request).filter(pk__in=parse_ids(request.GET.get("item", "")))
-            context |= when(at, but=item.first()) if at is not None else {}
+            if at is not None:
+                context |= when(at, by=request.user, but=item.first())
         return TemplateResponse(request, "scheduling/when.html", context)
 
     def _preview_text(self, request: HttpRequest) -> HttpResponse:

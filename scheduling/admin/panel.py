@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from scheduling.access.permissions import has_right, knows_history
+from scheduling.access.permissions import User, has_right, knows_history, visible_jobs
 from scheduling.admin.actions import ACTIONS, Action
 from scheduling.admin.display import badge, change_url, due_in, verbose_name
 from scheduling.admin.health_lines import health_lines
@@ -48,10 +48,10 @@ def clocks(at: datetime) -> list[Clock]:
     ]
 
 
-def count_same_minute(at: datetime, *, but: Schedulable | None = None) -> int:
-    """Query how many other items go live in the minute of a time."""
+def count_same_minute(at: datetime, *, by: User, but: Schedulable | None = None) -> int:
+    """Query how many other items that the person may see go live in the minute of a time."""
     start = at.replace(second=0, microsecond=0)
-    jobs = Job.objects.open().filter(
+    jobs = visible_jobs(by, Job.objects.open()).filter(
         kind__in=kinds_leading_to(Status.PUBLISHED),
         run_at__gte=start,
         run_at__lt=start + timedelta(minutes=1),
@@ -87,7 +87,9 @@ def panel(request: HttpRequest, item: Schedulable, page: Page | None = None) -> 
             for name, time in wanted
             if time is not None
         ],
-        "same_minute": count_same_minute(at, but=item) if at is not None and at > now else 0,
+        "same_minute": (
+            count_same_minute(at, by=request.user, but=item) if at is not None and at > now else 0
+        ),
         "failure": problems_of([item]).get(item),
         "problems": [] if item.is_published else item.publish_problems(),
         "health": {"ok": is_well, "lines": lines},
@@ -144,12 +146,12 @@ def history(events: QuerySet[JobEvent]) -> QuerySet[JobEvent]:
     return events.select_related("job", "by").order_by("-at", "-pk")
 
 
-def when(at: datetime, *, but: Schedulable | None = None) -> dict[str, Any]:
+def when(at: datetime, *, by: User, but: Schedulable | None = None) -> dict[str, Any]:
     """Query what the page shows of a time while a person chooses it."""
     now = clock.database_now()
     return {
         "clocks": clocks(at)[1:],
         "distance": distance(at, now),
         "is_past": at <= now,
-        "same_minute": count_same_minute(at, but=but),
+        "same_minute": count_same_minute(at, by=by, but=but),
     }

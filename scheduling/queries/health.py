@@ -186,8 +186,10 @@ class Publisher(NamedTuple):
         """Return a sentence in English for each of its faults, for programs and logs."""
         problems = [text % {"time": f"{seconds:.0f} s"} for text, seconds in self.faults()]
         if self.paused and self.stuck_seconds is not None:
+            # Without its reason, which a person wrote: monitors ask without a login.
+            since = utc(self.paused.paused_at, "milliseconds")
             held = f"The oldest job it holds has been due for {self.stuck_seconds:.0f} s."
-            problems[-1] = f"{pausing.sentence(self.paused)} {held}"
+            problems[-1] = f"Publishing is paused since {since}. {held}"
         return problems
 
 

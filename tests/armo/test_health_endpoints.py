@@ -16,6 +16,7 @@ from armo import health
 from content.models import Notice, Story
 from scheduling import __version__, tasks
 from scheduling.models import Heartbeat, Job, Status, clock
+from scheduling.operations import pause as pausing
 from scheduling.queries import health as examination
 from scheduling.queries import workers
 from tests.database_rows import failed_end, failed_publish
@@ -131,6 +132,20 @@ class TestPublisher:
 
         assert status == 503
         assert reasons[0].startswith("The oldest job that no worker has taken up has been due for")
+
+    @pytest.mark.usefixtures("_beating")
+    def test_does_not_say_why_it_is_paused(self, client: Client) -> None:
+        StoryFactory(due=True, title="비밀 기사")
+        pausing.pause(by=None, reason="court order about the mayor")
+
+        answer = client.get("/health/publisher/")
+
+        assert answer.status_code == 503
+        [reason] = answer.json()["reasons"]
+        assert reason.startswith("Publishing is paused since 20")
+        assert "The oldest job it holds has been due for" in reason
+        assert "court" not in answer.content.decode()
+        assert "비밀" not in json.dumps(answer.json(), ensure_ascii=False)
 
     @pytest.mark.usefixtures("_beating")
     def test_is_well_within_the_grace(self, client: Client) -> None:

@@ -72,6 +72,14 @@ class TestFilters:
         names = re.findall(r">([^<>]*)</option>", select[0])
         assert [name.strip() for name in names] == ["All", "me", "ari", "zoe"]
 
+    def test_do_not_say_to_an_author_who_else_writes(self, author: Client) -> None:
+        StoryFactory(author=UserFactory(username="zoe"))
+
+        html = author.get(list_of(Story)).content.decode()
+
+        assert 'name="author"' in html
+        assert "zoe" not in html
+
     def test_have_words_looked_up_not_listed(self, editor: Client) -> None:
         tags = Tag.objects.bulk_create([Tag(name=f"word-{number:03}") for number in range(600)])
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -85,6 +86,22 @@ class TestAPageThatStaysOpen:
 
         assert "2100-07-01 13:30:00</span> UTC" in page
         assert "1 other item goes live in that minute." in page
+
+    def test_counts_only_what_the_person_may_see(self, author: Client) -> None:
+        StoryFactory.create_batch(
+            2, scheduled=True, publish_at=datetime(2100, 7, 1, 13, 30, 20, tzinfo=UTC)
+        )
+        me = get_user_model().objects.get(pk=author.session["_auth_user_id"])
+        mine = StoryFactory(author=me)
+        asked = {"name": "run_at", "at": "2100-07-01T13:30"}
+        url = reverse("admin:content_story_when")
+
+        before = author.get(url, asked).content.decode()
+        StoryFactory(author=me, scheduled=True, publish_at=datetime(2100, 7, 1, 13, 30, tzinfo=UTC))
+        after = author.get(url, {**asked, "item": mine.pk}).content.decode()
+
+        assert "in that minute" not in before
+        assert "1 other item goes live in that minute." in after
 
     def test_does_not_count_the_item_itself(self, editor: Client) -> None:
         story = StoryFactory(scheduled=True, publish_at=datetime(2100, 7, 1, 13, 30, tzinfo=UTC))

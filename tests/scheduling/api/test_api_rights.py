@@ -313,6 +313,30 @@ class TestAnAuthor:
 
         assert [row["id"] for row in page["results"]] == [live.pk, mine.pk]
 
+    @pytest.mark.parametrize("role", ["", "Authors"])
+    @pytest.mark.parametrize("items", ["stories", "notices"])
+    def test_does_not_learn_who_has_a_login(self, items: str, role: str) -> None:
+        here = person(username="editor")
+        story = StoryFactory(published=True, author=here)
+        client = client_of(person(group=role)) if role else client_of()
+
+        answers = [
+            client.get(f"{API}/{items}/?author={name}") for name in ("editor", "nobody", "ed itor")
+        ]
+
+        assert [answer.status_code for answer in answers] == [400] * 3
+        assert len({answer.content for answer in answers}) == 1
+        found = client.get(f"{API}/stories/?author={here.pk}").json()["results"]
+        assert [row["id"] for row in found] == [story.pk]
+
+    def test_finds_their_own_by_their_name(self) -> None:
+        author = person(group="Authors", username="김하늘")
+        mine = StoryFactory(author=author)
+
+        found = client_of(author).get(f"{API}/stories/?author=김하늘").json()["results"]
+
+        assert [row["id"] for row in found] == [mine.pk]
+
     def test_owns_what_they_create(self) -> None:
         author = person(group="Authors")
 
