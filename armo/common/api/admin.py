@@ -11,7 +11,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
@@ -58,7 +58,7 @@ class KeyForm(forms.ModelForm):
 
     scopes = forms.MultipleChoiceField(
         label=_("scopes"),
-        choices=[(it.value, it.label) for it in Scope],
+        choices=[(it.value, format_lazy("{}: {}", it.value, it.label)) for it in Scope],
         widget=CheckboxesWidget,
         help_text=_("A key never allows more than you may do yourself."),
     )

@@ -655,7 +655,8 @@ class TestTheAdmin:
         return self.of(user).post(f"{self.LIST}add/", data)
 
     def test_makes_a_key_and_shows_it_once(self, editor: User) -> None:
-        assert self.of(editor).get(f"{self.LIST}add/").status_code == 200
+        form = self.of(editor).get(f"{self.LIST}add/").content.decode()
+        assert "schedule: schedule, move and cancel" in form
 
         answer = self.add(editor, type="content.story")
 
