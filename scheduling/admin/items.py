@@ -21,7 +21,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.text import capfirst
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
@@ -40,7 +40,7 @@ from scheduling.access.permissions import (
     sees_all,
     visible_to,
 )
-from scheduling.access.preview_links import make_preview_token
+from scheduling.access.preview_links import links_of, make_preview_token, may_share, revoke_links
 from scheduling.admin import bulk
 from scheduling.admin.actions import ACTIONS, Action, carry_out, posted, report
 from scheduling.admin.display import badge, change_url, due_in, shown_time, time_column, times_asked
@@ -65,6 +65,10 @@ class ItemList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
+
+
+# As the history of an item names it.
+PREVIEW_LINK = gettext_noop("link to a preview")
 
 
 class SchedulableAdmin(HistoryOfAll, LocalDates):
@@ -335,7 +339,7 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
             item = self.get_queryset(request).get(pk=obj.pk) if request.method == "POST" else obj
             page = page_of(item)
             context["publishing"] = panel(request, item, page)
-            context["share_url"] = self._share_url(item)
+            context |= self._sharing(request, item)
             # The text stays when the panel is refreshed: the panel must know which it is.
             url = reverse(action_url_name(item, "panel"), args=[item.pk])
             context["panel_url"] = f"{url}?{urlencode(page._asdict())}"
@@ -364,6 +368,7 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
         urls += [
             entry("<int:pk>/panel/", require_GET(never_cache(self._panel)), "panel"),
             button("share", self._share),
+            button("unshare", self._unshare),
             path("add/", self._form, name=self._url("add").removeprefix("admin:")),
             path(
                 "<path:object_id>/change/",
@@ -412,22 +417,37 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
         context = {
             "publishing": panel(request, item, _read_page(request)),
             "when_url": reverse(self._url("when")),
-            "share_url": self._share_url(item),
+            **self._sharing(request, item),
             "again": seconds_until_news(*_times_of([item])),
         }
         return TemplateResponse(request, "scheduling/publishing.html", context)
 
-    def _share_url(self, item: Any) -> str:
-        if self.preview_name is None or item.is_published:
-            return ""
-        return reverse(self._url("share"), args=[item.pk])
+    def _sharing(self, request: HttpRequest, item: Any) -> dict[str, Any]:
+        """Return what the panel says of links to previews, for people who may make them."""
+        if self.preview_name is None or not may_share(request.user, item):
+            return {}
+        make = "" if item.is_published else reverse(self._url("share"), args=[item.pk])
+        ends = list(links_of(item).values_list("expires_at", flat=True))
+        end = reverse(self._url("unshare"), args=[item.pk]) if ends else ""
+        return {"share_url": make, "unshare_url": end, "shared_until": ends}
+
+    def _shared(self, request: HttpRequest, pk: int) -> Any:
+        """Return an item that this person may share."""
+        item = self._find(request, pk)
+        if self.preview_name is None:
+            raise Http404
+        if not may_share(request.user, item):
+            raise PermissionDenied
+        return item
 
     def _share(self, request: HttpRequest, pk: int) -> HttpResponse:
-        item = self._find(request, pk)
-        if not self._share_url(item):
+        item = self._shared(request, pk)
+        if item.is_published:
             raise Http404
         assert request.user.is_authenticated  # the admin lets nobody else in
-        token = make_preview_token(item, by=request.user)
+        with transaction.atomic():
+            token = make_preview_token(item, by=request.user)
+            self._log_link(request, item, "added", f"{conf.PREVIEW_HOURS} h")
         address = absolute(request, reverse(str(self.preview_name), args=[token]))
         until = ngettext(
             "Anybody who has this link sees it, for %(hours)d hour.",
@@ -436,7 +456,25 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
         ) % {"hours": conf.PREVIEW_HOURS}
         link = format_html('{}<br><a href="{}" class="armo-link">{}</a>', until, address, address)
         messages.success(request, link)
+        answer = redirect(change_url(self.model, pk))
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def _unshare(self, request: HttpRequest, pk: int) -> HttpResponse:
+        item = self._shared(request, pk)
+        with transaction.atomic():
+            number = revoke_links(item)
+            if number:
+                self._log_link(request, item, "deleted", str(number))
+        text = ngettext(
+            "%(number)d link to a preview ended.", "%(number)d links to a preview ended.", number
+        )
+        messages.success(request, text % {"number": number})
         return redirect(change_url(self.model, pk))
+
+    def _log_link(self, request: HttpRequest, item: Any, what: str, detail: str) -> None:
+        """Have the item's history say who made or ended links; its sentence is Django's own."""
+        self.log_change(request, item, [{what: {"name": PREVIEW_LINK, "object": detail}}])
 
     def _live(self, request: HttpRequest) -> JsonResponse:
         """Return what the list shows of some items now, and in how many seconds to ask again."""

@@ -33,6 +33,7 @@ from scheduling.models.job import (
 )
 from scheduling.models.ledger import LedgerStart
 from scheduling.models.pause import Pause, PauseEvent
+from scheduling.models.preview_link import PreviewLink
 from scheduling.models.transitions import (
     TRANSITIONS,
     Kind,

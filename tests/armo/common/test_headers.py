@@ -96,7 +96,7 @@ class TestAnAnswer:
             assert scripts in (["'self'"], ["'none'"]), page
 
     def test_of_a_preview_is_not_stored(self) -> None:
-        token = make_preview_token(StoryFactory(), by=UserFactory())
+        token = make_preview_token(StoryFactory(), by=superuser())
 
         answer = Client().get(f"/preview/{token}/")
 

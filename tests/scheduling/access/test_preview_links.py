@@ -2,21 +2,25 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
-import time_machine
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
 from content.models import Notice, Story
+from scheduling import operations
+from scheduling.access.permissions import NotAllowed
 from scheduling.access.preview_links import make_preview_token
-from scheduling.models import Schedulable
+from scheduling.models import Job, Kind, PreviewLink, Schedulable, State, Status
 from scheduling.models.clock import database_now
+from scheduling.worker.batch_runner import run_due_jobs
 from tests.admin_pages import messages_in, page_of, press, signed_in
-from tests.factories import NoticeFactory, StoryFactory, UserFactory
+from tests.factories import FAR_OFF, NoticeFactory, StoryFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -82,9 +86,11 @@ class TestALink:
     def test_expires(self, client: Client, maker: User, settings: Settings) -> None:
         settings.PREVIEW_HOURS = 1
         link = link_to(StoryFactory(title="비밀"), maker)
+        made = PreviewLink.objects.get()
+        assert made.expires_at == made.made_at + timedelta(hours=1)
 
-        with time_machine.travel(database_now() + timedelta(minutes=61)):
-            response = client.get(link)
+        PreviewLink.objects.update(expires_at=database_now())
+        response = client.get(link)
 
         assert response.status_code == 410
         assert "비밀" not in response.content.decode()
@@ -121,6 +127,100 @@ class TestALink:
 
         assert client.get(link).status_code == 404
 
+    def test_ends_when_its_maker_may_only_view_it(self, client: Client) -> None:
+        editor = UserFactory()
+        editor.groups.add(Group.objects.get(name="Editors"))
+        link = link_to(StoryFactory(), editor)
+        assert client.get(link).status_code == 200
+
+        editor.groups.set([Group.objects.get(name="Operators")])
+
+        assert client.get(link).status_code == 404
+
+    def test_is_not_known_from_the_table(self, maker: User) -> None:
+        token = make_preview_token(StoryFactory(), by=maker)
+
+        assert token not in str(list(PreviewLink.objects.values()))
+
+    def test_is_forgotten_long_after_it_has_ended(self, client: Client, maker: User) -> None:
+        link = link_to(StoryFactory(), maker)
+        PreviewLink.objects.update(expires_at=database_now() - timedelta(days=31))
+
+        make_preview_token(StoryFactory(), by=maker)
+
+        assert PreviewLink.objects.count() == 1
+        assert client.get(link).status_code == 404
+
+
+class TestATakeDown:
+    """What a court has forbidden no link shows again, whoever took it down, and by what."""
+
+    def by_operation(item: Schedulable) -> None:  # type: ignore[misc]  # a way, given as parameter
+        operations.unpublish_now(item=item, by=None)
+
+    def by_a_batch(item: Schedulable) -> None:  # type: ignore[misc]
+        now = database_now()
+        type(item)._base_manager.filter(pk=item.pk).update(unpublish_at=now)
+        ends = Job.objects.of(item).filter(kind=Kind.UNPUBLISH, state=State.WAITING)
+        assert ends.update(run_at=now, next_attempt_at=now) == 1
+        run_due_jobs()
+
+    def by_sql(item: Schedulable) -> None:  # type: ignore[misc]
+        type(item)._base_manager.filter(pk=item.pk).update(status=Status.UNPUBLISHED)
+
+    @pytest.mark.parametrize("take_down", [by_operation, by_a_batch, by_sql])
+    @pytest.mark.parametrize("make", [StoryFactory, NoticeFactory])
+    def test_ends_the_links_made_before_it(
+        self, client: Client, maker: User, make: Any, take_down: Any
+    ) -> None:
+        item = make(title="비밀")
+        link = link_to(item, maker)
+        operations.publish_now(item=item, by=None)
+        assert client.get(link).status_code == 302
+        if take_down is TestATakeDown.by_a_batch:
+            operations.schedule(item=item, run_at=FAR_OFF, kind=Kind.UNPUBLISH, by=None)
+
+        take_down(item)
+
+        response = client.get(link)
+        assert response.status_code == 410
+        assert "비밀" not in response.content.decode()
+
+    def test_ends_them_again_when_it_was_live_once_more(self, client: Client, maker: User) -> None:
+        story = StoryFactory(published=True)
+        operations.unpublish_now(item=story, by=None)
+        link = link_to(story, maker)
+        assert client.get(link).status_code == 200
+
+        for _ in range(2):
+            operations.publish_now(item=story, by=None)
+            operations.unpublish_now(item=story, by=None)
+
+        assert client.get(link).status_code == 410
+
+    def test_ends_them_though_the_item_has_the_time_of_before(
+        self, client: Client, maker: User
+    ) -> None:
+        story = StoryFactory(published=True)
+        operations.unpublish_now(item=story, by=None)
+        link = link_to(story, maker)
+        operations.publish_now(item=story, by=None)
+        operations.unpublish_now(item=story, by=None)
+        Story.objects.filter(pk=story.pk).update(
+            published_at=PreviewLink.objects.get().published_at
+        )
+
+        assert client.get(link).status_code == 410
+
+    def test_lets_others_be(self, client: Client, maker: User) -> None:
+        story, other = StoryFactory(published=True), StoryFactory()
+        link = link_to(other, maker)
+
+        operations.unpublish_now(item=story, by=None)
+
+        assert client.get(link).status_code == 200
+        assert client.get(link_to(story, maker)).status_code == 200
+
 
 class TestTheButton:
     def test_makes_a_link_that_works(self, client: Client) -> None:
@@ -155,3 +255,40 @@ class TestTheButton:
         story.delete()
 
         assert press(signed_in("Editors"), Story(pk=pk), "share").status_code == 404
+
+    def test_is_not_for_who_may_only_view(self) -> None:
+        operator, story = signed_in("Operators"), StoryFactory()
+
+        assert "/share/" not in operator.get(page_of(story)).content.decode()
+        assert press(operator, story, "share").status_code == 403
+        assert press(operator, story, "unshare").status_code == 403
+        with pytest.raises(NotAllowed):
+            make_preview_token(story, by=User.objects.get(username="one-of-Operators"))
+        assert not PreviewLink.objects.exists()
+
+    def test_is_in_the_items_history(self) -> None:
+        story, editor = StoryFactory(), signed_in("Editors")
+
+        press(editor, story, "share")
+        press(editor, story, "unshare")
+
+        url = reverse("admin:content_story_history", args=[story.pk])
+        page = unescape(editor.get(url).content.decode())
+        assert "Added link to a preview “72 h”." in page
+        assert "Deleted link to a preview “1”." in page
+        korean = unescape(editor.get(url, headers={"Accept-Language": "ko"}).content.decode())
+        assert "미리보기 링크" in korean
+
+    def test_to_end_them_ends_all_of_the_item(self, client: Client, maker: User) -> None:
+        story, other, editor = StoryFactory(), StoryFactory(), signed_in("Editors")
+        mine = [link_to(story, maker) for _ in range(2)]
+        others = link_to(other, maker)
+        page = editor.get(page_of(story)).content.decode()
+        assert "2 links to a preview, the last until" in page
+
+        response = press(editor, story, "unshare")
+
+        assert messages_in(response) == ["2 links to a preview ended."]
+        assert [client.get(link).status_code for link in (*mine, others)] == [404, 404, 200]
+        assert "/unshare/" not in editor.get(page_of(story)).content.decode()
+        assert not LogEntry.objects.filter(object_id=str(other.pk)).exists()
