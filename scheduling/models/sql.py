@@ -67,15 +67,16 @@ def send(rows: QuerySet[Any, Any]) -> CursorWrapper:
     return cursor
 
 
-def forbid_nested_loops() -> None:
+def join_by_hash() -> None:
     """
     Make PostgreSQL join items and jobs by hash, in this transaction.
 
     Just after a bulk insert its statistics are wrong, and it may choose a nested loop: 5,000 items
-    took 18 s that way.
+    took 18 s that way. Or it merges by the times alone and compares the ids of each pair: of 20,000
+    jobs that are due at one instant these are 400 million.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_nestloop = off")
+        cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off")
 
 
 # To be sent before a statement, in one string: PostgreSQL runs such a string as one transaction, so

@@ -11,9 +11,10 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_noop
+from django_q.conf import Conf
 from django_q.models import OrmQ
 
-from scheduling import __version__, conf, keepalives
+from scheduling import __version__, conf, keepalives, pooling
 from scheduling.models import (
     OPEN_STATES,
     Heartbeat,
@@ -24,7 +25,7 @@ from scheduling.models import (
     mirrored,
     schedulable_models,
 )
-from scheduling.models.sql import forbid_nested_loops
+from scheduling.models.sql import join_by_hash
 from scheduling.models.times import duration, utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
@@ -89,6 +90,7 @@ def _examine() -> Iterator[Check]:
     yield writes()
     for step in (
         _settings,
+        _sessions,
         _workers,
         _vanished_hosts,
         _pause,
@@ -276,6 +278,16 @@ def _settings() -> Iterator[Check]:
     yield Check("settings and logins", ok, text, {"ids": [it.id for it in named]})
 
 
+def _sessions() -> Iterator[Check]:
+    own = pooling.has_session(connection)
+    text = "Each connection has a session of its own."
+    if not own:
+        text = f"None of its own, behind a pooler: workers here poll every {Conf.POLL:.1f} s."
+        if conf.QUEUE_LISTEN:
+            text += " That was found out; QUEUE_LISTEN=off says it."
+    yield Check("sessions", True, text, {"own": own, "queue_listen": bool(conf.QUEUE_LISTEN)})
+
+
 def _workers() -> Iterator[Check]:
     # Stuck jobs are a check of their own, and whether the database takes writes.
     state = publisher()._replace(stuck_seconds=None, read_only=False)
@@ -427,7 +439,7 @@ def _pairs() -> Iterator[Check]:
 
 def _pair(name: str, rows: QuerySet[Model], what_then: str) -> Check:
     with transaction.atomic():
-        forbid_nested_loops()
+        join_by_hash()
         number = rows.order_by()[:MOST_COUNTED].count()
     text = f"{_at_most(number)}. {what_then}" if number else "None."
     return Check(name, not number, text, {"count": number})

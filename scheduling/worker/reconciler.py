@@ -33,7 +33,7 @@ from scheduling.models import (
     mirrored,
     schedulable_models,
 )
-from scheduling.models.sql import forbid_nested_loops
+from scheduling.models.sql import join_by_hash
 from scheduling.models.task_names import task_of
 from scheduling.operations import store
 from scheduling.queue import messages
@@ -146,7 +146,7 @@ def create_missing_jobs(
     created = 0
     while True:
         with transaction.atomic():
-            forbid_nested_loops()
+            join_by_hash()
             batch = list(items.select_for_update(skip_locked=True, of=("self",))[:BATCH])
             # The job may run later than the item asks; or another sweep has created it between
             # this query's snapshot and its locks.
@@ -195,7 +195,7 @@ def _kinds_without_job(until: datetime | None) -> list[tuple[type[Schedulable], 
     compiled = [query.sql_with_params() for query in queries]
     statement = "SELECT " + ", ".join(f"EXISTS ({sql})" for sql, _ in compiled)
     with transaction.atomic(), connection.cursor() as cursor:
-        forbid_nested_loops()
+        join_by_hash()
         cursor.execute(statement, [value for _, params in compiled for value in params])
         return list(compress(asked, cursor.fetchone()))
 

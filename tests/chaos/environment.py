@@ -186,7 +186,7 @@ class Stage:
         """Have workers that start from now on reach the server through a pooler only."""
         self.pooler = pooler
         database = postgres.settings(self.server.data_dir)["NAME"]
-        self.env = {"DATABASE_URL": pooler.url(database), "QUEUE_LISTEN": "off"}
+        self.env = {"DATABASE_URL": pooler.url(database)}
 
     def start_cluster(self, **env: str) -> Cluster:
         """Start a worker, beside any other, and wait until it is whole."""

@@ -15,7 +15,7 @@ from django.test import Client
 from scheduling import operations
 from scheduling.models import Job, State
 from scheduling.models.clock import database_now
-from scheduling.queries import dry_run
+from scheduling.queries import dry_run, health
 from scheduling.queue import leases
 from scheduling.worker import batch_runner
 from tests.chaos.traps.models import Mode, Trap
@@ -121,6 +121,12 @@ class TestBehindAPooler:
         call_command("publish_due", "--dry-run", "--json", stdout=out)
 
         assert len(json.loads(out.getvalue())) == 5
+
+    def test_the_doctor_says_that_it_was_found_out(self) -> None:
+        checks = {check.name: check for check in health.examine()}
+
+        assert checks["sessions"].facts == {"own": False, "queue_listen": True}
+        assert "QUEUE_LISTEN=off says it" in checks["sessions"].text
 
     def test_the_choices_of_a_form_are_read(self, admin_client: Client) -> None:
         story = StoryFactory()

@@ -8,14 +8,14 @@ from unittest.mock import Mock
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import RequestFactory
 
 from armo.health import UNREACHABLE
 from scheduling.models import Job, clock
 from scheduling.queries import health
-from tests.database_rows import due_stories
+from tests.database_rows import due_stories, plans
 from tests.factories import LONG_AGO, StoryFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,3 +175,21 @@ class TestOverdueJobs:
 
         assert "Index Scan using job_due" in plan
         assert "Sort" not in plan
+
+
+class TestItemsAndJobs:
+    """Of many that are due at one instant, with statistics from before."""
+
+    @pytest.fixture
+    def _due_at_once(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE scheduling_job, content_story")
+        due_stories(200)
+
+    @pytest.mark.usefixtures("_due_at_once")
+    def test_are_compared_by_hash_and_never_pair_by_pair(self) -> None:
+        with transaction.atomic(), plans() as steps:
+            list(health._pairs())
+
+        joins = {step["Node Type"] for step in steps if "Join Type" in step}
+        assert joins == {"Hash Join"}
