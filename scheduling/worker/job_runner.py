@@ -13,12 +13,13 @@ import logging
 import random
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F
 from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
@@ -35,6 +36,7 @@ from scheduling.models import (
     longest_attempt,
     mirrored,
 )
+from scheduling.models.expressions import ClockNow
 from scheduling.models.job import ATTEMPT_LOCK as ATTEMPT_LOCK
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.references import ItemNotFound
@@ -158,7 +160,7 @@ def run_alone(job_id: int) -> None:
         _run_attempt(job_id, begun)
     finally:
         if begun is None or begun.answer is not _Answer.BUSY:
-            _unlock(job_id)
+            _unlock(job_id, begun)
 
 
 def _run_attempt(job_id: int, begun: "_Begun") -> None:
@@ -228,9 +230,13 @@ def _lock_and_begin(job_id: int) -> _Begun:
     return _begin(job_id)
 
 
-def _unlock(job_id: int) -> None:
-    # If the lock was lost with its connection, PostgreSQL only warns.
-    if connection.is_usable() and has_session(connection):
+def _unlock(job_id: int, begun: _Begun | None) -> None:
+    if not connection.is_usable():
+        return
+    if not has_session(connection):
+        _note_end(job_id, begun)
+    else:
+        # If the lock was lost with its connection, PostgreSQL only warns.
         _select("SELECT pg_advisory_unlock(%s, %s)", _key(job_id))
 
 
@@ -254,6 +260,9 @@ def _begin(job_id: int) -> _Begun:
         [is_free] = _select("SELECT pg_try_advisory_xact_lock(%s, %s)", _key(job_id))
         if not is_free:
             return _Begun(_Answer.BUSY)
+    # Before the row is locked: whoever ends the attempt just then would skip it.
+    if _is_being_made(job_id):
+        return nothing
     job = _lock_due(job_id)
     if job is None:
         return nothing
@@ -265,8 +274,6 @@ def _begin(job_id: int) -> _Begun:
     if job.kind not in TRANSITIONS:
         logger.warning("%s is of a kind that this worker does not know: left to others.", job.label)
         _enqueue(job, now + UNKNOWN_KIND_PAUSE)
-        return nothing
-    if _is_being_made(job, now=now):
         return nothing
     item = job.find_item()
     if item is not None and not _can_lock(item):
@@ -295,13 +302,27 @@ def _begin(job_id: int) -> _Begun:
     return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
 
 
-def _is_being_made(job: Job, *, now: datetime) -> bool:
+def _is_being_made(job_id: int) -> bool:
     """Query whether a worker that lives has begun the job's attempt, without a session's lock."""
-    owner, begun_at = job.attempt_owner, job.attempt_begun_at
-    if begun_at is None or owner is None or owner in TimedBroker.dead_owners:
+    begun = Job.objects.filter(pk=job_id, attempt_begun_at__gt=ClockNow() - longest_attempt())
+    owner = begun.values_list("attempt_owner", flat=True).first()
+    if owner is None or owner in TimedBroker.dead_owners:
         return False
-    is_over = now > begun_at + longest_attempt()
-    return not is_over and (owner == UNKNOWN_OWNER or leases.is_owner_alive(owner))
+    return owner == UNKNOWN_OWNER or leases.is_owner_alive(owner)
+
+
+def _note_end(job_id: int, begun: _Begun | None) -> None:
+    """
+    Note that an attempt is no longer made that has changed nothing, as its job was locked.
+
+    Nobody waits for long: if the job still is, it runs again once an attempt would be over.
+    """
+    if begun is None or begun.at is None or connection.in_atomic_block:
+        return
+    with suppress(DatabaseError, InterfaceError), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+        Job.objects.filter(pk=job_id, attempt_begun_at=begun.at).update(attempt_owner=None)
 
 
 def _carry_out(job_id: int) -> None:

@@ -767,6 +767,33 @@ class TestAJobThatAnotherWorkerRuns:
 
         assert Job.objects.get().attempts == 0
 
+    @pytest.mark.django_db(transaction=True)
+    def test_behind_a_pooler_is_free_again_when_its_row_was_locked_in_the_end(
+        self, other: BaseDatabaseWrapper, settings: Any
+    ) -> None:
+        settings.QUEUE_LISTEN = False
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+        locks: list[str] = []
+
+        def have_it_locked(execute: Any, sql: str, *more: Any) -> Any:
+            is_lock = "FOR UPDATE" in sql and 'FROM "scheduling_job"' in sql
+            locks.extend([sql] * is_lock)
+            if is_lock and len(locks) == 2:  # the first begins the attempt
+                with other.cursor() as cursor:
+                    cursor.execute("SELECT FROM scheduling_job FOR UPDATE")
+            answer = execute(sql, *more)
+            other.rollback()
+            return answer
+
+        with connection.execute_wrapper(have_it_locked):
+            job_runner.run_alone(job.pk)
+        assert row(story).status == Status.SCHEDULED
+
+        job_runner.run_alone(job.pk)
+
+        assert row(story).status == Status.PUBLISHED
+
     def test_is_free_again_afterwards(self, before_publish: Hook) -> None:
         due_stories(2)
 
