@@ -1,5 +1,6 @@
 """A host that vanishes from the network, with its worker in the middle of hooks."""
 
+import atexit
 import contextlib
 import os
 import time
@@ -64,6 +65,7 @@ class VanishedHost(Fault):
         tcp.listen(stage.server.data_dir, self.host.server_address)
         log = stage.folder / f"elsewhere-{time.time():.0f}.log"
         self.worker = WorkerElsewhere(log, self.host)
+        atexit.register(self._remove)
         self.worker.wait_until_ready()
 
     def strike(self, scene: Scene) -> float:
@@ -74,12 +76,17 @@ class VanishedHost(Fault):
 
     def clean_up(self, scene: Scene) -> list[str]:
         """End the other worker; have the server listen to its socket alone again."""
-        self.worker.kill()
-        self.host.remove()
+        self._remove()
         postgres.stop(scene.stage.server.data_dir)
         connection.close()
         scene.stage.server.start()
         return []
+
+    def _remove(self) -> None:
+        """End the other worker and its host; also when the run is ended from outside."""
+        self.worker.kill()
+        self.host.remove()
+        atexit.unregister(self._remove)
 
 
 def all_faults() -> list[Fault]:
