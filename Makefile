@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema messages format clean
+.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema messages format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -14,10 +14,13 @@ run: .venv/run | .env ## Run the database, the web and the worker until Ctrl-C
 stop: ## Stop the embedded database, which a killed run leaves running
 	@test ! -x $(BIN)/python || $(BIN)/python -m armo.common.postgres stop
 
-check: lint types contracts migrations test ## All of lint, types, contracts, migrations and test, as CI does
+check: lint audit types contracts migrations test ## All of lint, audit, types, contracts, migrations and test, as CI does
 
 lint: .venv/dev ## Style and common mistakes
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
+
+audit: .venv/dev ## Weaknesses: of this code by bandit, of what is installed by pip-audit, if it reaches its source
+	@$(BIN)/python -m tools.audit
 
 types: .venv/dev | .env ## Types
 	@$(BIN)/mypy

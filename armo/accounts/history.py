@@ -30,7 +30,7 @@ def keep_log_entries(instance: Any, using: str, **kwargs: Any) -> None:
     meta, quote = model._meta, connections[using].ops.quote_name
     name = quote(str(meta.get_field(model.USERNAME_FIELD).column))  # type: ignore[union-attr]
     statement = (
-        f"INSERT INTO {KeptLogEntry._meta.db_table} ({COLUMNS}, user_name)"  # noqa: S608 (names)
+        f"INSERT INTO {KeptLogEntry._meta.db_table} ({COLUMNS}, user_name)"  # noqa: S608 (names)  # nosec B608
         f" SELECT {COLUMNS}, person.{name}::text FROM {LogEntry._meta.db_table} AS entry"
         f" JOIN {quote(meta.db_table)} AS person"
         f" ON person.{quote(str(meta.pk.column))} = entry.user_id"

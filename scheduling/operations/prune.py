@@ -111,5 +111,5 @@ def _delete_tasks(ids: list[str]) -> Pruned:
 
 def _delete(table: str, column: str, values: list[Any]) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"DELETE FROM {table} WHERE {column} = ANY(%s)", [values])  # noqa: S608 (fixed names)
+        cursor.execute(f"DELETE FROM {table} WHERE {column} = ANY(%s)", [values])  # noqa: S608 (fixed names)  # nosec B608
         return int(cursor.rowcount)

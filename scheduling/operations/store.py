@@ -127,7 +127,7 @@ def write_item(row: Schedulable, **fields: Any) -> None:
     written = {name: cast(Field, meta.get_field(name)) for name in fields}
     changes = "".join(f", {quote(str(field.column))} = %s" for field in written.values())
     statement = (
-        f"UPDATE {quote(meta.db_table)} SET version = version + 1{changes}"  # noqa: S608 (names)
+        f"UPDATE {quote(meta.db_table)} SET version = version + 1{changes}"  # noqa: S608 (names)  # nosec B608
         f" WHERE {quote(str(meta.pk.column))} = %s"
     )
     values = [written[name].get_db_prep_save(it, connection) for name, it in fields.items()]

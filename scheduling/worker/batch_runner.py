@@ -381,7 +381,7 @@ class _ParamsOfJob(Mapping[str, RawSQL]):
         return _ParamOfJob(f"coalesce({self[name].sql}, %s)", [name, str(default)])
 
     def __getitem__(self, name: str) -> RawSQL:
-        text = f"(SELECT params ->> %s FROM free_{self.n} AS free WHERE free.id = {self.key})"  # noqa: S608
+        text = f"(SELECT params ->> %s FROM free_{self.n} AS free WHERE free.id = {self.key})"  # noqa: S608  # nosec B608
         return _ParamOfJob(text, [name])
 
 

@@ -79,7 +79,7 @@ def socket_dir(data_dir: Path) -> Path:
         return data_dir
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     # TMPDIR may differ between root and the project's owner, who must find the same folder.
-    return Path("/tmp", f"armo-{name}")  # noqa: S108 (private, and its owner is checked)
+    return Path("/tmp", f"armo-{name}")  # noqa: S108 (private, and its owner is checked)  # nosec B108
 
 
 def binary(name: str) -> Path:
