@@ -1,9 +1,10 @@
 # `make run` is all a new checkout needs: it makes .venv and .env by itself.
 PYTHON ?= python3
 BIN = .venv/bin
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema messages format clean
+.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema messages requirements format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -61,6 +62,9 @@ screenshots: .venv/dev | .env ## Make the pictures in docs/screenshots anew
 messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap
 	@$(BIN)/pybabel compile --domain=django --directory=armo/locale --statistics
+
+requirements: ## Write requirements.txt and requirements-dev.txt anew, from requirements.in and requirements-dev.in
+	@for it in requirements requirements-dev; do $(COMPILE) $$it.in --output-file $$it.txt || exit; done
 
 format: .venv/dev ## Lay out the code, and fix what ruff can fix safely
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format
