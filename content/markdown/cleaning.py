@@ -71,7 +71,7 @@ _cleaner = _cleaner_at()
 def clean(markup: str) -> SafeString:
     """Return HTML that is safe to show on its own page."""
     cleaned = _cell.sub(_align, _cleaner.clean(markup))
-    return mark_safe(cleaned)  # noqa: S308 (it is clean)
+    return mark_safe(cleaned)  # noqa: S308 (it is clean)  # nosec B308 B703
 
 
 # A cell of a table, as the cleaner writes it, and its only property.
@@ -99,7 +99,7 @@ def complete(markup: str, base: str) -> SafeString:
         return None if name == "id" or (tag, name) == ("a", "name") else value
 
     cleaner = _cleaner_at(url_relative=("rewrite_with_base", base), attribute_filter=leave_out)
-    return mark_safe(cleaner.clean(markup))  # noqa: S308 (it is clean)
+    return mark_safe(cleaner.clean(markup))  # noqa: S308 (it is clean)  # nosec B308 B703
 
 
 def with_ids_of_its_own(markup: str, prefix: str) -> SafeString:
@@ -111,7 +111,7 @@ def with_ids_of_its_own(markup: str, prefix: str) -> SafeString:
         return f"#{prefix}{value[1:]}" if name == "href" and value.startswith("#") else value
 
     cleaner = _cleaner_at(attribute_filter=add)
-    return mark_safe(cleaner.clean(markup))  # noqa: S308 (it is clean)
+    return mark_safe(cleaner.clean(markup))  # noqa: S308 (it is clean)  # nosec B308 B703
 
 
 _visible = re.compile(VISIBLE)

@@ -62,7 +62,7 @@ SELECT message.armo_owner, beat.host, beat.pid, beat.beat_at,
        {is_alive("message.armo_owner")}
 FROM django_q_ormq AS message LEFT JOIN scheduling_heartbeat AS beat ON beat.owner = armo_owner
 WHERE message.id = %s
-"""  # noqa: S608 (names of its own)
+"""  # noqa: S608 (names of its own)  # nosec B608
 
 
 # The last beat is that of any lane: one that is busy with hooks is silent for as long.
@@ -356,7 +356,7 @@ def _transactions_in(rows: Sequence[Model]) -> dict[tuple[str, int], list[str]]:
     notes: dict[tuple[str, int], str] = {}
     for model in {type(row): None for row in rows}:
         table, pk = quoted(model._meta.db_table), quoted(str(model._meta.pk.column))
-        statement = f"SELECT {pk}, xmax::text FROM {table} WHERE {pk} = ANY(%s) AND xmax <> 0"  # noqa: S608 (names of the model's)
+        statement = f"SELECT {pk}, xmax::text FROM {table} WHERE {pk} = ANY(%s) AND xmax <> 0"  # noqa: S608 (names of the model's)  # nosec B608
         with connection.cursor() as cursor:
             cursor.execute(statement, [[row.pk for row in rows if type(row) is model]])
             notes |= {(model._meta.db_table, pk): xmax for pk, xmax in cursor.fetchall()}
