@@ -356,8 +356,12 @@ if SITE_URL and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", SITE_URL):
     raise ImproperlyConfigured("SITE_URL must be an address such as https://news.example.org.")
 GUESSED_SITE_URL = ""
 if not SITE_URL:
-    host = f"https://{ALLOWED_HOSTS[0]}" if ALLOWED_HOSTS else ""
-    SITE_URL = GUESSED_SITE_URL = host or f"http://127.0.0.1:{env.int('PORT', default=8000)}"
+    # Of `.example.org`, which stands for its subdomains too, the domain itself; `*` is no host.
+    hosts = [host.removeprefix(".") for host in ALLOWED_HOSTS if "*" not in host]
+    if ALLOWED_HOSTS and not hosts and not DEBUG:
+        raise ImproperlyConfigured("SITE_URL is not set, and ALLOWED_HOSTS names no host.")
+    local = f"http://127.0.0.1:{env.int('PORT', default=8000)}"
+    SITE_URL = GUESSED_SITE_URL = f"https://{hosts[0]}" if hosts else local
 
 # The publisher
 

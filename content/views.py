@@ -10,6 +10,9 @@ from content.models import Notice, Rendered, Story
 from scheduling.access.preview_links import NoSuchPreview, PreviewExpired, find_previewed
 
 STORIES_PER_PAGE = 20
+# To count and to skip rows costs the more the deeper a page is. Older stories are read at their own
+# addresses, and page by page in the API, which goes by keys.
+MOST_STORIES_IN_PAGES = 500 * STORIES_PER_PAGE
 NOTICES_SHOWN = 10
 
 
@@ -20,7 +23,9 @@ def front_page(request: HttpRequest) -> HttpResponse:
     notices = list(Notice.objects.published().order_by("-published_at", "-pk")[:NOTICES_SHOWN])
     html = Rendered.objects.html_of(notice.body for notice in notices)
     context = {
-        "page": Paginator(stories, STORIES_PER_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(stories[:MOST_STORIES_IN_PAGES], STORIES_PER_PAGE).get_page(
+            request.GET.get("page")
+        ),
         "notices": [
             (notice, with_ids_of_its_own(html[notice.body], f"notice-{notice.pk}-"))
             for notice in notices

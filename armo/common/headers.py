@@ -13,7 +13,7 @@ from csp.utils import build_policy
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
-from django.utils.cache import patch_cache_control
+from django.utils.cache import patch_cache_control, patch_vary_headers
 
 Directives = dict[str, Any]
 
@@ -56,6 +56,9 @@ class HeadersMiddleware(CSPMiddleware):
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         """Set the headers that the answer does not have yet."""
+        # Nobody has set SITE_URL: absolute addresses in the answer follow the host of the request.
+        if settings.SITE_URL == settings.GUESSED_SITE_URL:
+            patch_vary_headers(response, ["Host"])
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             return response  # what the browser has stays as it is, also its policy
         if not response.headers.get("Content-Type", "").startswith("text/html"):

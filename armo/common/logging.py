@@ -2,10 +2,13 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TextIO
 
+# They join signs of some scripts and of emoji, and do nothing else.
+JOINERS = "\u200c\u200d"
 # Set by the publish log on a record that is followed at once by another of the same batch.
 MORE = "more_follow"
 # What every LogRecord carries; whatever else it has was given as `extra`.
@@ -57,16 +60,17 @@ def _iso(seconds: float) -> str:
 
 
 class ConsoleFormatter(logging.Formatter):
-    """
+    r"""
     Time, level, logger and message; the facts of `extra` are already in the message.
 
     Further lines of a record are indented: the text of an error, which may be anyone's, cannot look
-    like a record of its own.
+    like a record of its own. What a terminal would act on is shown as in Python, `\x1b`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record, with a traceback below it."""
-        return super().format(record).replace("\r", "\\r").replace("\n", "\n  ")
+        lines = super().format(record).split("\n")
+        return "\n  ".join(_escaped(line, lambda sign: ascii(sign)[1:-1]) for line in lines)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         """Return the time in UTC, whatever the zone of the machine."""
@@ -90,4 +94,13 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in STANDARD_FIELDS}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        # JSON itself leaves escapes of eight bits, line separators and turned directions alone.
+        return _escaped(text, lambda sign: json.dumps(sign)[1:-1])
+
+
+def _escaped(line: str, escape: Callable[[str], str]) -> str:
+    """Return a line with only such signs as can be seen, and those that join them."""
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() or sign in JOINERS else escape(sign) for sign in line)

@@ -126,7 +126,7 @@ class SeenForm(forms.ModelForm):
             seen = json.loads(self.data.get(SEEN, ""))
             at = parse_moment(seen["at"])
             fields = seen["fields"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
         if not isinstance(fields, dict):
             return None

@@ -13,7 +13,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import JSONField, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -30,6 +30,7 @@ from django.views.decorators.http import require_GET, require_POST
 from armo.accounts.history import HistoryOfAll
 from armo.accounts.local_time import LocalTimeField, LocalTimeInput, choices
 from armo.common.addresses import absolute
+from armo.common.storable_json import StorableDecoder
 from armo.common.theme import ModelAdmin
 from scheduling import conf, operations
 from scheduling.access.permissions import (
@@ -183,6 +184,12 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
             return list(names)
         kept = [name for name in names if name != owner]
         return kept if keep else [*kept, owner]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Have JSON that is too deep, or that PostgreSQL cannot store, be the field's error."""
+        if isinstance(db_field, JSONField) and db_field.decoder is None:
+            kwargs["decoder"] = StorableDecoder
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer staff and the present owner as owners; other users are readers."""

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from content import views
 from content.models import Notice, Story
 from content.views import NOTICES_SHOWN, STORIES_PER_PAGE
 from scheduling.models import Status
@@ -73,6 +74,17 @@ class TestFrontPage:
         assert '<a rel="next" href="?page=2">' in first
         assert second.count('class="teaser"') == 1
         assert '<a rel="prev" href="?page=1">' in second
+
+    def test_counts_and_skips_only_so_many(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(views, "MOST_STORIES_IN_PAGES", STORIES_PER_PAGE + 1)
+        StoryFactory.create_batch(2 * STORIES_PER_PAGE + 1, published=True)
+
+        deep = text_of(client, "/?page=999999")
+
+        assert "Page 2 of 2" in deep
+        assert deep.count('class="teaser"') == 1
 
     @pytest.mark.parametrize("page", ["0", "-1", "99", "x", "", "١", "9" * 5000, "\x00"])
     def test_shows_some_page_whatever_is_asked_for(self, client: Client, page: str) -> None:

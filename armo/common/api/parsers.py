@@ -9,6 +9,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 from armo.common.api.problems import CODES, TooLarge
+from armo.common.storable_json import is_too_deep
 
 
 class BoundedJSONParser(JSONParser):
@@ -28,11 +29,14 @@ class BoundedJSONParser(JSONParser):
         if most and int(length) > most:
             raise TooLarge
         try:
-            return super().parse(stream, media_type, parser_context)
+            value = super().parse(stream, media_type, parser_context)
         except RecursionError as error:
             raise ParseError(_("It is nested too deeply.")) from error
         except ParseError as error:
             raise ParseError(_what_is_wrong(error.__context__)) from error
+        if is_too_deep(value):
+            raise ParseError(_("It is nested too deeply."))
+        return value
 
 
 def _what_is_wrong(error: object) -> str:

@@ -75,6 +75,31 @@ class TestTheUrlOfTheSite:
         assert result.stdout.strip() == printed
 
     @pytest.mark.parametrize(
+        ("hosts", "printed"),
+        [
+            (".example.org", "https://example.org"),
+            ("*,news.example.org", "https://news.example.org"),
+            (".example.org,news.example.org", "https://example.org"),
+        ],
+    )
+    def test_is_guessed_without_the_signs_for_many_hosts(self, hosts: str, printed: str) -> None:
+        result = manage("shell", "-v", "0", "-c", PRINT, **{**ENOUGH, "ALLOWED_HOSTS": hosts})
+
+        assert result.stdout.split() == [printed, printed]
+
+    def test_is_needed_where_any_host_is_allowed(self) -> None:
+        result = manage("check", **{**ENOUGH, "ALLOWED_HOSTS": "*"})
+
+        assert result.returncode == 1
+        assert result.stderr == "SITE_URL is not set, and ALLOWED_HOSTS names no host.\n"
+
+    @pytest.mark.parametrize(("url", "is_warned_of"), [("", True), (SITE, False)])
+    def test_is_missed_by_the_check(self, url: str, is_warned_of: bool) -> None:
+        result = manage("check", "--deploy", "--tag=security", **{**ENOUGH, "SITE_URL": url})
+
+        assert ("armo.W002" in result.stderr) == is_warned_of
+
+    @pytest.mark.parametrize(
         "url",
         [
             "news.example.org",

@@ -45,6 +45,26 @@ def chief() -> Client:
     return client
 
 
+class TestAnAnswerThatMayBeCached:
+    @pytest.mark.parametrize(
+        "path", ["/", "/feeds/stories/", "/feeds/stories/atom/", f"{API}/stories/", f"{API}/"]
+    )
+    def test_follows_the_host_only_if_it_says_so(self, settings: Any, path: str) -> None:
+        settings.ALLOWED_HOSTS = ["a.example", "b.example"]
+        StoryFactory(published=True)
+
+        first = Client().get(path, HTTP_HOST="a.example")
+        known = Client().get(path, HTTP_HOST="a.example", HTTP_IF_NONE_MATCH=first.get("ETag", ""))
+        settings.SITE_URL = "https://news.example.org"
+        settled = [Client().get(path, HTTP_HOST=host) for host in settings.ALLOWED_HOSTS]
+
+        assert "Host" in first["Vary"]
+        assert "Host" in known["Vary"]
+        assert "Host" not in settled[0].get("Vary", "")
+        assert settled[0].content == settled[1].content
+        assert b"a.example" not in settled[0].content
+
+
 class TestAnAnswer:
     @pytest.mark.parametrize(
         ("path", "status", "policy"),

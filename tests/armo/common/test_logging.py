@@ -55,6 +55,17 @@ class TestALine:
 
         assert line == "2026-03-29T01:00:00.999Z INFO armo.publish 가을 축제"
 
+    @pytest.mark.parametrize("formatter", [ConsoleFormatter, JsonFormatter])
+    def test_has_nothing_that_a_terminal_acts_on(self, formatter: type[logging.Formatter]) -> None:
+        odd = "가\x1b[2J\x9b31m\u2028\u2029\u202e\x07\r\x7f\x85\u200d"
+
+        line = formatter().format(record(odd, {"title": odd}))
+
+        assert line.replace("\u200d", "").isprintable()
+        assert "가" in line
+        if formatter is JsonFormatter:
+            assert json.loads(line)["message"] == json.loads(line)["title"] == odd
+
     def test_as_json_carries_each_fact_and_nothing_of_the_handlers_own(self) -> None:
         line = json.loads(JsonFormatter().format(record(facts={"item": "story:42", MORE: True})))
 

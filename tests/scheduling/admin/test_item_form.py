@@ -1,5 +1,7 @@
 """An item's form: a browser changes line ends and spaces before it sends them back."""
 
+import json
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
@@ -10,6 +12,52 @@ from tests.admin_pages import page_of, sent
 from tests.factories import StoryFactory
 
 pytestmark = pytest.mark.django_db
+
+
+class TestJson:
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            "[" * 100_000,
+            "[" * 100_000 + "]" * 100_000,
+            "[" * 500 + "]" * 500,
+            '{"a":' * 101 + "1" + "}" * 101,
+            "NaN",
+            '{"a": Infinity}',
+            '{"a": "\\u0000"}',
+            '{"\\u0000": 1}',
+            '"\\ud800"',
+            "9" * 5000,
+        ],
+    )
+    def test_that_cannot_be_stored_is_an_error_of_its_field(
+        self, editor: Client, typed: str
+    ) -> None:
+        story = StoryFactory(extra={"a": 1})
+
+        answer = editor.post(page_of(story), sent(editor, story) | {"extra": typed})
+
+        assert answer.status_code == 200
+        assert answer.context["adminform"].form.errors.keys() == {"extra"}
+        assert Story.objects.get().extra == {"a": 1}
+
+    @pytest.mark.parametrize("typed", ['{"a": "\\\\u0000"}', "[" * 100 + "]" * 100])
+    def test_that_only_looks_so_is_kept(self, editor: Client, typed: str) -> None:
+        story = StoryFactory()
+
+        answer = editor.post(page_of(story), sent(editor, story) | {"extra": typed})
+
+        assert answer.status_code == 302
+        assert Story.objects.get().extra == json.loads(typed)
+
+    def test_too_deep_does_not_say_what_a_page_has_shown(self, editor: Client) -> None:
+        story = StoryFactory()
+        data = sent(editor, story)
+        [seen] = [name for name, value in data.items() if '"fields"' in str(value)]
+
+        answer = editor.post(page_of(story), data | {seen: "[" * 100_000})
+
+        assert answer.status_code == 302
 
 
 class TestWhatNobodyTouched:

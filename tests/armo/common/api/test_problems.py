@@ -275,6 +275,7 @@ def bodies() -> dict[str, bytes]:
         "NaN": b'{"title": NaN}',
         "Infinity": b'{"ids": [Infinity]}',
         "a hundred thousand brackets": b"[" * 100_000,
+        "five hundred lists": b'{"title": ' + b"[" * 500 + b"]" * 500 + b"}",
         "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
     }
 
