@@ -59,7 +59,7 @@ def main() -> int:
         shutil.rmtree(folder if is_well else data_dir)
         if not is_well:
             print(f"The workers' logs are in {folder}")  # noqa: T201
-    if options.fault is None and options.only is None and not options.pooler:
+    if not (options.fault or options.only is not None or options.pooler or options.grid):
         is_well = failover.run_in_processes(only_one=options.rounds < ROUNDS) and is_well
     return 0 if is_well else 1
 

@@ -160,12 +160,12 @@ SCENARIOS = (
 def play(stage: Stage, scenario: Scenario) -> Row:
     """Run one scenario."""
     row = Row(scenario.name, scenario.about)
-    if scenario.strike is half_open_tcp:
-        HALF_OPEN.set_up(stage)
-    else:
-        for _ in range(scenario.workers):
-            stage.start_cluster()
     try:
+        if scenario.strike is half_open_tcp:
+            HALF_OPEN.set_up(stage)
+        else:
+            for _ in range(scenario.workers):
+                stage.start_cluster()
         load = _put_in(stage, BASELINE_SECONDS + scenario.seconds + RECOVERY_SECONDS)
         begins_at = load.first + BASELINE_SECONDS
         ends_at = begins_at + scenario.seconds
@@ -178,7 +178,8 @@ def play(stage: Stage, scenario: Scenario) -> Row:
         _measure(row, load, begins_at, resumed_at, during=scenario.during)
     except Exception as error:  # noqa: BLE001 (the others still run)
         row.findings.stuck.append(f"the scenario broke: {type(error).__name__}: {error}")
-    row.findings.items += stage.end_clusters()
+    finally:
+        row.findings.items += stage.end_clusters()
     if scenario.strike is half_open_tcp:
         HALF_OPEN.proxy.close()
     return row
