@@ -12,7 +12,7 @@ from csp.middleware import CSPMiddleware, PolicyParts
 from csp.utils import build_policy
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 Directives = dict[str, Any]
@@ -86,4 +86,8 @@ class HeadersMiddleware(CSPMiddleware):
 
 
 def _is_in_admin(request: HttpRequest) -> bool:
-    return request.path.startswith(reverse("admin:index"))
+    try:
+        return request.path.startswith(reverse("admin:index"))
+    except NoReverseMatch:
+        # A site may have no admin, or keep it on another host.
+        return False
