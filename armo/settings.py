@@ -23,7 +23,43 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
-DEBUG = env.bool("DEBUG", default=False)
+ON = ("1", "on", "true", "y", "yes", "ok")
+OFF = ("0", "off", "false", "n", "no")
+
+
+def given(name: str) -> str:
+    """Return the value of a variable without blanks around it; empty if it is not set."""
+    value: str = env.str(name, default="")
+    return value.strip()
+
+
+def switch(name: str, *, default: bool) -> bool:
+    """Return whether a variable is on: a slip must not switch off what protects a site."""
+    value = given(name)
+    if value.lower() in (*ON, *OFF):
+        return value.lower() in ON
+    if value:
+        raise ImproperlyConfigured(f"{name} must be on or off, not {value}.")
+    return default
+
+
+def whole_number(name: str, *, default: int, least: int, most: int) -> int:
+    """Return the number that a variable has, within limits."""
+    value = given(name)
+    if not value:
+        return default
+    if re.fullmatch(r"[0-9]{1,10}", value) and least <= int(value) <= most:
+        return int(value)
+    raise ImproperlyConfigured(
+        f"{name} must be a whole number from {least} to {most}, not {value}."
+    )
+
+
+HOURS = {"least": 1, "most": 10 * 365 * 24}
+SECONDS = {"least": 1, "most": 7 * 24 * 3600}
+PROCESSES = {"least": 1, "most": 1000}
+
+DEBUG = switch("DEBUG", default=False)
 
 
 def needed(name: str, *, in_development: str) -> str:
@@ -203,26 +239,28 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # The theme's login page drops the page to return to, which Django's own keeps.
 LOGIN_REDIRECT_URL = "admin:index"
-SESSION_COOKIE_AGE = 3600 * env.int("SESSION_HOURS", default=336)
+SESSION_COOKIE_AGE = 3600 * whole_number("SESSION_HOURS", default=336, **HOURS)
 # The CSRF cookie is read by the admin's script: a form of a page from before a login sends the
 # present token.
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = switch("SECURE_COOKIES", default=not DEBUG)
 
 # What protects the way to the browser, and the page in it: docs/security.md
 
 # The number of proxies in front of this process. With 0, what proxies write is ignored: a client
 # could write anything into X-Forwarded-For, and appear as another at each attempt at a password.
-PROXIES = env.int("PROXIES", default=0)
-BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=PROXIES > 0)
+PROXIES = whole_number("PROXIES", default=0, least=0, most=100)
+BEHIND_TLS_PROXY = switch("BEHIND_TLS_PROXY", default=PROXIES > 0)
 if BEHIND_TLS_PROXY and not PROXIES:
     raise ImproperlyConfigured("BEHIND_TLS_PROXY=on needs PROXIES, the number of proxies in front.")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
-SECURE_SSL_REDIRECT = env.bool("TLS_REDIRECT", default=not DEBUG)
+SECURE_SSL_REDIRECT = switch("TLS_REDIRECT", default=not DEBUG)
 # Monitors ask each host, without the proxy.
 SECURE_REDIRECT_EXEMPT = ["^health/"]
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=False)
-SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
+SECURE_HSTS_SECONDS = whole_number(
+    "HSTS_SECONDS", default=0 if DEBUG else 31_536_000, least=0, most=10 * 31_536_000
+)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = switch("HSTS_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = switch("HSTS_PRELOAD", default=False)
 # Both concern other hosts than this one: whoever has the domain decides.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = env.str("REFERRER_POLICY", default="same-origin")
@@ -232,6 +270,8 @@ PERMISSIONS_POLICY = env.str(
     "PERMISSIONS_POLICY",
     default="camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
 )
+if not PERMISSIONS_POLICY.isascii() or not PERMISSIONS_POLICY.isprintable():
+    raise ImproperlyConfigured("PERMISSIONS_POLICY must be one line of printable ASCII.")
 # What is added to each Content-Security-Policy; the policies are in armo/common/headers.py.
 CSP_OF_ALL: dict[str, Any] = {
     # In development, what a page is refused is also a line of the log.
@@ -290,7 +330,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "NUM_PROXIES": PROXIES,
 }
 
-REST_KNOX = {"TOKEN_TTL": timedelta(hours=env.int("TOKEN_HOURS", default=168))}
+REST_KNOX = {"TOKEN_TTL": timedelta(hours=whole_number("TOKEN_HOURS", default=168, **HOURS))}
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Armo",
@@ -320,7 +360,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # The admin
 
 # For how many hours a link to a preview works.
-PREVIEW_HOURS = env.int("PREVIEW_HOURS", default=72)
+PREVIEW_HOURS = whole_number("PREVIEW_HOURS", default=72, **HOURS)
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Armo",
@@ -360,26 +400,31 @@ if not SITE_URL:
     hosts = [host.removeprefix(".") for host in ALLOWED_HOSTS if "*" not in host]
     if ALLOWED_HOSTS and not hosts and not DEBUG:
         raise ImproperlyConfigured("SITE_URL is not set, and ALLOWED_HOSTS names no host.")
-    local = f"http://127.0.0.1:{env.int('PORT', default=8000)}"
+    local = f"http://127.0.0.1:{whole_number('PORT', default=8000, least=1, most=65_535)}"
     SITE_URL = GUESSED_SITE_URL = f"https://{hosts[0]}" if hosts else local
 
 # The publisher
 
-WORKERS = env.int("WORKERS", default=2)
-SLOW_WORKERS = env.int("SLOW_WORKERS", default=2)
+WORKERS = whole_number("WORKERS", default=2, **PROCESSES)
+SLOW_WORKERS = whole_number("SLOW_WORKERS", default=2, **PROCESSES)
 # Seconds that a type's own `before_publish()` may take.
-HOOK_TIMEOUT = env.int("HOOK_TIMEOUT", default=60)
+HOOK_TIMEOUT = whole_number("HOOK_TIMEOUT", default=60, **SECONDS)
 # Seconds that running tasks have to finish when the worker is stopped.
-STOP_AFTER = env.int("STOP_AFTER", default=25)
+STOP_AFTER = whole_number("STOP_AFTER", default=25, **SECONDS)
 # Seconds after which PostgreSQL ends the sessions, and so the locks, of a host that has vanished.
-VANISHED_AFTER = env.int("VANISHED_AFTER", default=20)
-if VANISHED_AFTER != 0 and not 3 <= VANISHED_AFTER <= 3600:
+VANISHED_AFTER = whole_number("VANISHED_AFTER", default=20, least=0, most=3600)
+if VANISHED_AFTER in (1, 2):
     raise ImproperlyConfigured("VANISHED_AFTER must be 0, or a number of seconds from 3 to 3600.")
-RETRY_DELAYS: list[int] = env.list("RETRY_DELAYS", cast=int, default=[10, 60, 300])
-OVERDUE_AFTER = env.int("OVERDUE_AFTER", default=60)
-SWEEP_EVERY = env.int("SWEEP_EVERY", default=60)
+delays = listed("RETRY_DELAYS")
+if not all(re.fullmatch(r"[0-9]{1,10}", it) and int(it) <= SECONDS["most"] for it in delays):
+    raise ImproperlyConfigured(
+        f"RETRY_DELAYS must be whole numbers from 0 to {SECONDS['most']}, not {', '.join(delays)}."
+    )
+RETRY_DELAYS = [int(it) for it in delays] or [10, 60, 300]
+OVERDUE_AFTER = whole_number("OVERDUE_AFTER", default=60, **SECONDS)
+SWEEP_EVERY = whole_number("SWEEP_EVERY", default=60, **SECONDS)
 # On: whether a pooler stands before PostgreSQL is found out. Off: there is one, and workers poll.
-QUEUE_LISTEN = env.bool("QUEUE_LISTEN", default=True)
+QUEUE_LISTEN = switch("QUEUE_LISTEN", default=True)
 
 # In which time zone and language a person reads what the engine writes to them.
 LOCALE_OF = "armo.accounts.locale.locale_of"

@@ -66,6 +66,22 @@ class TestAStart:
                 {"THROTTLE_LOGIN": "ten"},
                 "THROTTLE_LOGIN must be failures in a time, as 10/15min, or off.",
             ),
+            ({"PROXIES": "-1"}, "PROXIES must be a whole number from 0 to 100, not -1."),
+            (
+                {"SESSION_HOURS": "0"},
+                "SESSION_HOURS must be a whole number from 1 to 87600, not 0.",
+            ),
+            ({"WORKERS": "two"}, "WORKERS must be a whole number from 1 to 1000, not two."),
+            (
+                {"RETRY_DELAYS": "10, soon"},
+                "RETRY_DELAYS must be whole numbers from 0 to 604800, not 10, soon.",
+            ),
+            ({"TLS_REDIRECT": "maybe"}, "TLS_REDIRECT must be on or off, not maybe."),
+            ({"DEBUG": "nope"}, "DEBUG must be on or off, not nope."),
+            (
+                {"PERMISSIONS_POLICY": "camera=()\nx"},
+                "PERMISSIONS_POLICY must be one line of printable ASCII.",
+            ),
             ({"TIME_ZONE": "Seoul"}, "TIME_ZONE must name a time zone, such as Asia/Seoul."),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -90,6 +106,17 @@ class TestAStart:
         result = manage("shell", "-v0", "-c", ask, **ENOUGH, **given)
 
         assert result.stdout.strip() == expected, result.stderr
+
+    def test_takes_an_empty_value_for_none(self) -> None:
+        names = ("PROXIES", "TLS_REDIRECT", "WORKERS", "RETRY_DELAYS", "QUEUE_LISTEN")
+        code = (
+            "from django.conf import settings as s;"
+            "print(s.PROXIES, s.SECURE_SSL_REDIRECT, s.WORKERS, s.RETRY_DELAYS, s.QUEUE_LISTEN)"
+        )
+
+        result = manage("shell", "-v0", "-c", code, **ENOUGH, **dict.fromkeys(names, " "))
+
+        assert (result.stdout, result.stderr) == ("0 True 2 [10, 60, 300] True\n", "")
 
     def test_without_its_database_ends_with_one_line(self) -> None:
         result = manage("jobs", **ENOUGH)
