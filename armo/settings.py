@@ -420,7 +420,8 @@ if not all(re.fullmatch(r"[0-9]{1,10}", it) and int(it) <= SECONDS["most"] for i
     raise ImproperlyConfigured(
         f"RETRY_DELAYS must be whole numbers from 0 to {SECONDS['most']}, not {', '.join(delays)}."
     )
-RETRY_DELAYS = [int(it) for it in delays] or [10, 60, 300]
+# Set to nothing: no further attempts.
+RETRY_DELAYS = [int(it) for it in delays] if "RETRY_DELAYS" in env else [10, 60, 300]
 OVERDUE_AFTER = whole_number("OVERDUE_AFTER", default=60, **SECONDS)
 SWEEP_EVERY = whole_number("SWEEP_EVERY", default=60, **SECONDS)
 # On: whether a pooler stands before PostgreSQL is found out. Off: there is one, and workers poll.

@@ -108,15 +108,28 @@ class TestAStart:
         assert result.stdout.strip() == expected, result.stderr
 
     def test_takes_an_empty_value_for_none(self) -> None:
-        names = ("PROXIES", "TLS_REDIRECT", "WORKERS", "RETRY_DELAYS", "QUEUE_LISTEN")
+        names = ("PROXIES", "TLS_REDIRECT", "WORKERS", "QUEUE_LISTEN")
         code = (
             "from django.conf import settings as s;"
-            "print(s.PROXIES, s.SECURE_SSL_REDIRECT, s.WORKERS, s.RETRY_DELAYS, s.QUEUE_LISTEN)"
+            "print(s.PROXIES, s.SECURE_SSL_REDIRECT, s.WORKERS, s.QUEUE_LISTEN)"
         )
 
         result = manage("shell", "-v0", "-c", code, **ENOUGH, **dict.fromkeys(names, " "))
 
-        assert (result.stdout, result.stderr) == ("0 True 2 [10, 60, 300] True\n", "")
+        assert (result.stdout, result.stderr) == ("0 True 2 True\n", "")
+
+    @pytest.mark.parametrize(
+        ("given", "delays"), [({}, "[10, 60, 300]"), ({"RETRY_DELAYS": ""}, "[]")]
+    )
+    def test_tries_jobs_once_only_where_it_is_set_to_no_delays(
+        self, given: dict[str, str], delays: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("RETRY_DELAYS", raising=False)
+        code = "from django.conf import settings; print(settings.RETRY_DELAYS)"
+
+        result = manage("shell", "-v0", "-c", code, **ENOUGH, **given)
+
+        assert (result.stdout, result.stderr) == (f"{delays}\n", "")
 
     def test_without_its_database_ends_with_one_line(self) -> None:
         result = manage("jobs", **ENOUGH)
