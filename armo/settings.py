@@ -368,7 +368,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "schedule_send",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "armo.menu.favicon"}],
     "SHOW_HISTORY": True,
-    "GLOBAL_CALLBACK": "scheduling.admin.pause_banner.everywhere",
+    "GLOBAL_CALLBACK": "scheduling.admin.banner.everywhere",
     "DASHBOARD_CALLBACK": "scheduling.admin.dashboard.context",
     "SIDEBAR": {"navigation": "armo.menu.navigation"},
     "ACCOUNT": {"navigation": "armo.menu.account"},

@@ -14,8 +14,8 @@ from django.utils.html import conditional_escape
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from scheduling.admin.banner import everywhere
 from scheduling.admin.health_lines import fault_lines
-from scheduling.admin.pause_banner import everywhere
 from scheduling.queries import health
 
 # A page that somebody looks at asks this often; it asks for its own rows when there is news.
@@ -34,7 +34,7 @@ def live(request: HttpRequest) -> JsonResponse:
         context["faults"] = fault_lines(health.publisher())
     except (DatabaseError, InterfaceError):
         return JsonResponse({}, status=503)
-    banner = render_to_string("scheduling/paused.html", context).strip()
+    banner = render_to_string("scheduling/banner.html", context).strip()
     return JsonResponse(
         {"banner": banner, "news": context["publishing_news"], "again": LIVE_SECONDS}
     )

@@ -1,4 +1,4 @@
-"""What every page of the admin says of the publisher."""
+"""The banner of every page of the admin: a pause, faults, and whether there is news."""
 
 from typing import Any
 
