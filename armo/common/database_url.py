@@ -26,6 +26,9 @@ CONNECT_SECONDS = 5
 CONNECT_SECONDS_PER_HOST = 2
 LAST_PORT = 65_535
 
+UNESCAPED = "in a password or an option the signs / ? # @ must be written %2F %3F %23 %40"
+NO_PORT = f"a port is no number from 1 to {LAST_PORT}"
+
 
 def parse(url: str) -> dict[str, Any]:
     """
@@ -39,10 +42,13 @@ def parse(url: str) -> dict[str, Any]:
     if "postgres" not in environ.Env.DB_SCHEMES.get(url.partition("://")[0], ""):
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL server.")
     try:
-        config: dict[str, Any] = environ.Env.db_url_config(url)
         address = urlsplit(url)
+        if "@" not in address.netloc and "@" in url:
+            # What follows the first colon would be read as a port, and be named.
+            raise _malformed(UNESCAPED)
+        config: dict[str, Any] = environ.Env.db_url_config(url)
     except ValueError as error:
-        raise _malformed(str(error)) from error
+        raise _malformed(NO_PORT if "port" in str(error).lower() else str(error)) from None
     options = config.setdefault("OPTIONS", {})
     hosts = address.netloc.rpartition("@")[2]
     if hosts:
@@ -77,7 +83,7 @@ def _check_hosts(host: str, port: str) -> int:
         raise _malformed(f"there are {len(hosts)} hosts and {len(ports)} ports")
     for number in ports:
         if number and not (number.isascii() and number.isdigit() and 0 < int(number) <= LAST_PORT):
-            raise _malformed(f"{number} is no port")
+            raise _malformed(NO_PORT)
     return len(hosts)
 
 

@@ -1,5 +1,6 @@
 """What DATABASE_URL may say."""
 
+import re
 import time
 from pathlib import Path
 from socket import socket
@@ -60,11 +61,11 @@ class TestAnAddress:
     @pytest.mark.parametrize(
         ("rest", "why"),
         [
-            ("one:x/armo", "Port could not be cast to integer value as 'x'"),
-            ("one:5433,two:x/armo", "x is no port"),
-            ("one:0/armo", "0 is no port"),
-            ("one:5433,two:70000/armo", "70000 is no port"),
-            ("one:5433:1,two/armo", "5433:1 is no port"),
+            ("one:x/armo", "a port is no number from 1 to 65535"),
+            ("one:5433,two:x/armo", "a port is no number from 1 to 65535"),
+            ("one:0/armo", "a port is no number from 1 to 65535"),
+            ("one:5433,two:70000/armo", "a port is no number from 1 to 65535"),
+            ("one:5433:1,two/armo", "a port is no number from 1 to 65535"),
             ("one,/armo", "a host is missing beside a comma"),
             ("/armo?host=one,two&port=1,2,3", "there are 2 hosts and 3 ports"),
             ("one,two", "the name of the database is missing"),
@@ -84,6 +85,25 @@ class TestAnAddress:
         [line] = str(refusal.value).splitlines()
         assert line.startswith(f"DATABASE_URL cannot be used: {why}")
         assert "secret" not in line
+
+    @pytest.mark.parametrize("sign", list("/?#@:[]%"))
+    @pytest.mark.parametrize("hosts", ["one", "one:5432", "one,two:5433"])
+    def test_whose_password_is_not_escaped_gives_none_of_it_away(
+        self, sign: str, hosts: str
+    ) -> None:
+        url = f"postgres://u:se{sign}cret@{hosts}/armo"
+        refusal, config = None, {}
+
+        try:
+            config = database_url.parse(url)
+        except ImproperlyConfigured as error:
+            refusal = error
+
+        if refusal is None:
+            assert (config["PASSWORD"], config["NAME"]) == (f"se{sign}cret", "armo")
+        else:
+            assert not {"se", "cret"} & set(re.split(r"\W+", str(refusal)))
+            assert refusal.__cause__ is None
 
 
 @pytest.mark.django_db
