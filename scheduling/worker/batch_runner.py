@@ -41,7 +41,7 @@ from scheduling.models import (
     unmirrored,
 )
 from scheduling.models.publish_log import WORKER, Change, log_changes
-from scheduling.models.sql import ALONG_THE_INDEX
+from scheduling.models.sql import ALONG_THE_INDEX, along_the_index
 from scheduling.operations import reconcile
 from scheduling.queue.outages import is_outage
 from scheduling.queue.sql_files import read_statements
@@ -407,12 +407,20 @@ def _named(sql: str, prefix: str) -> str:
 
 
 def _fetch(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a statement along the index, in one round trip; return its rows."""
+    """Run a statement along the index, in one round trip where it can; return its rows."""
+    if connection.settings_dict["OPTIONS"].get("server_side_binding"):
+        # Then PostgreSQL takes no two statements in one string that has parameters.
+        with transaction.atomic(), along_the_index():
+            return _rows(statement, params)
+    return _rows(ALONG_THE_INDEX + statement, params)
+
+
+def _rows(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         # Django's timestamp loader is written in Python and takes longer than all else here;
         # psycopg's own, in C, returns the same values.
         cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-        cursor.execute(ALONG_THE_INDEX + statement, params)
+        cursor.execute(statement, params)
         while cursor.nextset():
             pass  # the settings, which have no rows
         rows: list[tuple[Any, ...]] = cursor.fetchall()

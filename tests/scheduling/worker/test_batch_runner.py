@@ -22,6 +22,7 @@ from scheduling.models.clock import database_now
 from scheduling.worker import batch_runner, job_runner
 from tests.database_rows import due_stories, history, last_event, plans, row
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
+from tests.process.server import execute
 
 pytestmark = pytest.mark.django_db
 
@@ -384,6 +385,25 @@ class TestARowThatBreaksTheBatch:
 
         lines = [record for record in caplog.records if record.name == "armo.publish"]
         assert [record.item for record in lines] == [good.label]  # type: ignore[attr-defined]  # extra
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAConnectionThatBindsOnTheServersSide:
+    @pytest.fixture(autouse=True)
+    def _binding_there(self) -> Iterator[None]:
+        options = connection.settings_dict["OPTIONS"]
+        connection.close()
+        options["server_side_binding"] = True
+        yield
+        connection.close()
+        del options["server_side_binding"]
+
+    def test_runs_batches_too_and_keeps_no_setting(self) -> None:
+        due_stories(2)
+
+        assert batch_runner.run_due_jobs() == 2
+
+        assert execute("SHOW enable_sort") == [("on",)]
 
 
 class TestALostDatabase:
