@@ -21,6 +21,7 @@ from django.db.models import QuerySet
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
+from psycopg.errors import LockNotAvailable
 
 from scheduling import conf
 from scheduling.pooling import has_session
@@ -33,6 +34,11 @@ from scheduling.queue.sql_files import read_statements
 
 logger = logging.getLogger(__name__)
 
+# How long a statement waits for a lock: of a whole table of the queue, as others are passed over.
+# Less than the time after which the sentinel takes the connection for half open.
+LOCK_WAIT_SECONDS = 8.0
+# How long connecting may take, to several hosts or with names that are not resolved.
+CONNECTING_SECONDS = 60.0
 # How often the broker returns to django-q2's loop: only there is the stop flag read.
 LOOP_SECONDS = 1.0
 # The longest pause between two tries to reach the database.
@@ -117,7 +123,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     statements: ClassVar[Statements]
 
     # Since when the database owes an answer, by `monotonic()`, in memory that the sentinel reads; 0
-    # when it owes none.
+    # when it owes none. While it connects that is later, by the time that this may take.
     asking_since: ClassVar[Any] = None
     # The number of this process's cluster, stored with its claims. A claim without an owner ends
     # only when its time is over.
@@ -208,6 +214,11 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         except Error as error:
             if not is_outage(error):
                 raise
+            if isinstance(error.__cause__, LockNotAvailable):
+                # The connection is as good as before, and so is its owner's lock.
+                logger.warning("A table of the queue is locked as a whole: %s", first_line(error))
+                sleep(LONGEST_PAUSE_SECONDS)
+                return None
             self._drop_connection()
             before = self.pause_seconds
             self.pause_seconds = min(max(2 * before, 0.05), LONGEST_PAUSE_SECONDS)
@@ -226,11 +237,22 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         if self.asking_since is None:
             yield
             return
-        self.asking_since.value = monotonic()
+        connecting = CONNECTING_SECONDS if self.listening_on is None else 0
+        self.asking_since.value = monotonic() + connecting
         try:
             yield
         finally:
             self.asking_since.value = 0
+
+    def _execute(self, cursor: Any, statement: str, params: dict[str, Any]) -> None:
+        """Execute a statement that waits no longer than `LOCK_WAIT_SECONDS` for a lock."""
+        options = connections[Conf.ORM].settings_dict["OPTIONS"]
+        if self.is_pooled and not options.get("server_side_binding"):
+            # The session is others' too. In one string with the statement this is its transaction.
+            statement = f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s';\n{statement}"
+        cursor.execute(statement, params)
+        while cursor.nextset():
+            pass  # the setting, which has no rows
 
     def _dequeue(self) -> list[tuple[int | None, str]] | None:
         self._listen()
@@ -287,7 +309,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         """Claim due rows, and return what to deliver for them."""
         self.is_in_doubt = True
         with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(
+            self._execute(
+                cursor,
                 self.statements.claim,
                 {
                     "key": self.list_key,
@@ -344,7 +367,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self.release_pause = min(max(2 * self.release_pause, 0.1), LONGEST_SLEEP_SECONDS)
         self.release_at = monotonic() + self.release_pause
         with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(self.statements.look, self._own())
+            self._execute(cursor, self.statements.look, self._own())
             seconds, self.is_paused, are_abandoned, are_lost = cursor.fetchone()
         if self.is_paused:
             self.release_at = min(self.release_at, monotonic() + LOOK_IN_A_PAUSE_SECONDS)
@@ -383,7 +406,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     def _release(self) -> None:
         """Release rows that a dead cluster had claimed, so that they are delivered again."""
         with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(RELEASE, self._own())
+            self._execute(cursor, RELEASE, self._own())
             if cursor.rowcount:
                 logger.warning("%d messages of a dead worker are run again.", cursor.rowcount)
                 self._ask_at_once()
@@ -409,16 +432,15 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             TimedBroker.has_lease = True
         with connection.cursor() as cursor:
             if not self.is_pooled:
-                cursor.execute(f"LISTEN {CHANNEL}")
+                cursor.execute(f"LISTEN {CHANNEL}; SET lock_timeout = '{LOCK_WAIT_SECONDS}s'")
                 if self.owner is not None:
                     # Shared: the database may not have ended the last connection yet.
                     cursor.execute(
                         "SELECT pg_try_advisory_lock_shared(%s, %s)", [OWNER_LOCK, self.owner]
                     )
             if self.owner is not None and self.is_in_doubt:
-                cursor.execute(
-                    SQL["release_unseen"], {**self._own(), "handed_out": self.handed_out}
-                )
+                seen = {**self._own(), "handed_out": self.handed_out}
+                self._execute(cursor, SQL["release_unseen"], seen)
                 self.is_in_doubt = False
         self.connected_at = monotonic()
         self.listening_on = connection.connection

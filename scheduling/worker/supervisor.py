@@ -26,6 +26,7 @@ import pickle
 import random
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
@@ -72,9 +73,12 @@ MOST_STARTS = 20
 
 CYCLE_SECONDS = 0.5
 # If a pusher has waited for an answer for so long, its connection is half open: what it asks takes
-# milliseconds. That a network was cut is noticed by TCP, after a similar time; but a proxy that has
-# lost its other side still acknowledges what it receives.
+# milliseconds, and its wait for a lock ends sooner. That a network was cut is noticed by TCP, after
+# a similar time; but a proxy that has lost its other side still acknowledges what it receives.
 SILENT_SECONDS = 20.0
+# If the sentinel did not look for so long, the worker stood still: a frozen container or a stopped
+# process.
+STOOD_STILL_SECONDS = 5.0
 # Of a task's name and group, in django-q2's tables.
 LONGEST_NAME = 100
 # A worker that timed out exits by itself once its result is written.
@@ -92,7 +96,7 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
         super().__init__(Event(), Event(), cluster_id=uuid4(), start=False)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        self.looked_at = monotonic()
+        self.looked_at, self.awake_since = monotonic(), 0.0
         self.asking_since = TimedBroker.asking_since = RawValue("d")
 
     def run(self) -> int:
@@ -148,6 +152,8 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
         """Replace workers that have exited as planned; return which process died, if any did."""
         now = monotonic()
         passed, self.looked_at = now - self.looked_at, now
+        if passed > STOOD_STILL_SECONDS:
+            self.awake_since = now
         for process in (self.pusher, self.monitor):
             if not process.is_alive():
                 role = "pusher" if process is self.pusher else "monitor"
@@ -185,7 +191,7 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
     def _is_silent(self) -> bool:
         """Return whether the pusher has waited too long for an answer."""
         since: float = self.asking_since.value
-        return bool(since) and monotonic() - since > SILENT_SECONDS
+        return bool(since) and monotonic() - max(since, self.awake_since) > SILENT_SECONDS
 
     def _replace(self, process: Any) -> None:
         logger.info("Worker %s has exited and is replaced.", process.name)
@@ -216,7 +222,8 @@ def _renew_lease() -> NoReturn:
                 leases.renew(TimedBroker.owner)
             except Error as error:
                 logger.debug("The lease could not be renewed: %s", error)
-                connections[Conf.ORM].close()
+                with suppress(Error):  # or this thread would end
+                    connections[Conf.ORM].close()
 
 
 def _how_it_ended(process: Any) -> str:

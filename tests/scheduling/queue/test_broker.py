@@ -691,6 +691,33 @@ class TestItsSleep:
 
         assert looks < 30
 
+    @pytest.mark.parametrize("listens", [True, False])
+    def test_does_not_wait_long_for_a_table_that_is_locked_as_a_whole(
+        self,
+        other: BaseDatabaseWrapper,
+        monkeypatch: pytest.MonkeyPatch,
+        settings: Any,
+        *,
+        listens: bool,
+    ) -> None:
+        settings.QUEUE_LISTEN = listens
+        monkeypatch.setattr(module, "LOCK_WAIT_SECONDS", 0.2)
+        broker = plain_broker()
+        broker.dequeue()
+        session = connection.connection
+        [message_id] = put(LONG_AGO)
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE django_q_ormq")
+        broker._ask_at_once()
+        start = monotonic()
+
+        assert broker.dequeue() is None
+
+        assert monotonic() - start < 0.2 + SOON
+        assert connection.connection is session
+        other.rollback()
+        assert ids(broker.dequeue()) == [message_id]
+
     def test_ends_soon_after_a_held_message_is_let_go(
         self, other: BaseDatabaseWrapper, sleeper: OnItsThread
     ) -> None:

@@ -22,7 +22,7 @@ from django_q.conf import Conf
 from scheduling import __version__
 from scheduling.models import Heartbeat
 from scheduling.models.clock import database_now
-from scheduling.queue.broker import TimedBroker
+from scheduling.queue.broker import CONNECTING_SECONDS, TimedBroker
 from scheduling.worker import heartbeat, supervisor
 from scheduling.worker.supervisor import SILENT_SECONDS, Lane, Sentinel, Supervisor
 
@@ -172,6 +172,28 @@ class TestAPusherWithoutAnAnswer:
 
         assert not sentinel._is_silent()
 
+    def test_is_given_time_after_the_whole_worker_stood_still(self, sentinel: Sentinel) -> None:
+        sentinel.pusher, sentinel.monitor = Mock(), Mock()
+        TimedBroker.asking_since.value = sentinel.looked_at = monotonic() - SILENT_SECONDS - 1
+
+        assert sentinel._look_after_children() == ""
+
+        assert not sentinel._is_silent()
+
+    @pytest.mark.django_db
+    def test_is_given_time_to_connect(
+        self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[float] = []
+        monkeypatch.setattr(
+            TimedBroker, "_dequeue", lambda broker: seen.append(broker.asking_since.value)
+        )
+        before = monotonic()
+
+        TimedBroker(list_key="publish").dequeue()
+
+        assert seen[0] - before >= CONNECTING_SECONDS
+
     @pytest.mark.django_db
     def test_is_one_whose_query_has_not_returned(
         self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
@@ -183,9 +205,11 @@ class TestAPusherWithoutAnAnswer:
             raise OperationalError("the connection is lost")
 
         monkeypatch.setattr(TimedBroker, "_dequeue", look)
+        broker = TimedBroker(list_key="publish")
+        broker.listening_on = object()
         before = monotonic()
 
-        TimedBroker(list_key="publish").dequeue()
+        broker.dequeue()
 
         assert before <= seen[0] <= monotonic()
         assert TimedBroker.asking_since.value == 0
