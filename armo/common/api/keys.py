@@ -21,6 +21,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from armo.common.api.fields import is_blank
 from armo.common.api.models import ApiKey
 from armo.common.api.scopes import Scope
+from armo.common.moments import EARLIEST, LATEST, MESSAGES
 
 # By this, people and scanners of secrets recognise a key.
 PREFIX = "armo_"
@@ -84,6 +85,9 @@ def check_new_key(*, owner: AbstractBaseUser, name: str, expires_at: datetime | 
     if _CONTROL.search(name):
         raise KeyRefused("name", _("It has characters that cannot be shown."))
     if expires_at is not None:
+        if not EARLIEST < expires_at < LATEST:
+            # In another time zone it may be a year that no page can show.
+            raise KeyRefused("expires_at", str(MESSAGES["out_of_range"]), "out_of_range")
         [now] = get_user_model()._base_manager.filter(pk=owner.pk).values_list(Now(), flat=True)
         if expires_at <= now:
             raise KeyRefused("expires_at", _("That time has already passed."), "not_in_future")

@@ -681,6 +681,11 @@ class TestTheAdmin:
                 {"expires_at_0": "2020-01-01", "expires_at_1": "00:00"},
                 "That time has already passed.",
             ),
+            (
+                {"expires_at_0": "9999-12-31", "expires_at_1": "23:59:59"},
+                "That year is out of range.",
+            ),
+            ({"expires_at_0": "0001-01-01", "expires_at_1": "00:00"}, "That year is out of range."),
         ],
     )
     def test_says_what_is_wrong(self, editor: User, wrong: Any, text: str) -> None:
