@@ -54,6 +54,27 @@ def ask(client: Client, route: str) -> tuple[int, list[str]]:
     return answer.status_code, answer.json().get("reasons", [])
 
 
+class TestAnyHost:
+    @pytest.mark.parametrize("allowed", [["news.example.org"], [".example.org"], ["*"]])
+    @pytest.mark.parametrize("host", ["10.0.0.7:8000", "[fd00::1]", "attacker.example", "a b", ""])
+    def test_answers_monitors_that_ask_by_address(
+        self, client: Client, settings: Any, allowed: list[str], host: str
+    ) -> None:
+        settings.ALLOWED_HOSTS = allowed
+
+        answers = [
+            client.get(f"/health/{route}/", headers={"host": host})
+            for route in ("live", "ready", "publisher")
+        ]
+
+        assert not [answer for answer in answers if answer.status_code == 400]
+
+    def test_leaves_other_routes_to_allowed_hosts(self, client: Client, settings: Any) -> None:
+        settings.ALLOWED_HOSTS = ["news.example.org"]
+
+        assert client.get("/", headers={"host": "attacker.example"}).status_code == 400
+
+
 class TestLive:
     @pytest.mark.usefixtures("_database_away")
     def test_looks_at_nothing_else(self, client: Client) -> None:
