@@ -10,7 +10,7 @@ from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
 from scheduling.queries import workers
-from scheduling.queries.holds import Hold, described_pause, empty_lanes, holds_of_many
+from scheduling.queries.holds import Hold, described_pause, empty_lanes, holds_of
 from scheduling.queue.messages import find_row
 
 What = JobEvent.What
@@ -38,7 +38,7 @@ def explain(item: Schedulable) -> Iterator[Finding]:
         yield Finding("job", _without_job(item), item.status != Status.SCHEDULED)
     paused = pausing.current()
     open_jobs = [job for job in jobs if job.is_open]
-    held = holds_of_many(open_jobs, now=now, paused=paused)
+    held = holds_of(open_jobs, now=now, paused=paused)
     for job in jobs:
         yield from _job(job, now, paused, held.get(job.pk, []))
     if paused:
@@ -129,11 +129,11 @@ def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
 
 
 def _workers(jobs: Iterable[Job]) -> Iterator[Finding]:
-    connected = workers.count_worker_connections()
+    connected = workers.count_clusters()
     if not connected:
         yield Finding("worker", "None is connected. Start manage.py qcluster.", False)
         return
-    yield Finding("worker", f"Connected, with {connected} connections.")
+    yield Finding("worker", f"Connected, with {connected} clusters, one a lane.")
     for hold in empty_lanes(job.lane for job in jobs if job.kind in TRANSITIONS):
         yield Finding("worker", hold.text, ok=False)
 

@@ -219,7 +219,7 @@ def publisher() -> Publisher:
     stuck = Job.objects.stuck(now=now).values_list("next_attempt_at", flat=True).first()
     overdue = Job.objects.overdue(now=now).order_by("run_at", "pk")
     return Publisher(
-        connections=workers.count_worker_connections(),
+        connections=workers.count_clusters(),
         seconds_since_beat=since_beat,
         stuck_seconds=_seconds_since(stuck, now),
         overdue_seconds=_seconds_since(overdue.values_list("run_at", flat=True).first(), now),
@@ -292,7 +292,7 @@ def _workers() -> Iterator[Check]:
     # Stuck jobs are a check of their own, and whether the database takes writes.
     state = publisher()._replace(stuck_seconds=None, read_only=False)
     problems = state.problems()
-    text = f"Connected, with {state.connections} connections; the queue moves."
+    text = f"Connected, with {state.connections} clusters, one a lane; the queue moves."
     facts = {"connections": state.connections, "seconds_since_beat": state.seconds_since_beat}
     yield Check("worker", not problems, " ".join(problems) or text, facts)
     if not state.connections:
@@ -337,7 +337,7 @@ def _overdue() -> Iterator[Check]:
         text += " See manage.py jobs --overdue."
     oldest = list(overdue.order_by("run_at", "pk")[:MOST_NAMED])
     explained = oldest[:MOST_EXPLAINED]
-    found_of = holds.holds_of_many(explained, now=now, paused=None)
+    found_of = holds.holds_of(explained, now=now, paused=None)
     held = {job: found_of[job.pk] for job in explained}
     for job, found in held.items():
         if found:

@@ -257,17 +257,10 @@ def _hosts_of(jobs: Sequence[Job]) -> dict[int | None, _Claim]:
         return {message_id: _Claim(*claim) for message_id, *claim in cursor.fetchall()}
 
 
-def holds_of_many(
-    jobs: Sequence[Job], *, now: datetime, paused: Pause | None
-) -> dict[int, list[Hold]]:
+def holds_of(jobs: Sequence[Job], *, now: datetime, paused: Pause | None) -> dict[int, list[Hold]]:
     """Query what keeps open jobs from running, now or when their time comes, by their ids."""
     locks = locks_of(jobs, now=now)
     return {job.pk: [*locks[job.pk], *_other_holds(job, now, paused)] for job in jobs}
-
-
-def holds_of(job: Job, *, now: datetime, paused: Pause | None) -> list[Hold]:
-    """Query what keeps an open job from running, now or when its time comes."""
-    return holds_of_many([job], now=now, paused=paused)[job.pk]
 
 
 def _other_holds(job: Job, now: datetime, paused: Pause | None) -> Iterator[Hold]:

@@ -29,9 +29,9 @@ def running_workers() -> list[RunningWorker]:
     return [RunningWorker(*row) for row in of_each.distinct()]
 
 
-def count_worker_connections() -> int:
+def count_clusters() -> int:
     """
-    Query how many connections claim jobs for workers, one a lane; 0 when no worker runs.
+    Query how many clusters claim jobs, one a lane of each worker; 0 when no worker runs.
 
     Not by the name that PostgreSQL shows of its clients: behind a pooler it is that of whoever was
     served last.

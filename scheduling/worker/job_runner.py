@@ -37,7 +37,7 @@ from scheduling.models import (
     mirrored,
 )
 from scheduling.models.expressions import ClockNow
-from scheduling.models.job import ATTEMPT_LOCK as ATTEMPT_LOCK
+from scheduling.models.job import ATTEMPT_LOCK
 from scheduling.models.publish_log import WORKER, Change, log_changes
 from scheduling.models.references import ItemNotFound
 from scheduling.models.transitions import InvalidTransition, is_by_now

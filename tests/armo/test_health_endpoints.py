@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def _connected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have workers seem to be connected."""
-    monkeypatch.setattr(workers, "count_worker_connections", lambda: 8)
+    monkeypatch.setattr(workers, "count_clusters", lambda: 8)
 
 
 @pytest.fixture

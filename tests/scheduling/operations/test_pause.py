@@ -658,7 +658,7 @@ class TestTheDiagnosis:
     @pytest.fixture(autouse=True)
     def _well(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have workers seem to be connected, and beat."""
-        monkeypatch.setattr(workers, "count_worker_connections", lambda: 8)
+        monkeypatch.setattr(workers, "count_clusters", lambda: 8)
         for number, lane in enumerate(("publish", "slow", "mail")):
             Heartbeat.objects.create(owner=number, lane=lane, host="here", pid=1)
 
@@ -683,16 +683,20 @@ class TestTheDiagnosis:
             "+00:00", "Z"
         )
 
-    def test_names_the_pause_and_nobody_once_something_is_overdue(self, client: Client) -> None:
-        pause = pausing.pause(by=UserFactory(username="오퍼"), reason="엠바고")
+    def test_says_since_when_but_not_why_nor_by_whom_once_something_is_overdue(
+        self, client: Client
+    ) -> None:
+        pausing.pause(by=UserFactory(username="오퍼"), reason="엠바고")
         StoryFactory(due=True)
 
         status, facts = self.ask(client)
 
         [reason] = facts["reasons"]
         assert status == 503
-        assert reason.startswith(f"{pausing.sentence(pause)} The oldest job it holds has been due ")
+        since = f"Publishing is paused since {facts['paused_since']}."
+        assert reason.startswith(f"{since} The oldest job it holds has been due ")
         assert "오퍼" not in str(facts)
+        assert "엠바고" not in str(facts)
 
     @pytest.mark.usefixtures("paused")
     def test_of_a_worker_that_is_stuck_besides_says_that_too(self, client: Client) -> None:

@@ -397,7 +397,7 @@ class TestOtherHolds:
         job = Job.objects.of(StoryFactory(scheduled=True)).get()
         job.attempts = 1
 
-        [hold] = holds.holds_of(job, now=database_now(), paused=None)
+        [hold] = holds.holds_of([job], now=database_now(), paused=None)[job.pk]
 
         assert hold.subject == "retry"
         assert "Its next attempt is at 2100-10-31T01:00:00.654Z." in hold.text

@@ -18,6 +18,7 @@ from content.models import Notice, Story
 from scheduling import conf, operations, tasks
 from scheduling.models import Job, JobEvent, Kind, State, Status
 from scheduling.models.clock import database_now
+from scheduling.models.job import ATTEMPT_LOCK
 from scheduling.models.references import ItemNotFound
 from scheduling.operations import NotPublishable
 from scheduling.queue import leases
@@ -92,7 +93,7 @@ def is_locked(job: Job) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (%s, %s)",
-            [job_runner.ATTEMPT_LOCK, job.pk],
+            [ATTEMPT_LOCK, job.pk],
         )
         return cursor.fetchone() is not None
 
@@ -659,7 +660,7 @@ class TestAJobThatAnotherWorkerRuns:
         story = StoryFactory(due=True)
         job = Job.objects.get()
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job.pk])
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [ATTEMPT_LOCK, job.pk])
 
         pauses = []
         for _ in range(8):
@@ -684,7 +685,7 @@ class TestAJobThatAnotherWorkerRuns:
         story = StoryFactory(due=True)
         job = Job.objects.get()
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job.pk])
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [ATTEMPT_LOCK, job.pk])
         deliver(job)
         other.close()
         wait_until(lambda: not is_locked(job), seconds=SECONDS, what="the lock has ended")
@@ -761,7 +762,7 @@ class TestAJobThatAnotherWorkerRuns:
         StoryFactory(due=True)
         job = Job.objects.get()
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [job_runner.ATTEMPT_LOCK, job.pk])
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [ATTEMPT_LOCK, job.pk])
 
         job_runner.run_alone(job.pk)
 
@@ -803,7 +804,7 @@ class TestAJobThatAnotherWorkerRuns:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
-                [job_runner.ATTEMPT_LOCK],
+                [ATTEMPT_LOCK],
             )
             assert cursor.fetchone() == (0,)
 
