@@ -28,8 +28,9 @@ def make_calendar_link(user: User) -> str:
     made = {"digest": _digest(secret), "created_at": ClockTimestamp(), "last_read_at": None}
     with transaction.atomic():
         # Until then no change of the password is committed, which would end the link.
-        now = get_user_model()._base_manager.select_for_update(no_key=True).get(pk=user.pk)
-        if now.password != user.password or not now.is_active:
+        accounts = get_user_model()._base_manager.select_for_update(no_key=True)
+        account = accounts.filter(pk=user.pk).first()
+        if account is None or account.password != user.password or not account.is_active:
             raise NotAllowed
         CalendarLink.objects.update_or_create(user=user, defaults=made)
     return secret

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 
+from scheduling.access.permissions import NotAllowed
 from scheduling.ical.tokens import (
     find_calendar_user,
     make_calendar_link,
@@ -50,6 +51,12 @@ class TestMakingALink:
         assert find_calendar_user(old) is None
         assert find_calendar_user(new) == user
         assert CalendarLink.objects.get().last_read_at is None
+
+    def test_is_refused_once_the_account_is_gone(self, user: User) -> None:
+        User.objects.filter(pk=user.pk).delete()
+
+        with pytest.raises(NotAllowed):
+            make_calendar_link(user)
 
     def test_again_says_when(self, user: User) -> None:
         make_calendar_link(user)
