@@ -277,7 +277,7 @@ class TestTheButton:
         assert "Added link to a preview “72 h”." in page
         assert "Deleted link to a preview “1”." in page
         korean = unescape(editor.get(url, headers={"Accept-Language": "ko"}).content.decode())
-        assert "미리보기 링크" in korean
+        assert "미리 보기 링크" in korean
 
     def test_to_end_them_ends_all_of_the_item(self, client: Client, maker: User) -> None:
         story, other, editor = StoryFactory(), StoryFactory(), signed_in("Editors")
