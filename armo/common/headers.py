@@ -67,7 +67,11 @@ class HeadersMiddleware(CSPMiddleware):
             patch_cache_control(response, no_store=True)
         response = super().process_response(request, response)
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
-        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        # The preview of a text in the admin is a frame without an origin, so that nothing in it can
+        # act; it has the style sheet of the public pages.
+        is_file = request.path.startswith(settings.STATIC_URL)
+        users = "cross-origin" if is_file else "same-origin"
+        response.headers.setdefault("Cross-Origin-Resource-Policy", users)
         return response
 
     def get_policy_parts(
