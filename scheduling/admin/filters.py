@@ -1,7 +1,7 @@
 """Filters of the lists of items and jobs."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import MAXYEAR, date, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -51,7 +51,7 @@ class LocalDates(ModelAdmin):
             name == self.date_hierarchy
             and kind in ("year", "month", "day")
             and f"{name}__year" in request.GET
-            and all(it.isascii() and it.isdigit() for it in texts)
+            and all(it.isascii() and it.isdigit() and int(it[:5]) < MAXYEAR for it in texts)
         )
 
 

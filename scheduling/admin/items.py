@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -31,7 +32,7 @@ from armo.accounts.history import HistoryOfAll
 from armo.accounts.local_time import LocalTimeField, LocalTimeInput, choices
 from armo.common.addresses import absolute
 from armo.common.storable_json import StorableDecoder
-from armo.common.theme import ModelAdmin
+from armo.common.theme import List, ModelAdmin
 from scheduling import conf, operations
 from scheduling.access.permissions import (
     has_right,
@@ -60,12 +61,21 @@ MOST_WATCHED = 200
 MOST_NAMED = 50
 
 
-class ItemList(ChangeList):
+class ItemList(List):
     """A list that does not read long texts."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         return rows.defer(*self.model_admin.list_defer)  # type: ignore[attr-defined]
+
+
+class ChosenRows(AutocompleteSelectMultiple):
+    """Rows found by typing; it shows a form again that came with what is the id of none."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """Return the chosen rows."""
+        ids = [it for it in value if parse_id(str(it)) is not None]
+        return super().optgroups(name, ids, attr)
 
 
 # As the history of an item names it.
@@ -200,6 +210,21 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
             people = get_user_model()._default_manager.order_by("username")
             kwargs["queryset"] = people.filter(Q(is_staff=True, is_active=True) | Q(pk__in=owners))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Have what is no id be the field's error."""
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = ChosenRows(db_field, self.admin_site, using=kwargs.get("using"))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the rows that the URL of a new item's form names, where Django returns texts."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        for field in self.opts.many_to_many:
+            if field.name in initial:
+                rows = field.related_model._default_manager
+                initial[field.name] = rows.filter(pk__in=parse_ids(*initial[field.name]))
+        return initial
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Make the person the owner of a new item, unless its form names one."""

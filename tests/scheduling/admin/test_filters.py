@@ -11,6 +11,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from content.models import Category, Story, Tag
+from scheduling.models import Job
 from tests.admin_pages import list_of
 from tests.factories import StoryFactory, UserFactory
 
@@ -99,3 +100,40 @@ class TestFilters:
         Tag.objects.create(name="곧")
 
         assert editor.get(list_of(Story), {name: value}).status_code == 200
+
+
+class TestAList:
+    @pytest.mark.parametrize(
+        ("name", "query"),
+        [
+            ("content_story", {"title": "\0"}),
+            ("content_story", {"keywords__contains": "\0"}),
+            ("content_notice", {"severity__exact": "\0"}),
+            ("content_tag", {"name": "\0"}),
+            ("scheduling_job", {"reason": "\0"}),
+            ("auth_user", {"username": "\0"}),
+        ],
+    )
+    def test_leaves_out_what_postgresql_cannot_compare_with(
+        self, admin_client: Client, name: str, query: dict[str, str]
+    ) -> None:
+        address = reverse(f"admin:{name}_changelist")
+
+        answer = admin_client.get(address, query)
+
+        assert (answer.status_code, answer.headers.get("Location")) == (302, f"{address}?e=1")
+
+    @pytest.mark.parametrize("year", ["9" * 30, str(2**63), "10000", "9999"])
+    def test_knows_years_that_have_an_end(self, editor: Client, year: str) -> None:
+        for model, name in ((Story, "publish_at"), (Job, "run_at")):
+            answer = editor.get(list_of(model), {f"{name}__year": year})
+
+            assert answer.status_code == 400
+
+    def test_of_what_is_typed_for_leaves_out_a_nul(self, admin_client: Client) -> None:
+        Tag.objects.create(name="soon")
+        field = {"app_label": "content", "model_name": "story", "field_name": "tags"}
+
+        answer = admin_client.get(reverse("admin:autocomplete"), field | {"term": "so\0on"})
+
+        assert [it["text"] for it in answer.json()["results"]] == ["soon"]

@@ -5,9 +5,10 @@ import json
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from django.urls import reverse
 from django.utils import translation
 
-from content.models import Story
+from content.models import Category, Story
 from tests.admin_pages import page_of, sent
 from tests.factories import StoryFactory
 
@@ -58,6 +59,29 @@ class TestJson:
         answer = editor.post(page_of(story), data | {seen: "[" * 100_000})
 
         assert answer.status_code == 302
+
+
+class TestANewForm:
+    def test_takes_words_from_its_address(self, editor: Client) -> None:
+        garden = Category.objects.create(name="정원")
+        address = reverse("admin:content_story_add")
+
+        for value in (f"{garden.pk}", f"{garden.pk},x,{'9' * 30},\0"):
+            answer = editor.get(address, {"categories": value, "tags": "-1"})
+
+            assert answer.status_code == 200
+            assert list(answer.context["adminform"].form.initial["categories"]) == [garden]
+
+
+class TestWords:
+    @pytest.mark.parametrize("value", ["\0", "x", "-1", "9" * 30, "\u0663", "[]"])
+    def test_that_are_no_ids_are_an_error_of_their_field(self, editor: Client, value: str) -> None:
+        story = StoryFactory()
+
+        answer = editor.post(page_of(story), sent(editor, story) | {"tags": [value]})
+
+        assert answer.status_code == 200
+        assert list(answer.context["adminform"].form.errors) == ["tags"]
 
 
 class TestWhatNobodyTouched:
