@@ -9,6 +9,8 @@ urlpatterns = [
     path("", views.front_page, name="front-page"),
     path("stories/<str:slug>/", views.story_page, name="story"),
     path("preview/<str:token>/", views.preview, name="preview"),
+    # A mistyped secret must not be logged either.
+    path("preview/<str:token>/<path:mistyped>", views.preview),
     path("feeds/stories/", feeds.rss, name="stories-rss"),
     path("feeds/stories/atom/", feeds.atom, name="stories-atom"),
 ]

@@ -1,5 +1,6 @@
 """Preview links: they show an item that is not live, to anyone, for a limited time."""
 
+import logging
 import re
 from datetime import timedelta
 from html import unescape
@@ -220,6 +221,29 @@ class TestATakeDown:
 
         assert client.get(link).status_code == 200
         assert client.get(link_to(story, maker)).status_code == 200
+
+
+class TestTheLog:
+    """The address is a secret: it must not reach a log."""
+
+    def ask_in_every_way(self, link: str) -> list[int]:
+        client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        mistyped = [client.get(it).status_code for it in (link, f"{link[:-1]}x/", f"{link})")]
+        return [*mistyped, client.post(link).status_code]
+
+    def test_never_holds_the_secret(self, maker: User, caplog: pytest.LogCaptureFixture) -> None:
+        story = StoryFactory()
+        secret = make_preview_token(story, by=maker)
+        link = reverse("preview", args=[secret])
+        caplog.set_level(logging.DEBUG)
+
+        statuses = self.ask_in_every_way(link)
+        User.objects.update(is_active=False)
+        statuses += self.ask_in_every_way(link)
+
+        assert statuses == [200, 404, 404, 405, 404, 404, 404, 405]
+        assert len(caplog.records) >= 7
+        assert not [record for record in caplog.records if secret in str(vars(record))]
 
 
 class TestTheButton:
