@@ -16,9 +16,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 EXAMPLE = "postgres://user:password@host:5432/armo"
 SESSION_ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 # Options of Django and psycopg, which libpq does not know.
-NOT_OF_LIBPQ = {
-    *("assume_role", "isolation_level", "pool", "prepare_threshold", "server_side_binding")
-}
+# Not `pool`: Django's takes no connections that last, and a worker's have to.
+NOT_OF_LIBPQ = {"assume_role", "isolation_level", "prepare_threshold", "server_side_binding"}
 
 # How long to wait for a host that does not answer; by Django's settings, unless there are several.
 CONNECT_SECONDS = 5

@@ -28,7 +28,7 @@ from scheduling.pooling import has_session
 from scheduling.queue import messages
 from scheduling.queue.leases import LEASE_SECONDS, OWNER_LOCK, end, is_alive, renew
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
-from scheduling.queue.outages import first_line, is_outage, retry_while_disconnected
+from scheduling.queue.outages import REMIND_SECONDS, first_line, is_outage, retry_while_disconnected
 from scheduling.queue.payload import build_payload, sign_anew
 from scheduling.queue.sql_files import read_statements
 
@@ -158,6 +158,8 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     has_lease: ClassVar[bool] = False
     # Grows while the database cannot be reached, or while a due row is locked.
     pause_seconds = 0.0
+    # When to log again, by `monotonic()`, that the database cannot be reached.
+    remind_at = 0.0
 
     # For a task that has no queue row, and so nothing to acknowledge.
     NO_ROW: ClassVar = None
@@ -223,8 +225,11 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             before = self.pause_seconds
             self.pause_seconds = min(max(2 * before, 0.05), LONGEST_PAUSE_SECONDS)
             # Not four lines a second for as long as it lasts.
+            is_new = before < LONGEST_PAUSE_SECONDS or monotonic() >= self.remind_at
+            if is_new:
+                self.remind_at = monotonic() + REMIND_SECONDS
             logger.log(
-                logging.DEBUG if before == LONGEST_PAUSE_SECONDS else logging.WARNING,
+                logging.WARNING if is_new else logging.DEBUG,
                 "The queue cannot be reached, next tries every %.2f s: %s",
                 self.pause_seconds,
                 first_line(error),

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
+# How often an outage is logged that lasts, such as one by a wrong password.
+REMIND_SECONDS = 60.0
 # Less than the time-out of a task.
 PATIENCE_SECONDS = 40.0
 

@@ -51,7 +51,7 @@ from scheduling.models.task_names import BEAT
 from scheduling.models.worker import WORKER_NAME
 from scheduling.queue import leases
 from scheduling.queue.broker import TimedBroker
-from scheduling.queue.outages import first_line, is_outage
+from scheduling.queue.outages import REMIND_SECONDS, first_line, is_outage
 from scheduling.worker import heartbeat
 from scheduling.worker.processes import end_with_parent
 
@@ -403,15 +403,16 @@ class Supervisor:
 
         :param examine: raises what keeps this worker from running on it.
         """
-        level = logging.WARNING
+        remind_at = 0.0
         while not self.stop_asked:
             try:
                 return examine()
             except Error as error:
                 if not is_outage(error):
                     raise
-                logger.log(level, "The database cannot be used: %s", first_line(error))
-                level = logging.DEBUG  # once is enough
+                if monotonic() >= remind_at:
+                    remind_at = monotonic() + REMIND_SECONDS
+                    logger.warning("The database cannot be used: %s", first_line(error))
                 connections.close_all()
                 wait([self._wake_reader], LONGEST_PAUSE_SECONDS)
 

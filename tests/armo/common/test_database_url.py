@@ -70,6 +70,7 @@ class TestAnAddress:
             ("/armo?host=one,two&port=1,2,3", "there are 2 hosts and 3 ports"),
             ("one,two", "the name of the database is missing"),
             ("one/armo?colour=red", 'invalid connection option "colour"'),
+            ("one/armo?pool=True", 'invalid connection option "pool"'),
             ("one/armo?connect_timeout=soon", "connect_timeout is a number of seconds, not soon"),
             (
                 "one,two/armo?target_session_attrs=primry",

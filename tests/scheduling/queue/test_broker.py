@@ -28,6 +28,7 @@ from scheduling.models.task_names import RUN_JOB
 from scheduling.queue import broker as module
 from scheduling.queue import leases, messages
 from scheduling.queue.messages import Message, insert_messages
+from scheduling.queue.outages import REMIND_SECONDS
 from scheduling.queue.payload import build_payload, read_payload
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
@@ -832,6 +833,11 @@ class TestALostConnection:
         assert pauses == [0.05, 0.1, 0.2, 0.25, 0.25, 0.25, 0.25, 0.25]
         assert caplog.text.count("connection refused") == 4
         assert "Is the server running" not in caplog.text
+
+        broker.remind_at -= REMIND_SECONDS
+        with connection.execute_wrapper(refuse):
+            broker.dequeue()
+        assert caplog.text.count("connection refused") == 5
 
 
 class TestWithoutListening:

@@ -229,6 +229,22 @@ class TestLanesWithoutAnAnswer:
         assert killed == ["publish"]
 
 
+@pytest.mark.usefixtures("_signals_as_they_were")
+class TestAWorkerWithoutItsDatabase:
+    def test_says_so_again_and_again(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(supervisor, "REMIND_SECONDS", 0)
+        monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 0)
+        refused = OperationalError("password authentication failed\nfor user armo")
+        examine = Mock(side_effect=[refused, refused, None])
+
+        Supervisor(["publish"]).wait_for_database(examine)
+
+        assert caplog.text.count("password authentication failed") == 2
+        assert "for user armo" not in caplog.text
+
+
 class TestAResult:
     def test_that_cannot_be_pickled_ends_as_a_failed_task(self) -> None:
         task: dict[str, Any] = {"name": "task", "result": lambda: None, "success": True}
