@@ -1,5 +1,6 @@
 """The admin of stories and notices. What all types share is in `scheduling.admin`."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import admin
@@ -8,6 +9,7 @@ from django.contrib.postgres.forms import SimpleArrayField
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch
 from django.utils.translation import gettext_lazy as _
 
 from armo.accounts.history import HistoryOfAll
@@ -198,8 +200,10 @@ class StoryAdmin(SchedulableAdmin):
         return kwargs
 
     def view_on_site(self, story: Story) -> str | None:
-        """Return the story's URL once readers can open it."""
-        return story.get_absolute_url() if story.is_published else None
+        """Return the story's URL once readers can open it; not that of a slug which can be none."""
+        with suppress(NoReverseMatch):  # a form with errors: what was typed is in the story
+            return story.get_absolute_url() if story.is_published else None
+        return None
 
 
 @admin.register(Notice)

@@ -73,6 +73,19 @@ class TestANewForm:
             assert list(answer.context["adminform"].form.initial["categories"]) == [garden]
 
 
+class TestASlug:
+    @pytest.mark.parametrize("typed", ["", "a/b", "/"])
+    def test_that_can_be_none_is_shown_again_on_the_page_of_a_live_story(
+        self, editor: Client, typed: str
+    ) -> None:
+        story = StoryFactory(published=True)
+
+        answer = editor.post(page_of(story), sent(editor, story) | {"slug": typed, "extra": "["})
+
+        assert answer.status_code == 200
+        assert "extra" in answer.context["adminform"].form.errors
+
+
 class TestWords:
     @pytest.mark.parametrize("value", ["\0", "x", "-1", "9" * 30, "\u0663", "[]"])
     def test_that_are_no_ids_are_an_error_of_their_field(self, editor: Client, value: str) -> None:
