@@ -90,7 +90,7 @@ class TestTheVersionBefore:
     ) -> None:
         old, new = start_worker(project=before), start_worker()
         for story in write_stories(100):
-            moment = database_now() + timedelta(seconds=0.5)
+            moment = database_now() + timedelta(seconds=1)
             operations.schedule(item=story, run_at=moment, by=None)
         wait_until(lambda: published() == 100, seconds=20, what="all live")
         assert_each_published_once()
@@ -111,11 +111,11 @@ class TestTheVersionBefore:
     def test_publishes_nothing_in_a_pause(self, start_worker: StartWorker, before: Path) -> None:
         pausing.pause(by=None, reason="잘못된 첫 화면")
         for story in write_stories(3):
-            moment = database_now() + timedelta(seconds=0.1)
+            moment = database_now() + timedelta(seconds=1)
             operations.schedule(item=story, run_at=moment, by=None)
         start_worker(project=before)
         wait_until(Heartbeat.objects.filter(lane="publish").exists, seconds=20, what="it works")
-        assert database_now() > moment
+        wait_until(lambda: database_now() > moment, seconds=20, what="all are due")
         assert published() == 0
 
         pausing.resume(by=None)
