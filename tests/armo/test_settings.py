@@ -51,6 +51,11 @@ class TestAStart:
             ({"SECRET_KEY": "only-for-development-and-known-to-everyone"}, KNOWN),
             ({"SECRET_KEY": "only-for-development-" + KEY}, KNOWN),
             ({"SECRET_KEY": "django-insecure-" + KEY}, KNOWN),
+            ({"SECRET_KEY": '"Only-for-development-' + KEY + '"'}, KNOWN),
+            (
+                {"SECRET_KEY": "abcd" * 20},
+                KNOWN.replace("publicly known", "of fewer than 5 different characters"),
+            ),
             ({"SECRET_KEY": 'a long random string: python -c "import secrets"'}, KNOWN),
             ({"SECRET_KEY": KEY[:31]}, SHORT),
             (
