@@ -41,7 +41,7 @@ class TestAStart:
             ({"DATABASE_URL": "sqlite:///x"}, "DATABASE_URL must name a PostgreSQL server."),
             (
                 {"DATABASE_URL": "postgres://user:secret@one:5432,two:x/armo"},
-                "DATABASE_URL cannot be used: x is no port."
+                "DATABASE_URL cannot be used: a port is no number from 1 to 65535."
                 " Write it as postgres://user:password@host:5432/armo.",
             ),
             (

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import psycopg
@@ -29,7 +30,9 @@ ADDRESS = f"127.84.{os.getpid() // 254 % 254}.{os.getpid() % 254 + 1}"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Start a server that listens for TCP."""
     folder = tmp_path_factory.mktemp("server")
-    for parent in (folder, folder.parent, folder.parent.parent):
+    for parent in (folder, *folder.parents):
+        if parent == Path(gettempdir()).resolve():
+            break
         parent.chmod(0o755)  # the server's own account has to pass
     data_dir = folder / ".postgres"
     tcp.listen(data_dir, ADDRESS)

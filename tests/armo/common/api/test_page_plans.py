@@ -148,7 +148,7 @@ class TestAPageOfStories:
         assert_few(scans_of(lambda: client_of().get(f"{API}/stories/", {"tag": name})), 1000)
 
     def test_is_read_from_an_index_by_author(self, scans_of: Read) -> None:
-        client = client_of()
+        client = client_of(superuser())
 
         assert_few(scans_of(lambda: client.get(f"{API}/stories/?author=generated-1")))
 
