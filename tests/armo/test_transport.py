@@ -25,6 +25,7 @@ PRODUCTION = {
 OF_TESTS = (
     *("BEHIND_TLS_PROXY", "TLS_REDIRECT", "SECURE_COOKIES", "HSTS_SECONDS", "PROXIES"),
     *("SITE_URL", "EMAIL_URL", "POSTGRES_DIR"),
+    "DJANGO_ALLOW_ASYNC_UNSAFE",  # which the tests of the browser need
 )
 
 
