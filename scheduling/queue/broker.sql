@@ -41,9 +41,10 @@ key = %(key)s AND armo_owner IS NOT NULL AND armo_owner IS DISTINCT FROM %(owner
 AND (armo_owner = ANY(%(dead)s) OR NOT {is_alive})
 
 -- name: release
--- Releases the claims of dead clusters, so that their rows are delivered again.
+-- Releases the claims of dead clusters, so that their rows are delivered again. For a row that is
+-- locked nothing else waits: it is released at a later look.
 UPDATE django_q_ormq SET lock = clock_timestamp(), armo_owner = NULL
-WHERE {abandoned}
+WHERE id = ANY(ARRAY(SELECT id FROM django_q_ormq WHERE {abandoned} FOR UPDATE SKIP LOCKED))
 RETURNING id
 
 -- name: look

@@ -191,7 +191,14 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
     def _is_silent(self) -> bool:
         """Return whether the pusher has waited too long for an answer."""
         since: float = self.asking_since.value
-        return bool(since) and monotonic() - max(since, self.awake_since) > SILENT_SECONDS
+        if not since or monotonic() - max(since, self.awake_since) <= SILENT_SECONDS:
+            return False
+        if _commits_wait():
+            # It has its answer when the standby is back; a new lane would only wait beside it.
+            self.awake_since = monotonic()
+            return False
+        # Unless it was answered while this asked.
+        return bool(self.asking_since.value == since)
 
     def _replace(self, process: Any) -> None:
         logger.info("Worker %s has exited and is replaced.", process.name)
@@ -204,6 +211,26 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
             process.kill()
         for process in self._children():
             process.join(LEAVE_SECONDS)
+
+
+def _commits_wait() -> bool:
+    """
+    Query, by a new connection, whether commits of this role wait for a synchronous standby.
+
+    Where connections are as dead as the old one, connecting ends after `connect_timeout`.
+    """
+    try:
+        with connections[Conf.ORM].cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')"
+            )
+            [waits] = cursor.fetchone()
+            return bool(waits)
+    except Error:
+        return False
+    finally:
+        with suppress(Error):
+            connections[Conf.ORM].close()
 
 
 def _with_parent(parent: int, target: Callable[..., None], args: Sequence[Any]) -> None:

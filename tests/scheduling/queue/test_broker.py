@@ -278,6 +278,22 @@ class TestAClaimOfACluster:
         assert become(monkeypatch, 8).dequeue() is None
         assert ids(become(monkeypatch, 9, 7).dequeue()) == [message_id]
 
+    def test_whose_row_is_locked_makes_nothing_else_wait(
+        self, monkeypatch: pytest.MonkeyPatch, other: BaseDatabaseWrapper
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        hang_up()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM django_q_ormq WHERE id = %s FOR UPDATE", [message_id])
+        [another] = put(LONG_AGO)
+        broker, before = become(monkeypatch, 8), monotonic()
+
+        assert ids(broker.dequeue()) == [another]
+
+        assert monotonic() - before < module.LOCK_WAIT_SECONDS / 2
+        assert claims() == [(message_id, 7, 1), (another, 8, 1)]
+
     def test_is_kept_while_the_cluster_lives(
         self, monkeypatch: pytest.MonkeyPatch, in_background: InBackground
     ) -> None:

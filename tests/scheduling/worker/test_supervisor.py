@@ -158,10 +158,35 @@ class TestAPusherWithoutAnAnswer:
         monkeypatch.setattr(TimedBroker, "asking_since", None)
         return Sentinel(Pipe()[0])
 
+    @pytest.mark.django_db(transaction=True)
     def test_for_long_has_a_connection_that_is_half_open(self, sentinel: Sentinel) -> None:
         TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
 
         assert sentinel._is_silent()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_left_alone_while_commits_wait_for_a_standby(self, sentinel: Sentinel) -> None:
+        TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
+
+        def answer_yes(execute: Any, statement: str, *where: Any) -> Any:
+            assert "SyncRep" in statement
+            return execute("SELECT true", *where)
+
+        with connection.execute_wrapper(answer_yes):
+            assert not sentinel._is_silent()
+        # Nor right afterwards: the count begins anew.
+        assert not sentinel._is_silent()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_left_alone_if_it_was_answered_meanwhile(self, sentinel: Sentinel) -> None:
+        TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
+
+        def answer_late(execute: Any, *where: Any) -> Any:
+            TimedBroker.asking_since.value = 0
+            return execute(*where)
+
+        with connection.execute_wrapper(answer_late):
+            assert not sentinel._is_silent()
 
     @pytest.mark.parametrize("asking_since", [0, monotonic])
     def test_is_left_alone_while_it_asks_nothing_or_has_just_asked(
