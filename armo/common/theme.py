@@ -4,10 +4,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db import DataError
-from django.http import HttpRequest
+from django.core.exceptions import ValidationError
+from django.db import DataError, ProgrammingError
+from django.http import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ThemedModelAdmin
@@ -39,6 +41,11 @@ __all__ = [
 ]
 
 
+# Of look-ups in an address: values that no column can have, a range of one, a year 99999, and
+# look-ups whose functions the database lacks, as `__unaccent`.
+UNANSWERABLE = (DataError, ProgrammingError, IndexError, OverflowError, ValueError)
+
+
 class List(ChangeList):
     """A list that PostgreSQL may find unanswerable: its URL may have any look-up of a field."""
 
@@ -51,7 +58,7 @@ class List(ChangeList):
         """
         try:
             super().get_results(request)
-        except (DataError, OverflowError) as error:
+        except UNANSWERABLE as error:
             raise IncorrectLookupParameters(error) from error
 
 
@@ -65,3 +72,24 @@ class ModelAdmin(ThemedModelAdmin):
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         """Find rows; what is looked up as one types may have a NUL, other than what a list is."""
         return super().get_search_results(request, queryset, search_term.replace("\0", ""))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Return the row; none has a NUL in its key."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
+    def response_action(
+        self, request: HttpRequest, queryset: Any, *where: Any
+    ) -> HttpResponse | None:
+        """Carry an action out, on those of the chosen rows whose keys can be some."""
+        posted = request.POST.copy()
+        chosen = [it for it in posted.getlist(ACTION_CHECKBOX_NAME) if self._may_be_key(it)]
+        posted.setlist(ACTION_CHECKBOX_NAME, chosen)
+        request.POST = posted  # type: ignore[assignment]  # as Django's own is, but for the stubs
+        return super().response_action(request, queryset, *where)
+
+    def _may_be_key(self, text: str) -> bool:
+        try:
+            self.opts.pk.to_python(text)
+        except ValidationError:
+            return False
+        return "\0" not in text

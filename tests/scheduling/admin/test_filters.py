@@ -112,6 +112,12 @@ class TestAList:
             ("content_tag", {"name": "\0"}),
             ("scheduling_job", {"reason": "\0"}),
             ("auth_user", {"username": "\0"}),
+            ("content_story", {"title__unaccent": "x"}),
+            ("content_story", {"title__trigram_similar": "x"}),
+            ("content_story", {"id__range": "1"}),
+            ("api_apikey", {"created_at__year": "99999"}),
+            ("auth_user", {"date_joined__year": "0"}),
+            ("knox_authtoken", {"expiry__year": "99999"}),
         ],
     )
     def test_leaves_out_what_postgresql_cannot_compare_with(
@@ -129,6 +135,33 @@ class TestAList:
             answer = editor.get(list_of(model), {f"{name}__year": year})
 
             assert answer.status_code == 400
+
+    @pytest.mark.parametrize("key", ["a", "\0", "9" * 40, "\u0663", ""])
+    @pytest.mark.parametrize(
+        ("name", "action"),
+        [
+            *[("content_story", it) for it in ("delete_selected", "publish_selected")],
+            *[(it, "delete_selected") for it in ("content_tag", "auth_user", "knox_authtoken")],
+            ("scheduling_job", "rerun_selected"),
+        ],
+    )
+    def test_takes_for_chosen_no_key_that_is_none(
+        self, admin_client: Client, name: str, action: str, key: str
+    ) -> None:
+        data = {"action": action, "_selected_action": key}
+
+        answer = admin_client.post(reverse(f"admin:{name}_changelist"), data)
+
+        assert answer.status_code in (200, 302)
+
+    @pytest.mark.parametrize("page", ["change", "delete", "history"])
+    @pytest.mark.parametrize("name", ["knox_authtoken", "content_story", "auth_user"])
+    def test_has_no_row_with_a_nul_in_its_key(
+        self, admin_client: Client, name: str, page: str
+    ) -> None:
+        address = reverse(f"admin:{name}_{page}", args=["x"]).replace("/x/", "/%00/")
+
+        assert admin_client.get(address).status_code in (302, 404)
 
     def test_of_what_is_typed_for_leaves_out_a_nul(self, admin_client: Client) -> None:
         Tag.objects.create(name="soon")
