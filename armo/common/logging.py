@@ -13,7 +13,8 @@ JOINERS = "\u200c\u200d"
 MORE = "more_follow"
 # What every LogRecord carries; whatever else it has was given as `extra`.
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
-    *("message", "asctime", "taskName", MORE)
+    # Django's own request, whose text has the path: that of a link is a secret.
+    *("message", "asctime", "taskName", "request", MORE)
 }
 
 

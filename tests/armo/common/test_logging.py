@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.test import RequestFactory
 
 from armo.common.logging import (
     MORE,
@@ -65,6 +66,11 @@ class TestALine:
         assert "가" in line
         if formatter is JsonFormatter:
             assert json.loads(line)["message"] == json.loads(line)["title"] == odd
+
+    def test_as_json_has_no_path_that_django_hands_on(self) -> None:
+        request = RequestFactory().get("/preview/secret/")
+
+        assert "secret" not in JsonFormatter().format(record(facts={"request": request}))
 
     def test_as_json_carries_each_fact_and_nothing_of_the_handlers_own(self) -> None:
         line = json.loads(JsonFormatter().format(record(facts={"item": "story:42", MORE: True})))
