@@ -41,7 +41,7 @@ from scheduling.models.times import LocalTime, distance, duration
 from scheduling.operations import ChangedMeanwhile
 from scheduling.operations import pause as pausing
 from scheduling.operations.zone_changes import has_shifted
-from scheduling.queue.messages import find_row
+from scheduling.queries.holds import queue_row_of
 
 PAUSES_SHOWN = 10
 # Characters of an error that a list shows.
@@ -164,7 +164,7 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
     def message(self, job: Job) -> str:
         if not job.is_open:
             return "-"
-        row = find_row(job.message_id)
+        row = queue_row_of(job)
         if row is None:
             return gettext("None: the next sweep enqueues one.")
         facts = {"number": row.id, "lane": row.lane, "time": shown_time(row.lock)}

@@ -10,8 +10,7 @@ from scheduling.models.times import distance, utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
 from scheduling.queries import workers
-from scheduling.queries.holds import Hold, described_pause, empty_lanes, holds_of
-from scheduling.queue.messages import find_row
+from scheduling.queries.holds import Hold, described_pause, empty_lanes, holds_of, queue_row_of
 
 What = JobEvent.What
 # Events that end an attempt.
@@ -106,7 +105,7 @@ def _event(event: JobEvent) -> str:
 
 
 def _message(job: Job, now: datetime, paused: Pause | None) -> Finding:
-    message = find_row(job.message_id)
+    message = queue_row_of(job)
     if message is None:
         text = f"Job {job.pk} has none; the next sweep, within {conf.SWEEP_EVERY} s, puts one in."
         return Finding("message", text, ok=False)

@@ -22,7 +22,7 @@ from scheduling.models.times import duration, utc
 from scheduling.operations import pause as pausing
 from scheduling.queue.broker import BEAT_SECONDS
 from scheduling.queue.leases import is_alive
-from scheduling.queue.messages import find_row
+from scheduling.queue.messages import Row, find_row
 
 # A statement that would wait longer for a lock fails.
 LOCK_WAIT_MS = 200
@@ -158,6 +158,11 @@ def never_waiting() -> Iterator[None]:
         yield
 
 
+def queue_row_of(job: Job) -> Row | None:
+    """Query the queue row that wakes a worker for a job."""
+    return find_row(job.message_id)
+
+
 def is_lock_error(error: Exception) -> bool:
     """Return whether a statement failed because it would have waited for a lock."""
     return isinstance(error.__cause__, errors.LockNotAvailable)
@@ -290,7 +295,7 @@ def described_pause(paused: Pause) -> str:
 
 def _claim(job: Job, now: datetime) -> Iterator[Hold]:
     """Query whether the job's queue row is claimed by a worker that is gone, or has no worker."""
-    message = find_row(job.message_id)
+    message = queue_row_of(job)
     if message is None:
         return
     if not message.is_claimed(now=now):

@@ -52,6 +52,10 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if isinstance(cursor, str) and len(cursor) <= 500:
         # What a cursor may be only the server knows: begin at the first page.
         del case.query["cursor"]
+    author = (case.query or {}).get("author")
+    if isinstance(author, str) and not author.isdecimal():
+        # Which names one may ask for depends on who asks.
+        case.query["author"] = "1"
 
 
 def aim_at_a_row(case: Any) -> None:
