@@ -77,6 +77,8 @@ def walk(page: "Page") -> Iterator[str]:
         yield name
 
     page.goto(at["stories"])
+    # No worker runs here. The banner that says so comes a moment later, and moves the page.
+    page.locator("[data-armo-banner] .armo-banner").wait_for()
     for box in page.locator("#result_list input.action-select").all():
         box.check()
     page.select_option("select[name=action]", "schedule_selected")
