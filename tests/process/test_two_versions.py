@@ -169,8 +169,8 @@ def newest_migrations(before: Path) -> dict[str, str]:
     newer: set[str] = set()
     for (app, name), migration in sorted(MigrationLoader(None).disk_migrations.items()):
         file = Path(inspect.getfile(type(migration)))
-        if not file.is_relative_to(PROJECT):
-            continue  # Django's, or a package's
+        if not file.is_relative_to(PROJECT) or file.is_relative_to(sys.prefix):
+            continue  # Django's, or a package's: a virtual environment may lie in the project
         if (before / file.relative_to(PROJECT)).exists():
             known[app] = name
         else:
