@@ -177,7 +177,7 @@ def run_all(runner: Runner, port: int, *, has_demo: bool) -> None:
     elif not run_step(runner, "demo"):
         return
     bind = f"--bind={HOST}:{port}"
-    gunicorn = ("-m", "gunicorn", "armo.wsgi", bind, "--threads=4", "--log-level=warning")
+    gunicorn = ("-m", "gunicorn", "armo.wsgi", bind, "--workers=1", "--log-level=warning")
     runner.start("web", sys.executable, *gunicorn)
     runner.start("worker", sys.executable, "manage.py", "qcluster")
     event = None

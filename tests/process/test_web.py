@@ -1,14 +1,78 @@
 """The web server as it is started, with its file of settings."""
 
+import runpy
 import socket
+import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 
 from tests.process.web import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+CORES = "os.cpu_count"
+NAMES = ("PORT", "WEB_CONCURRENCY", "WEB_THREADS")
+
+
+@pytest.fixture
+def file_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a copy of the web server's settings, where neither a `.env` nor a variable is."""
+    for name in NAMES:
+        # Set first, so that what the file reads from a `.env` is undone too.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    copy = tmp_path / "gunicorn.conf.py"
+    copy.write_bytes(Path(settings.BASE_DIR, "gunicorn.conf.py").read_bytes())
+    return copy
+
+
+class TestTheFileOfSettings:
+    @pytest.mark.parametrize(
+        ("cores", "given", "expected"),
+        [
+            (1, {}, ("127.0.0.1:8000", 1, 4)),
+            (2, {}, ("127.0.0.1:8000", 2, 4)),
+            (64, {}, ("127.0.0.1:8000", 4, 4)),
+            (None, {}, ("127.0.0.1:8000", 1, 4)),
+            (2, {"PORT": "5000"}, ("0.0.0.0:5000", 2, 4)),
+            (2, {"PORT": "", "WEB_THREADS": ""}, ("127.0.0.1:8000", 2, 4)),
+            (2, {"WEB_CONCURRENCY": "12", "WEB_THREADS": "1"}, ("127.0.0.1:8000", 12, 1)),
+        ],
+    )
+    def test_makes_few_connections_to_the_database_unless_more_are_asked_for(
+        self,
+        file_of_settings: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        cores: int | None,
+        given: dict[str, str],
+        expected: tuple[str, int, int],
+    ) -> None:
+        monkeypatch.setattr(CORES, lambda: cores)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+
+        read: dict[str, Any] = runpy.run_path(str(file_of_settings))
+
+        assert (read["bind"], read["workers"], read["threads"]) == expected
+
+    def test_takes_what_stands_in_the_file_of_the_environment(self, file_of_settings: Path) -> None:
+        file_of_settings.with_name(".env").write_text("PORT=8080\nWEB_THREADS=8\n")
+
+        read = runpy.run_path(str(file_of_settings))
+
+        assert (read["bind"], read["threads"]) == ("0.0.0.0:8080", 8)
+
+    @pytest.mark.parametrize("value", ["0", "-1", "two", "1001", "2.5", "²"])
+    @pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "WEB_THREADS"])
+    def test_refuses_what_is_no_number_with_one_line(
+        self, file_of_settings: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    ) -> None:
+        monkeypatch.setenv(name, value)
+
+        with pytest.raises(SystemExit, match=f"^{name} must be a whole number from 1 to 1000, not"):
+            runpy.run_path(str(file_of_settings))
 
 
 def status_of(url: str, *headers: str) -> int:
@@ -21,7 +85,23 @@ def status_of(url: str, *headers: str) -> int:
     return int(answer.split()[1])
 
 
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
 class TestTheWebServer:
+    def test_ends_soon_although_a_proxy_keeps_a_connection_open(self, tmp_path: Path) -> None:
+        with serving(tmp_path / "log") as web:
+            host = urlsplit(web.url)
+            with socket.create_connection((host.hostname, host.port), timeout=10) as connection:
+                connection.sendall(b"GET /health/live/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                answer = connection.recv(4096)
+                before = time.monotonic()
+                web.process.terminate()
+                code = web.process.wait(20)
+
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: keep-alive" in answer.lower()
+        assert (code, time.monotonic() - before < 10) == (0, True)
+
     def test_believes_a_proxy_only_where_there_is_one(self, tmp_path: Path) -> None:
         site = {
             "DEBUG": "off",

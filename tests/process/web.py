@@ -28,7 +28,8 @@ class Web:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "gunicorn", "armo.wsgi"),
-                    *(f"--bind={HOST}:{port}", f"--threads={threads}", "--log-level=warning"),
+                    *(f"--bind={HOST}:{port}", "--workers=1", f"--threads={threads}"),
+                    "--log-level=warning",
                 ],
                 cwd=PROJECT,
                 env={
