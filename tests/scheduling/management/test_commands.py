@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import ManagementUtility
 from django.db import connection
 from django.utils import translation
@@ -581,7 +582,9 @@ class TestPruneJobs:
 
         result = manage("prune_jobs", "--older-than", "2w", "--dry-run")
 
-        assert result.out == "Would be deleted: 1 jobs, 1 events, 0 tasks, 0 heartbeats.\n"
+        assert (
+            result.out == "Would be deleted: 1 jobs, 1 events, 0 tasks, 0 heartbeats.\n"
+        )
         assert everything() == before
 
     def test_counts_for_programs(self, manage: Manage) -> None:
@@ -607,6 +610,90 @@ class TestPruneJobs:
         manage("prune_jobs", "--older-than", age)
 
         assert Job.objects.count() == kept
+
+
+class TestGrant:
+    def test_puts_a_person_into_groups_and_lets_them_into_the_admin(self, manage: Manage) -> None:
+        mina = UserFactory(username="mina", password="set")
+
+        first = manage("grant", "mina", "Editors")
+        second = manage("grant", "mina", "Operators", "Editors")
+
+        assert first == (0, "mina is in Editors.\n", "")
+        assert second.out == "mina is in Editors, Operators.\n"
+        mina.refresh_from_db()
+        assert mina.is_staff
+        assert mina.has_perm("content.publish_story")
+
+    def test_makes_an_account_without_a_password_when_asked(self, manage: Manage) -> None:
+        result = manage(*("grant", "미나", "Authors", "--create", "--email", "mina@EXAMPLE.org"))
+
+        assert result.code == 0
+        assert "manage.py changepassword 미나" in result.out
+        mina = User.objects.get(username="미나")
+        assert mina.email == "mina@example.org"
+        assert not mina.has_usable_password()
+
+    def test_finds_the_account_the_second_time(self, manage: Manage) -> None:
+        manage("grant", "mina", "Authors", "--create")
+
+        again = manage("grant", "mina", "Editors", "--create")
+
+        assert again.out.startswith("mina is in Authors, Editors.\n")
+        assert User.objects.count() == 1
+
+    def test_takes_a_person_out_of_groups(self, manage: Manage) -> None:
+        mina = UserFactory(username="mina", password="set")
+        manage("grant", "mina", "Editors", "Operators")
+
+        one = manage("grant", "mina", "Editors", "--revoke")
+        mina.refresh_from_db()
+        was_let_in = mina.is_staff
+        none = manage("grant", "mina", "Operators", "--revoke")
+
+        assert one.out == "mina is in Operators.\n"
+        assert was_let_in
+        assert none.out == "mina is in no group.\n"
+        mina.refresh_from_db()
+        assert not mina.is_staff
+
+    def test_leaves_a_superuser_in_the_admin(self, manage: Manage) -> None:
+        root = UserFactory(username="root", is_superuser=True, is_staff=True)
+
+        manage("grant", "root", "Editors", "--revoke")
+
+        root.refresh_from_db()
+        assert root.is_staff
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["nobody", "Editors"], "No user is called nobody. --create makes one."),
+            (["nobody", "Editors", "--revoke"], "No user is called nobody."),
+            (["mina", "Editor"], "No group is called Editor. There are: Authors, Editors,"),
+            (["a b", "Editors", "--create"], "Enter a valid username."),
+            (["", "Editors", "--create"], "cannot be blank"),
+            (["new", "Editors", "--create", "--email", "x"], "Enter a valid email address."),
+        ],
+    )
+    def test_refuses_what_it_cannot_do_and_changes_nothing(
+        self, manage: Manage, arguments: list[str], said: str
+    ) -> None:
+        UserFactory(username="mina", is_staff=True)
+
+        result = manage("grant", *arguments)
+
+        assert result.code == 1
+        assert said in result.err
+        assert User.objects.count() == 1
+        assert not User.objects.get().groups.exists()
+
+    def test_says_when_nobody_can_sign_in_with_the_account(self, manage: Manage) -> None:
+        UserFactory(username="mina", is_active=False)
+
+        result = manage("grant", "mina", "Editors")
+
+        assert "inactive" in result.out
 
 
 class TestTheNameOfAnItem:
@@ -718,6 +805,9 @@ WRONG: dict[str, tuple[int, list[str]]] = {
     "prune_jobs, no age at all": (2, ["prune_jobs", "--older-than", "0d"]),
     "prune_jobs, an age of two lines": (2, ["prune_jobs", "--older-than", "9\n0d"]),
     "prune_jobs, an age beyond time": (2, ["prune_jobs", "--older-than", "999999w"]),
+    "grant, nobody": (2, ["grant"]),
+    "grant, no group": (2, ["grant", "mina"]),
+    "grant, both ways at once": (2, ["grant", "mina", "Editors", "--create", "--revoke"]),
     "qcluster, unknown option": (2, ["qcluster", "--turbo"]),
     "doctor, no log": (2, ["doctor", "--log"]),
     "doctor, a log that is not there": (2, ["doctor", "--log", "no-such.log"]),
