@@ -434,6 +434,8 @@ if not all(re.fullmatch(r"[0-9]{1,10}", it) and int(it) <= SECONDS["most"] for i
 RETRY_DELAYS = [int(it) for it in delays] if "RETRY_DELAYS" in env else [10, 60, 300]
 OVERDUE_AFTER = whole_number("OVERDUE_AFTER", default=60, **SECONDS)
 SWEEP_EVERY = whole_number("SWEEP_EVERY", default=60, **SECONDS)
+# After how many days the worker deletes finished jobs; 0: never.
+PRUNE_AFTER_DAYS = whole_number("PRUNE_AFTER_DAYS", default=0, least=0, most=36_500)
 # On: whether a pooler stands before PostgreSQL is found out. Off: there is one, and workers poll.
 QUEUE_LISTEN = switch("QUEUE_LISTEN", default=True)
 

@@ -38,6 +38,8 @@ RETRY_DELAYS: list[int] = [10, 60, 300]
 OVERDUE_AFTER: int = 60
 # How often the reconciler looks for lost jobs and queue rows.
 SWEEP_EVERY: int = 60
+# After how many days the reconciler deletes finished jobs, a batch at a time; 0: never.
+PRUNE_AFTER_DAYS: int = 0
 # How long running tasks may take to finish when the worker has to stop.
 STOP_AFTER: int = 25
 # After how many seconds PostgreSQL ends the sessions of a host that has vanished; 0: as long as the

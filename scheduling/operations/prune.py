@@ -1,5 +1,5 @@
 """
-Deleting old history: finished jobs with their events, django-q2's tasks, dead heartbeats.
+Deleting old history: finished jobs with their events, django-q2's tasks, dead heartbeats, sessions.
 
 Each batch is a transaction, and skips locked rows. It locks only finished rows, so that it delays
 no open job.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django_q.models import Task
@@ -25,6 +26,7 @@ class Pruned(NamedTuple):
     jobs: int = 0
     events: int = 0
     tasks: int = 0
+    sessions: int = 0
     heartbeats: int = 0
 
 
@@ -36,6 +38,7 @@ def count(older_than: timedelta) -> Pruned:
         jobs=jobs.count(),
         events=JobEvent.objects.filter(job__in=jobs).count(),
         tasks=_tasks(now - older_than).count(),
+        sessions=sum(rows.count() for rows in _sessions(now)),
         heartbeats=_heartbeats(now).count(),
     )
 
@@ -50,10 +53,33 @@ def prune(older_than: timedelta) -> Iterator[Pruned]:
     """
     now = clock.database_now()
     _move_ledger_start(now - older_than)
-    yield from _in_batches(prunable_jobs(now - older_than), "finished_at", _delete_jobs)
-    yield from _in_batches(_tasks(now - older_than), "stopped", _delete_tasks)
+    for batches in _tables(now, older_than):
+        yield from batches
     heartbeats, _ = _heartbeats(now).delete()
     yield Pruned(heartbeats=heartbeats)
+
+
+def prune_a_batch(older_than: timedelta) -> Pruned:
+    """
+    Delete the oldest batch of each table, as `prune` does: a short step, to be repeated.
+
+    :returns: how many rows were deleted.
+    """
+    now = clock.database_now()
+    if prunable_jobs(now - older_than).exists():
+        _move_ledger_start(now - older_than)
+    batches = [next(it) for it in _tables(now, older_than)]
+    heartbeats, _ = _heartbeats(now).delete()
+    return Pruned(*map(sum, zip(*batches, Pruned(heartbeats=heartbeats), strict=True)))
+
+
+def _tables(now: datetime, older_than: timedelta) -> Iterator[Iterator[Pruned]]:
+    """Yield, for each table, what deletes its old rows, a batch at each step."""
+    before = now - older_than
+    yield _in_batches(prunable_jobs(before), "finished_at", _delete_jobs)
+    yield _in_batches(_tasks(before), "stopped", _delete_tasks)
+    for rows in _sessions(now):
+        yield _in_batches(rows, "expire_date", _delete_sessions)
 
 
 def prunable_jobs(before: datetime) -> JobQuerySet:
@@ -73,6 +99,12 @@ def _move_ledger_start(at: datetime) -> None:
 
 def _tasks(before: datetime) -> QuerySet[Any]:
     return Task.objects.filter(stopped__lt=before)  # type: ignore[no-any-return]  # it knows no types
+
+
+def _sessions(now: datetime) -> Iterator[QuerySet[Any]]:
+    """Yield the expired sessions, if the project keeps sessions in the database."""
+    if apps.is_installed("django.contrib.sessions"):
+        yield apps.get_model("sessions", "Session").objects.filter(expire_date__lt=now)
 
 
 def _heartbeats(now: datetime) -> QuerySet[Heartbeat]:
@@ -107,6 +139,10 @@ def _delete_jobs(ids: list[int]) -> Pruned:
 
 def _delete_tasks(ids: list[str]) -> Pruned:
     return Pruned(tasks=_delete("django_q_task", "id", ids))
+
+
+def _delete_sessions(keys: list[str]) -> Pruned:
+    return Pruned(sessions=_delete("django_session", "session_key", keys))
 
 
 def _delete(table: str, column: str, values: list[Any]) -> int:

@@ -35,7 +35,7 @@ from scheduling.models import (
 )
 from scheduling.models.sql import join_by_hash
 from scheduling.models.task_names import task_of
-from scheduling.operations import store
+from scheduling.operations import prune, store
 from scheduling.queue import messages
 from scheduling.queue.sql_files import read_statements
 from scheduling.worker import failure_mail
@@ -63,6 +63,8 @@ def sweep(*, everything: bool = True) -> Swept:
     """
     Run what is due, create missing jobs of items, and enqueue missing queue rows of jobs.
 
+    With PRUNE_AFTER_DAYS delete a batch of what was finished long ago, too.
+
     :param everything: compare all that is scheduled, not only the next hour.
     """
     drained = run_due_jobs()
@@ -80,6 +82,10 @@ def sweep(*, everything: bool = True) -> Swept:
     failure_mail.enqueue_unsent()
     if created or messages:
         logger.warning("The sweep created %d jobs and enqueued %d queue rows.", created, messages)
+    if conf.PRUNE_AFTER_DAYS:
+        pruned = prune.prune_a_batch(timedelta(days=conf.PRUNE_AFTER_DAYS))
+        if pruned.jobs:
+            logger.info("The sweep deleted %d finished jobs.", pruned.jobs)
     return Swept(drained=drained, created=created, messages=messages)
 
 

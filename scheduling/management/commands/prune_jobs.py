@@ -21,8 +21,9 @@ class Command(base.ArmoCommand):
     """Example: manage.py prune_jobs --older-than 90d --dry-run."""
 
     help = (
-        "Delete jobs that finished long ago, with their history, and old tasks of django-q2. A "
-        "failed job that can still be run again is kept. Publishing goes on meanwhile."
+        "Delete jobs that finished long ago, with their history, old tasks of django-q2, and "
+        "sessions that have expired. A failed job that can still be run again is kept. Publishing "
+        "goes on meanwhile."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

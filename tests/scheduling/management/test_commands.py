@@ -573,7 +573,7 @@ class TestPruneJobs:
 
         result = manage("prune_jobs", "--older-than", "12h")
 
-        assert result == (0, "Deleted: 1 jobs, 1 events, 0 tasks, 0 heartbeats.\n", "")
+        assert result == (0, "Deleted: 1 jobs, 1 events, 0 tasks, 0 sessions, 0 heartbeats.\n", "")
         assert Job.objects.get() == young
 
     def test_only_counts_with_dry_run(self, manage: Manage) -> None:
@@ -583,13 +583,13 @@ class TestPruneJobs:
         result = manage("prune_jobs", "--older-than", "2w", "--dry-run")
 
         assert (
-            result.out == "Would be deleted: 1 jobs, 1 events, 0 tasks, 0 heartbeats.\n"
+            result.out == "Would be deleted: 1 jobs, 1 events, 0 tasks, 0 sessions, 0 heartbeats.\n"
         )
         assert everything() == before
 
     def test_counts_for_programs(self, manage: Manage) -> None:
         over(StoryFactory())
-        counts = {"jobs": 1, "events": 1, "tasks": 0, "heartbeats": 0}
+        counts = {"jobs": 1, "events": 1, "tasks": 0, "sessions": 0, "heartbeats": 0}
 
         shown = manage("prune_jobs", "--older-than", "90d", "--dry-run", "--json").json
         done = manage("prune_jobs", "--older-than", "90d", "--json").json

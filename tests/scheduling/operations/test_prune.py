@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ, Task
@@ -14,7 +16,7 @@ from django_q.models import OrmQ, Task
 from content.models import Story
 from scheduling import operations, tasks
 from scheduling.errors import DomainError
-from scheduling.models import Heartbeat, Job, JobEvent, Kind, State, Status
+from scheduling.models import Heartbeat, Job, JobEvent, Kind, LedgerStart, State, Status
 from scheduling.models.clock import database_now
 from scheduling.operations import prune as pruning
 from scheduling.operations.prune import prunable_jobs, prune
@@ -54,6 +56,10 @@ def task(ended_at: datetime, number: int = 0) -> Task:
         stopped=ended_at,
         success=True,
     )
+
+
+def session(expires_at: datetime) -> Session:
+    return Session.objects.create(session_key=uuid4().hex, expire_date=expires_at)
 
 
 class TestPrune:
@@ -140,6 +146,15 @@ class TestPrune:
         assert pruned == {"heartbeats": 1}
         assert Heartbeat.objects.get().owner == 1
 
+    def test_deletes_sessions_that_have_expired_however_lately(self) -> None:
+        session(database_now() - HOUR)
+        kept = session(database_now() + HOUR)
+
+        pruned = prune_all()
+
+        assert pruned == {"sessions": 1}
+        assert Session.objects.get() == kept
+
     def test_has_batches_that_stay_done_when_it_is_broken_off(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -150,7 +165,7 @@ class TestPrune:
         left = list(Job.objects.order_by("pk"))
         pruned = prune_all()
 
-        assert first == (2, 2, 0, 0)
+        assert first == (2, 2, 0, 0, 0)
         assert left == jobs[2:]
         assert pruned == {"jobs": 3, "events": 3}
 
@@ -175,9 +190,36 @@ class TestPrune:
         ContentType.objects.get_for_models(Story, NoticeFactory._meta.model)
 
         with django_assert_num_queries(
-            12
-        ):  # the clock, two batches each in a savepoint, heartbeats
+            16
+        ):  # the clock, three batches each in a savepoint, heartbeats
             prune_all()
+
+
+class TestPruneABatch:
+    def test_deletes_the_oldest_of_each_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pruning, "BATCH", 2)
+        for n in range(3):
+            over(StoryFactory(), finished_at=LONG_AGO + n * HOUR)
+            task(LONG_AGO, n)
+            session(LONG_AGO)
+        Heartbeat.objects.create(owner=1, lane="slow", host="h", pid=1, beat_at=LONG_AGO)
+
+        first, second, third = (pruning.prune_a_batch(MONTHS) for _ in range(3))
+
+        assert first == (2, 2, 2, 2, 1)
+        assert second == (1, 1, 1, 1, 0)
+        assert not any(third)
+
+    def test_records_since_when_the_ledger_is_whole_only_if_jobs_go(self) -> None:
+        started = list(LedgerStart.objects.all())
+        pruning.prune_a_batch(MONTHS)
+        unmoved = list(LedgerStart.objects.all()) == started
+        over(StoryFactory())
+
+        pruning.prune_a_batch(MONTHS)
+
+        assert unmoved
+        assert LedgerStart.objects.get().at > LONG_AGO
 
 
 class TestAFailedJob:
@@ -282,11 +324,12 @@ class TestCount:
         over(StoryFactory(), State.CANCELLED)
         put_back(failed_publish())
         task(LONG_AGO)
+        session(LONG_AGO)
         Heartbeat.objects.create(owner=1, lane="slow", host="h", pid=1, beat_at=LONG_AGO)
 
         counted = pruning.count(MONTHS)
 
-        assert counted == (2, 2, 1, 1)
+        assert counted == (2, 2, 1, 1, 1)
         assert prune_all() == counted._asdict()
 
 

@@ -18,6 +18,7 @@ from tests.database_rows import (
     failed_end,
     last_event,
     open_jobs,
+    over,
     row,
     wakes_at,
 )
@@ -25,7 +26,7 @@ from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory
 
 pytestmark = pytest.mark.django_db
 
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def write_around_the_engine(**fields: Any) -> Story:
@@ -74,6 +75,24 @@ class TestASweep:
         result = tasks.sweep()
 
         assert result == {"drained": 2, "created": 0, "messages": 0}
+
+
+class TestPruning:
+    def test_is_left_to_people_by_default(self) -> None:
+        over(StoryFactory())
+
+        reconciler.sweep()
+
+        assert Job.objects.count() == 1
+
+    def test_deletes_old_jobs_when_it_is_asked_for(self, settings: Any) -> None:
+        settings.PRUNE_AFTER_DAYS = 90
+        over(StoryFactory())
+        young = over(StoryFactory(), finished_at=database_now() - 89 * DAY)
+
+        reconciler.sweep()
+
+        assert Job.objects.get() == young
 
 
 class TestAnItemWithoutAJob:
