@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext_noop
 
 from scheduling import operations
 from scheduling.errors import Reason
-from scheduling.models import Schedulable, mirrored
+from scheduling.models import PreviewLink, Schedulable, mirrored
 from scheduling.operations import store
 
 SAVED = Reason("item_saved", gettext_noop("The item was saved like this."))
@@ -32,5 +33,8 @@ def _zone_of(item: Schedulable) -> str:
 
 
 def forget_deleted_item(*, instance: Schedulable, **kwargs: Any) -> None:
-    """Cancel the item's open jobs, in the transaction that deletes it."""
+    """Cancel the item's open jobs and end its preview links, in the transaction that deletes it."""
     operations.cancel_all(item=instance, reason=DELETED)
+    # Another item may get the id, as from a fixture.
+    content_type = ContentType.objects.get_for_model(instance)
+    PreviewLink.objects.filter(content_type=content_type, object_id=instance.pk).delete()

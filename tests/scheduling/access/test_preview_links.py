@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -113,6 +114,22 @@ class TestALink:
         story.delete()
 
         assert client.get(link).status_code == 404
+
+    @pytest.mark.parametrize(
+        "delete", [Story.delete, lambda it: Story.objects.filter(pk=it.pk).delete()]
+    )
+    def test_does_not_show_another_item_that_gets_the_id(
+        self, client: Client, maker: User, delete: Callable[[Story], Any]
+    ) -> None:
+        story, other = StoryFactory(), StoryFactory()
+        link, link_to_other = link_to(story, maker), link_to(other, maker)
+        pk = story.pk
+
+        delete(story)
+        StoryFactory(pk=pk, title="엠바고")
+
+        assert client.get(link).status_code == 404
+        assert client.get(link_to_other).status_code == 200
 
     def test_ends_when_its_maker_may_not_sign_in_any_more(
         self, client: Client, maker: User
