@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.checks.security.base import REFERRER_POLICY_VALUES
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -63,16 +64,18 @@ DEBUG = switch("DEBUG", default=False)
 
 
 def needed(name: str, *, in_development: str) -> str:
-    """Return the value of a variable that only development may leave out."""
-    value: str = env.str(name, default="")
-    if value or DEBUG:
+    """Return the value of a variable, as it is, that only development may leave out."""
+    # Of a value that begins with `$`, `env.str` returns what the variable of that name has.
+    value: str = env.ENVIRON.get(name, "")
+    # A list may have commas alone.
+    if value.strip(", ") or DEBUG:
         return value or in_development
     raise ImproperlyConfigured(f"{name} is not set. Set it, or DEBUG=on for development.")
 
 
 def listed(name: str) -> list[str]:
     """Return the values of a variable, which commas separate; blanks around them do not count."""
-    return [value.strip() for value in env.list(name, default=[]) if value.strip()]
+    return [value.strip() for value in env.ENVIRON.get(name, "").split(",") if value.strip()]
 
 
 # How keys begin that anybody can read: in this repository, or in a new project of Django.
@@ -273,7 +276,12 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = switch("HSTS_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = switch("HSTS_PRELOAD", default=False)
 # Both concern other hosts than this one: whoever has the domain decides.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-SECURE_REFERRER_POLICY = env.str("REFERRER_POLICY", default="same-origin")
+SECURE_REFERRER_POLICY = listed("REFERRER_POLICY") or ["same-origin"]
+if not REFERRER_POLICY_VALUES.issuperset(SECURE_REFERRER_POLICY):
+    raise ImproperlyConfigured(
+        f"REFERRER_POLICY must be of {', '.join(sorted(REFERRER_POLICY_VALUES))},"
+        f" not {', '.join(SECURE_REFERRER_POLICY)}."
+    )
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 PERMISSIONS_POLICY = env.str(

@@ -48,6 +48,16 @@ class TestAStart:
                 {"ALLOWED_HOSTS": ""},
                 "ALLOWED_HOSTS is not set. Set it, or DEBUG=on for development.",
             ),
+            (
+                {"ALLOWED_HOSTS": " , ,"},
+                "ALLOWED_HOSTS is not set. Set it, or DEBUG=on for development.",
+            ),
+            (
+                {"REFERRER_POLICY": "same-origin, nonsense"},
+                "REFERRER_POLICY must be of no-referrer, no-referrer-when-downgrade, origin,"
+                " origin-when-cross-origin, same-origin, strict-origin,"
+                " strict-origin-when-cross-origin, unsafe-url, not same-origin, nonsense.",
+            ),
             ({"SECRET_KEY": "only-for-development-and-known-to-everyone"}, KNOWN),
             ({"SECRET_KEY": "only-for-development-" + KEY}, KNOWN),
             ({"SECRET_KEY": "django-insecure-" + KEY}, KNOWN),
@@ -143,14 +153,13 @@ class TestAStart:
         assert len(result.stderr.splitlines()) == 1
         assert "Connection refused" in result.stderr
 
-    def test_takes_keys_of_before(self) -> None:
-        code = "from django.conf import settings; print(settings.SECRET_KEY_FALLBACKS)"
+    def test_takes_keys_as_they_are_and_those_of_before(self) -> None:
+        code = "from django.conf import settings as s; print(s.SECRET_KEY, s.SECRET_KEY_FALLBACKS)"
+        keys = {"SECRET_KEY": f"${KEY}", "SECRET_KEY_FALLBACKS": f"${KEY}1, {KEY}2,"}
 
-        result = manage(
-            "shell", "-v0", "-c", code, **ENOUGH, SECRET_KEY_FALLBACKS=f"{KEY}1, {KEY}2,"
-        )
+        result = manage("shell", "-v0", "-c", code, **{**ENOUGH, **keys})
 
-        assert (result.stdout, result.stderr) == (f"['{KEY}1', '{KEY}2']\n", "")
+        assert (result.stdout, result.stderr) == (f"${KEY} ['${KEY}1', '{KEY}2']\n", "")
 
     def test_takes_lists_with_blanks(self) -> None:
         names = ("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "CORS_ALLOWED_ORIGINS", "FAILURE_EMAILS")
