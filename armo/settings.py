@@ -394,9 +394,15 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": ["armo.menu.script", "armo.menu.theme_script", "armo.menu.alpine_script"],
 }
 
-# Static files, few and small: the web process serves them itself.
+# Static files, few and small: the web process serves them itself. Those of `collectstatic` have
+# names that change with their content, so browsers keep them for good.
 
 STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=BASE_DIR / "staticfiles"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "armo.common.static.HashedFiles"},
+}
 STATICFILES_DIRS = [BASE_DIR / "armo" / "static"]
 WHITENOISE_USE_FINDERS = True
 # Pages of other sites have no use for them.

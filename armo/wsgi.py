@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
@@ -10,9 +11,14 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from armo.common import static
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armo.settings")
 
+# Of a folder that `collectstatic` has not made; the next line but one says what to do.
+warnings.filterwarnings("ignore", "No directory at: ")
 django_application = get_wsgi_application()
+static.warn_unless_collected()
 
 CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^;\"]*)\"?", re.IGNORECASE)
 

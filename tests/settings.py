@@ -14,6 +14,7 @@ os.environ.update(
     SECRET_KEY="only-for-tests",
     DATABASE_URL="",
     POSTGRES_DIR=str(Path(tempfile.gettempdir()).resolve() / f"armo-test-{os.getpid()}"),
+    STATIC_ROOT=str(Path(tempfile.gettempdir()).resolve() / "no-static-files"),
     ALLOWED_HOSTS="",
     PROXIES="0",
     BEHIND_TLS_PROXY="off",

@@ -124,3 +124,4 @@ class TestTheWebServer:
         assert moved == 301
         assert behind == [200, 301]
         assert list(tmp_path.rglob("*.ctl")) == []
+        assert "Run: manage.py collectstatic --noinput\n" in web.log.read_text()
