@@ -1,10 +1,11 @@
 # `make run` is all a new checkout needs: it makes .venv and .env by itself.
 PYTHON ?= python3
 BIN = .venv/bin
+NODE = node_modules/.bin
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema messages requirements format clean
+.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema client messages requirements format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -47,10 +48,15 @@ fuzz: .venv/dev | .env ## Made-up requests to the API as each role: EXAMPLES, SE
 bench: .venv/dev | .env ## Measure: ONLY (some workloads), QUICK (all small), JSON
 	@$(BIN)/python -m bench $(ONLY) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
-schema: .venv/dev | .env ## Write docs/openapi.yaml anew
+schema: .venv/dev node_modules/installed | .env ## Write docs/openapi.yaml anew, and of it the types of clients/typescript
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	@test ! -x $(NODE)/openapi-typescript || $(NODE)/openapi-typescript docs/openapi.yaml --output clients/typescript/src/schema.ts
 
-browser: .venv/dev node_modules/installed ## Install what tests need beside Python: Chromium (Debian, as root), axe-core, TypeScript
+client: node_modules/installed ## Build clients/typescript into its dist/
+	@$(NODE)/tsc --project clients/typescript/tsconfig.build.json
+	@$(NODE)/esbuild clients/typescript/src/index.ts --bundle --minify --format=esm --outfile=clients/typescript/dist/armo.min.js
+
+browser: .venv/dev node_modules/installed ## Install what tests need beside Python: Chromium (Debian, as root), axe-core, TypeScript, esbuild
 	@command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --quiet --yes chromium fonts-noto-cjk; }
 
 pooler: ## Install PgBouncer (Debian, as root), for tests and `make chaos POOLER=1`
