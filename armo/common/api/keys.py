@@ -1,6 +1,6 @@
 """Keys of programs: making, finding and revoking them."""
 
-import re
+import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -26,10 +26,15 @@ from armo.common.moments import EARLIEST, LATEST, MESSAGES
 # By this, people and scanners of secrets recognise a key.
 PREFIX = "armo_"
 SHOWN_CHARACTERS = 15
+# Of one person, also those that have ended: lists show them all.
+MOST_KEYS = 100
 # Otherwise every request would be a write.
 USE_NOTED_EVERY = timedelta(minutes=1)
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# By what cannot be seen, or turns the direction, one name would look like another. Joiners stay:
+# they change how some scripts and emoji look.
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"
 
 
 class AccountChanged(AuthenticationFailed):
@@ -82,7 +87,7 @@ def check_new_key(*, owner: AbstractBaseUser, name: str, expires_at: datetime | 
     """
     if is_blank(name):
         raise KeyRefused("name", _("It is empty."))
-    if _CONTROL.search(name):
+    if any(unicodedata.category(sign) in _UNSEEN and sign not in _JOINERS for sign in name):
         raise KeyRefused("name", _("It has characters that cannot be shown."))
     if expires_at is not None:
         if not EARLIEST < expires_at < LATEST:
@@ -91,8 +96,14 @@ def check_new_key(*, owner: AbstractBaseUser, name: str, expires_at: datetime | 
         [now] = get_user_model()._base_manager.filter(pk=owner.pk).values_list(Now(), flat=True)
         if expires_at <= now:
             raise KeyRefused("expires_at", _("That time has already passed."), "not_in_future")
-    if ApiKey.objects.filter(owner_id=owner.pk, name=name).exists():
+    own = ApiKey.objects.filter(owner_id=owner.pk).values_list("name", flat=True)
+    # However a keyboard composes letters, they look the same.
+    names = [unicodedata.normalize("NFC", it) for it in own]
+    if unicodedata.normalize("NFC", name) in names:
         raise KeyRefused("name", _("You have a key of that name already."), "unique")
+    if len(names) >= MOST_KEYS:
+        text = _("You have %(number)d keys. Revoke one first.") % {"number": len(names)}
+        raise KeyRefused("name", text, "too_many")
 
 
 def make_key(

@@ -112,8 +112,12 @@ class TestMakingAKey:
             ({"name": ""}, "name", "blank"),
             ({"name": "\u3164"}, "name", "invalid"),
             ({"name": "a\x1b[31m"}, "name", "invalid"),
+            # What turns the direction, or cannot be seen at all.
+            *[({"name": f"a{it}b"}, "name", "invalid") for it in "\u202e\u2066\u200b\u00ad\ufeff"],
+            ({"name": "a\U000e0041"}, "name", "invalid"),
             ({"name": "x" * 101}, "name", "max_length"),
             ({"name": "  there "}, "name", "unique"),
+            ({"name": "cafe\u0301"}, "name", "unique"),
             ({"scopes": []}, "scopes", "min_length"),
             ({"scopes": ["admin"]}, "scopes.0", "invalid_choice"),
             ({"scopes": "read"}, "scopes", "not_a_list"),
@@ -127,13 +131,37 @@ class TestMakingAKey:
     )
     def test_is_refused(self, editor: User, wrong: Any, field: str, code: str) -> None:
         made(editor, name="there")
+        made(editor, name="caf\u00e9")
 
         answer = make_by_api(editor, **{"scopes": ["read"], **wrong})
 
         assert answer.status_code == 400
         assert answer.json()["code"] == "validation_error"
         assert [(it["field"], it["code"]) for it in answer.json()["errors"]] == [(field, code)]
-        assert ApiKey.objects.count() == 1
+        assert ApiKey.objects.count() == 2
+
+    @pytest.mark.parametrize("name", ["\u0958" * 100, "\U0001f469\u200d\U0001f4bb", "가 나"])
+    def test_takes_what_is_joined_and_what_is_longer_composed(
+        self, editor: User, name: str
+    ) -> None:
+        assert make_by_api(editor, scopes=["read"], name=name).json()["name"] == name
+
+    def test_is_refused_beside_so_many_that_no_list_is_read(
+        self, editor: User, operator: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keys, "MOST_KEYS", 2)
+        first, _secret = made(editor, name="1")
+        made(editor, name="2", expires_at=FAR_OFF)
+
+        answer = make_by_api(editor, scopes=["read"])
+        of_other = make_by_api(operator, scopes=["read"])
+        keys.revoke_key(key=first, by=editor)
+
+        assert answer.json()["errors"] == [
+            {"field": "name", "code": "too_many", "detail": "You have 2 keys. Revoke one first."}
+        ]
+        assert of_other.status_code == 201
+        assert make_by_api(editor, scopes=["read"]).status_code == 201
 
     def test_gives_two_people_keys_of_one_name(self, editor: User, operator: User) -> None:
         assert make_by_api(editor, scopes=["read"]).status_code == 201
@@ -488,6 +516,16 @@ class TestAScope:
         done = send(client, "PATCH", f"stories/{story.pk}/", {"title": "t", "status": "draft"})
 
         assert done.status_code == 200
+
+    def test_of_write_deletes_nothing_that_is_live(self, editor: User) -> None:
+        draft, live = StoryFactory(), StoryFactory(published=True)
+        client, publisher = program(editor, "write"), program(editor, "write", "publish", name="2")
+
+        done = [send(client, "DELETE", f"stories/{it.pk}/") for it in (draft, live)]
+
+        assert [it.status_code for it in done] == [204, 403]
+        assert (done[1].json()["code"], done[1].json()["scope"]) == ("scope_missing", "publish")
+        assert send(publisher, "DELETE", f"stories/{live.pk}/").status_code == 204
 
     def test_says_in_korean_what_is_missing(self, editor: User) -> None:
         answer = send(program(editor, "write"), "GET", "stories/", HTTP_ACCEPT_LANGUAGE="ko").json()
