@@ -78,7 +78,13 @@ def may_change(user: User, item: Schedulable) -> bool:
 
 
 def may_delete(user: User, item: Schedulable) -> bool:
-    """Return whether the person may delete an item, by the same rule as changing it."""
+    """
+    Return whether the person may delete an item, by the same rule as changing it.
+
+    A live one is taken down by that: it needs the right to publish as well.
+    """
+    if item.is_published and not has_right(user, "publish", type(item)):
+        return False
     return has_right(user, "delete", type(item)) and _may_touch(user, item)
 
 

@@ -283,6 +283,8 @@ class SchedulableViewSet(ApiViewSet):
         """Delete an item; its open jobs are cancelled."""
         with transaction.atomic():
             item = self._locked()
+            if item.is_published:
+                scopes.require_scope(request, scopes.PUBLISH)
             if not may_delete(request.user, item):
                 raise NotAllowed
             item.delete()

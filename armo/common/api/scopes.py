@@ -43,7 +43,8 @@ ANYBODY = None
 NO_KEY: Scopes = ()
 
 # Every route: what it is about (see `resource_of`), what is done there, and which scopes allow it.
-# What an item's body asks of the schedule needs `schedule` as well, whatever the route.
+# What an item's body asks of the schedule needs `schedule` as well, whatever the route; to delete
+# what is live needs `publish` as well.
 TABLE: Mapping[str, Mapping[str, Scopes | None]] = {
     "item": {
         "list": READ,

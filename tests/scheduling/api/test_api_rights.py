@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from content.models import Category
+from content.models import Category, Story
 from scheduling import operations
 from scheduling.models import Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.operations import store
@@ -434,3 +435,35 @@ class TestAnAuthorWhoMayDelete:
         ]
 
         assert answers == [204, 403, 403]
+
+
+class TestWhoMayDeleteButNotPublish:
+    @pytest.fixture
+    def person_who_deletes(self) -> User:
+        names = ("view", "change", "delete", "schedule")
+        return person(*(f"content.{it}_story" for it in names), is_staff=True)
+
+    def test_deletes_what_is_not_live_by_the_api(self, person_who_deletes: User) -> None:
+        rows = [StoryFactory(**it) for it in ({}, {"scheduled": True}, {"published": True})]
+        client = client_of(person_who_deletes)
+
+        answers = [client.delete(f"{API}/stories/{row.pk}/").status_code for row in rows]
+
+        assert answers == [204, 204, 403]
+
+    def test_deletes_what_is_not_live_in_the_admin(self, person_who_deletes: User) -> None:
+        draft, live = StoryFactory(), StoryFactory(published=True)
+        client = Client()
+        client.force_login(person_who_deletes)
+
+        alone = client.post(reverse("admin:content_story_delete", args=[live.pk]), {"post": "yes"})
+        both = {
+            "action": "delete_selected",
+            "post": "yes",
+            "_selected_action": [draft.pk, live.pk],
+            "seen": [f"{it.pk}:{it.version}" for it in (draft, live)],
+        }
+        together = client.post(reverse("admin:content_story_changelist"), both)
+
+        assert (alone.status_code, together.status_code) == (403, 403)
+        assert Story.objects.count() == 2
