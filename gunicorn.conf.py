@@ -6,25 +6,31 @@ proxy or a platform that it must be above, or below: docs/deploying.md.
 """
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import environ
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from armo.common.environment import given, whole_number
 
 # As armo/settings.py does: PORT, WEB_CONCURRENCY and WEB_THREADS may stand there too.
 environ.Env.read_env(Path(__file__).with_name(".env"))
 
 
-def number(name: str, default: int) -> int:
+def number(name: str, default: int, most: int = 1000) -> int:
     """Return the number that a variable has; exit with one line if it is none."""
-    text = os.environ.get(name, "").strip() or str(default)
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1000:
-        return int(text)
-    raise SystemExit(f"{name} must be a whole number from 1 to 1000, not {text}.")
+    try:
+        return whole_number(name, default=default, least=1, most=most)
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))
 
 
 # A platform that gives a port has its router on another host.
-port = os.environ.get("PORT", "").strip()
-bind = f"0.0.0.0:{port}" if port else "127.0.0.1:8000"  # nosec B104
+host = "0.0.0.0" if given("PORT") else "127.0.0.1"  # noqa: S104  # nosec B104
+bind = f"{host}:{number('PORT', default=8000, most=65_535)}"
 
 # Each thread keeps a connection to PostgreSQL: 16 a host at most, unless more are asked for. In a
 # container the cores are those of the host, which is another reason for a limit.
@@ -50,3 +56,23 @@ forwarder_headers = ""
 # A socket by which whoever runs as this user could stop and resize the server; all servers of a
 # user share its path. Signals do the same.
 control_socket_disable = True
+
+
+def on_starting(_server: Any) -> None:
+    """
+    End with one line if a setting is bad, before there are workers, which would each say so.
+
+    A process of its own reads the settings: each worker has to read them anew when it starts.
+    """
+    if pid := os.fork():
+        if status := os.waitpid(pid, 0)[1]:
+            sys.exit(os.waitstatus_to_exitcode(status))
+        return
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armo.settings")
+    try:
+        _ = settings.INSTALLED_APPS
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)

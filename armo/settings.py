@@ -6,7 +6,7 @@ Environments differ by values, not by files: each value comes from the process's
 without a safe default must be given.
 """
 
-import re
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,44 +17,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from armo.accounts import zones
-from armo.common import database_url, postgres
+from armo.common import database_url, environment, postgres
+from armo.common.environment import given, listed, switch, whole_number
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-
-ON = ("1", "on", "true", "y", "yes", "ok")
-OFF = ("0", "off", "false", "n", "no")
-
-
-def given(name: str) -> str:
-    """Return the value of a variable without blanks around it; empty if it is not set."""
-    value: str = env.str(name, default="")
-    return value.strip()
-
-
-def switch(name: str, *, default: bool) -> bool:
-    """Return whether a variable is on: a slip must not switch off what protects a site."""
-    value = given(name)
-    if value.lower() in (*ON, *OFF):
-        return value.lower() in ON
-    if value:
-        raise ImproperlyConfigured(f"{name} must be on or off, not {value}.")
-    return default
-
-
-def whole_number(name: str, *, default: int, least: int, most: int) -> int:
-    """Return the number that a variable has, within limits."""
-    value = given(name)
-    if not value:
-        return default
-    if re.fullmatch(r"[0-9]{1,10}", value) and least <= int(value) <= most:
-        return int(value)
-    raise ImproperlyConfigured(
-        f"{name} must be a whole number from {least} to {most}, not {value}."
-    )
-
+try:
+    environ.Env.read_env(BASE_DIR / ".env")
+except UnicodeDecodeError:
+    raise ImproperlyConfigured(".env must be in UTF-8.") from None
 
 HOURS = {"least": 1, "most": 10 * 365 * 24}
 SECONDS = {"least": 1, "most": 7 * 24 * 3600}
@@ -65,17 +36,11 @@ DEBUG = switch("DEBUG", default=False)
 
 def needed(name: str, *, in_development: str) -> str:
     """Return the value of a variable, as it is, that only development may leave out."""
-    # Of a value that begins with `$`, `env.str` returns what the variable of that name has.
-    value: str = env.ENVIRON.get(name, "")
+    value = os.environ.get(name, "")
     # A list may have commas alone.
     if value.strip(", ") or DEBUG:
         return value or in_development
     raise ImproperlyConfigured(f"{name} is not set. Set it, or DEBUG=on for development.")
-
-
-def listed(name: str) -> list[str]:
-    """Return the values of a variable, which commas separate; blanks around them do not count."""
-    return [value.strip() for value in env.ENVIRON.get(name, "").split(",") if value.strip()]
 
 
 # How keys begin that anybody can read: in this repository, or in a new project of Django.
@@ -110,8 +75,16 @@ SECRET_KEY_FALLBACKS = [
     secret("SECRET_KEY_FALLBACKS", key) for key in listed("SECRET_KEY_FALLBACKS")
 ]
 needed("ALLOWED_HOSTS", in_development="")
-ALLOWED_HOSTS = listed("ALLOWED_HOSTS")
-CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = listed(
+    "ALLOWED_HOSTS",
+    must="host names without scheme or port, such as news.example.org",
+    is_valid=environment.ALLOWED_HOST.fullmatch,
+)
+CSRF_TRUSTED_ORIGINS = listed(
+    "CSRF_TRUSTED_ORIGINS",
+    must="a scheme and a host each, such as https://news.example.org",
+    is_valid=environment.TRUSTED_ORIGIN.fullmatch,
+)
 
 # Applications
 
@@ -180,7 +153,7 @@ TEMPLATES = [
 
 # Database
 
-DATABASE_URL = needed("DATABASE_URL", in_development="")
+DATABASE_URL = needed("DATABASE_URL", in_development="").strip()
 
 
 def database() -> dict[str, Any]:
@@ -188,7 +161,7 @@ def database() -> dict[str, Any]:
     if DATABASE_URL:
         config = database_url.parse(DATABASE_URL)
     else:
-        config = postgres.settings(Path(env.str("POSTGRES_DIR", default=BASE_DIR / ".postgres")))
+        config = postgres.settings(BASE_DIR / (given("POSTGRES_DIR") or ".postgres"))
     config["CONN_MAX_AGE"] = None
     # Without the check, django-q2 loses the first result after a dropped connection.
     config["CONN_HEALTH_CHECKS"] = True
@@ -213,12 +186,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Languages and time. Times are stored in UTC; TIME_ZONE is the site's own.
 
-LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
+LANGUAGE_CODE = environment.choice("LANGUAGE_CODE", default="en", among=dict(LANGUAGES))
 LOCALE_PATHS = [BASE_DIR / "armo" / "locale"]
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
-if zones.find(TIME_ZONE) is None:
-    raise ImproperlyConfigured("TIME_ZONE must name a time zone, such as Asia/Seoul.")
+TIME_ZONE = environment.text(
+    "TIME_ZONE", default="UTC", must="a time zone, such as Asia/Seoul", is_valid=zones.find
+)
 USE_TZ = True
 
 # Sign-in
@@ -234,16 +207,9 @@ AUTHENTICATION_BACKENDS = [
     "armo.common.sign_in.LockoutBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-THROTTLE_LOGIN = env.str("THROTTLE_LOGIN", default="10/15min")
-failures_in_time = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})?([smhd])[a-z]*", THROTTLE_LOGIN)
-if failures_in_time is None and THROTTLE_LOGIN != "off":
-    raise ImproperlyConfigured("THROTTLE_LOGIN must be failures in a time, as 10/15min, or off.")
+failures_in_time = environment.rate_in_time("THROTTLE_LOGIN", default="10/15min")
 AXES_LOCK_OUT_AT_FAILURE = failures_in_time is not None
-failures, units, unit = failures_in_time.groups() if failures_in_time else ("1", "1", "s")
-AXES_FAILURE_LIMIT = int(failures)
-AXES_COOLOFF_TIME = int(units or 1) * timedelta(
-    seconds={"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
-)
+AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = failures_in_time or (1, timedelta(seconds=1))
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_HANDLER = "armo.common.sign_in.CountingHandler"
 AXES_CLIENT_IP_CALLABLE = "armo.common.clients.network_of"
@@ -276,24 +242,29 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = switch("HSTS_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = switch("HSTS_PRELOAD", default=False)
 # Both concern other hosts than this one: whoever has the domain decides.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-SECURE_REFERRER_POLICY = listed("REFERRER_POLICY") or ["same-origin"]
-if not REFERRER_POLICY_VALUES.issuperset(SECURE_REFERRER_POLICY):
-    raise ImproperlyConfigured(
-        f"REFERRER_POLICY must be of {', '.join(sorted(REFERRER_POLICY_VALUES))},"
-        f" not {', '.join(SECURE_REFERRER_POLICY)}."
-    )
+SECURE_REFERRER_POLICY = listed(
+    "REFERRER_POLICY",
+    must=f"of {', '.join(sorted(REFERRER_POLICY_VALUES))}",
+    is_valid=REFERRER_POLICY_VALUES.__contains__,
+) or ["same-origin"]
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-PERMISSIONS_POLICY = env.str(
+PERMISSIONS_POLICY = environment.text(
     "PERMISSIONS_POLICY",
     default="camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    must="one line of printable ASCII",
+    is_valid=lambda value: value.isascii() and value.isprintable(),
 )
-if not PERMISSIONS_POLICY.isascii() or not PERMISSIONS_POLICY.isprintable():
-    raise ImproperlyConfigured("PERMISSIONS_POLICY must be one line of printable ASCII.")
 # What is added to each Content-Security-Policy; the policies are in armo/common/headers.py.
 CSP_OF_ALL: dict[str, Any] = {
     # In development, what a page is refused is also a line of the log.
-    "report-uri": env.str("CSP_REPORT_URI", default="/csp-report/" if DEBUG else "") or None
+    "report-uri": environment.text(
+        "CSP_REPORT_URI",
+        default="/csp-report/" if DEBUG else "",
+        must="one address in ASCII",
+        is_valid=environment.is_report_address,
+    )
+    or None
 }
 
 # The API
@@ -301,7 +272,11 @@ CSP_OF_ALL: dict[str, Any] = {
 # The longest body of a story, even with every character escaped in JSON.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 
-CORS_ALLOWED_ORIGINS = listed("CORS_ALLOWED_ORIGINS")
+CORS_ALLOWED_ORIGINS = listed(
+    "CORS_ALLOWED_ORIGINS",
+    must="a scheme and a host each, such as https://app.example.org",
+    is_valid=environment.ORIGIN.fullmatch,
+)
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (
     *("accept", "accept-language", "authorization", "content-type", "x-csrftoken"),
@@ -311,14 +286,8 @@ CORS_EXPOSE_HEADERS = ("etag", "idempotency-replayed", "last-modified", "locatio
 
 CACHES = {
     # A cache of each web process; a shared one counts requests exactly.
-    "default": env.cache_url("CACHE_URL", default="locmemcache://")
+    "default": environment.cache("CACHE_URL", default="locmemcache://")
 }
-
-
-def rate(name: str, default: str) -> str | None:
-    """Return how often, as `10/min`; nothing for `off`."""
-    text: str = env.str(name, default=default)
-    return None if text == "off" else text
 
 
 REST_FRAMEWORK: dict[str, Any] = {
@@ -338,9 +307,9 @@ REST_FRAMEWORK: dict[str, Any] = {
         "armo.common.api.throttles.UserThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {
-        "anon": rate("THROTTLE_ANONYMOUS", "600/min"),
-        "user": rate("THROTTLE_USER", "3000/min"),
-        "bulk": rate("THROTTLE_BULK", "60/min"),
+        "anon": environment.rate("THROTTLE_ANONYMOUS", default="600/min"),
+        "user": environment.rate("THROTTLE_USER", default="3000/min"),
+        "bulk": environment.rate("THROTTLE_BULK", default="60/min"),
     },
     "EXCEPTION_HANDLER": "armo.common.api.problems.answer",
     # No `?format=`: answers are JSON.
@@ -398,7 +367,7 @@ UNFOLD: dict[str, Any] = {
 # names that change with their content, so browsers keep them for good.
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env.str("STATIC_ROOT", default=BASE_DIR / "staticfiles"))
+STATIC_ROOT = BASE_DIR / (given("STATIC_ROOT") or "staticfiles")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "armo.common.static.HashedFiles"},
@@ -410,14 +379,22 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # Mail
 
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="armo@localhost")
+vars().update(environment.mail_server("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = environment.text(
+    "DEFAULT_FROM_EMAIL",
+    default="armo@localhost",
+    must="an address of mail, such as Armo <armo@example.org>",
+    is_valid=environment.is_mail_address,
+)
 EMAIL_TIMEOUT = 10
 # What the site's absolute addresses begin with. When it is not given, those in answers begin with
 # what the request has asked for, and those in mail with this guess.
-SITE_URL = env.str("SITE_URL", default="").rstrip("/")
-if SITE_URL and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", SITE_URL):
-    raise ImproperlyConfigured("SITE_URL must be an address such as https://news.example.org.")
+SITE_URL = environment.text(
+    "SITE_URL",
+    default="",
+    must="an address such as https://news.example.org",
+    is_valid=environment.is_address_of_site,
+).rstrip("/")
 GUESSED_SITE_URL = ""
 if not SITE_URL:
     # Of `.example.org`, which stands for its subdomains too, the domain itself; `*` is no host.
@@ -439,13 +416,10 @@ STOP_AFTER = whole_number("STOP_AFTER", default=25, **SECONDS)
 VANISHED_AFTER = whole_number("VANISHED_AFTER", default=20, least=0, most=3600)
 if VANISHED_AFTER in (1, 2):
     raise ImproperlyConfigured("VANISHED_AFTER must be 0, or a number of seconds from 3 to 3600.")
-delays = listed("RETRY_DELAYS")
-if not all(re.fullmatch(r"[0-9]{1,10}", it) and int(it) <= SECONDS["most"] for it in delays):
-    raise ImproperlyConfigured(
-        f"RETRY_DELAYS must be whole numbers from 0 to {SECONDS['most']}, not {', '.join(delays)}."
-    )
 # Set to nothing: no further attempts.
-RETRY_DELAYS = [int(it) for it in delays] if "RETRY_DELAYS" in env else [10, 60, 300]
+RETRY_DELAYS = environment.whole_numbers(
+    "RETRY_DELAYS", default=[10, 60, 300], least=0, most=SECONDS["most"]
+)
 OVERDUE_AFTER = whole_number("OVERDUE_AFTER", default=60, **SECONDS)
 SWEEP_EVERY = whole_number("SWEEP_EVERY", default=60, **SECONDS)
 # After how many days the worker deletes finished jobs; 0: never.
@@ -456,7 +430,11 @@ QUEUE_LISTEN = switch("QUEUE_LISTEN", default=True)
 # In which time zone and language a person reads what the engine writes to them.
 LOCALE_OF = "armo.accounts.locale.locale_of"
 # Addresses that get a mail when a job has failed, beside the person who scheduled it.
-FAILURE_EMAILS = listed("FAILURE_EMAILS")
+FAILURE_EMAILS = listed(
+    "FAILURE_EMAILS",
+    must="addresses of mail, such as ops@example.org",
+    is_valid=environment.is_mail_address,
+)
 
 # The lanes, and what else django-q2 needs, come from the engine: scheduling/conf.py.
 Q_CLUSTER: dict[str, Any] = {
@@ -469,10 +447,10 @@ Q_CLUSTER: dict[str, Any] = {
 
 # Log
 
-LOG_FORMAT = env.str("LOG_FORMAT", default="console")
-if LOG_FORMAT not in ("console", "json"):
-    raise ImproperlyConfigured("LOG_FORMAT must be console or json.")
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMAT = environment.choice("LOG_FORMAT", default="console", among=("console", "json"))
+LOG_LEVEL = environment.choice("LOG_LEVEL", default="INFO", among=LOG_LEVELS)
+QUEUE_LOG_LEVEL = environment.choice("QUEUE_LOG_LEVEL", default="WARNING", among=LOG_LEVELS)
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -495,6 +473,6 @@ LOGGING: dict[str, Any] = {
         # Without the console of Django's own, which in development prints each line once more.
         "django": {"handlers": ["mail_admins"]},
         # Its line for each task at INFO would drown the publish log.
-        "django-q": {"level": env.str("QUEUE_LOG_LEVEL", default="WARNING")},
+        "django-q": {"level": QUEUE_LOG_LEVEL},
     },
 }

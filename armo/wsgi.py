@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -9,15 +10,22 @@ from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 from armo.common import static
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armo.settings")
 
-# Of a folder that `collectstatic` has not made; the next line but one says what to do.
+# Of a folder that `collectstatic` has not made; `static` says what to do.
 warnings.filterwarnings("ignore", "No directory at: ")
-django_application = get_wsgi_application()
+# By which gunicorn ends, instead of starting one process after the other in vain.
+CANNOT_LOAD = 4
+try:
+    django_application = get_wsgi_application()
+except ImproperlyConfigured as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(CANNOT_LOAD)
 static.warn_unless_collected()
 
 CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^;\"]*)\"?", re.IGNORECASE)

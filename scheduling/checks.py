@@ -54,6 +54,16 @@ def _check_settings() -> Iterator[CheckMessage]:
             hint="Set USE_TZ = True.",
             id="scheduling.E003",
         )
+    try:
+        is_function = conf.LOCALE_OF is None or callable(import_string(conf.LOCALE_OF))
+    except ImportError:
+        is_function = False
+    if not is_function:
+        yield Error(
+            f"LOCALE_OF is {conf.LOCALE_OF!r}, which names no function.",
+            hint="Name one that takes a user and returns a time zone and a language.",
+            id="scheduling.E011",
+        )
 
 
 def _check_broker() -> Iterator[CheckMessage]:

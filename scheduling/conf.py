@@ -4,7 +4,8 @@ The engine's settings: read from Django's settings at each access, with defaults
 Times are in seconds, unless the name says hours.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import tzinfo
 from math import ceil
@@ -59,6 +60,33 @@ LOCALE_OF: str | None = None
 DEFAULTS: dict[str, Any] = {name: globals().pop(name) for name in tuple(__annotations__)}
 
 LANES = ("PUBLISH_LANE", "SLOW_LANE", "MAIL_LANE")
+# The least and the most of each number.
+LIMITS = {
+    **dict.fromkeys(("WORKERS", "SLOW_WORKERS"), (1, 1000)),
+    **dict.fromkeys(("HOOK_TIMEOUT", "OVERDUE_AFTER", "SWEEP_EVERY", "STOP_AFTER"), (1, 604_800)),
+    "RETRY_DELAYS": (0, 604_800),
+    "PRUNE_AFTER_DAYS": (0, 36_500),
+    "VANISHED_AFTER": (0, 3600),
+    "PREVIEW_HOURS": (1, 87_600),
+}
+# What the others must be.
+OTHERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "QUEUE_LISTEN": ("True or False", lambda it: isinstance(it, bool)),
+    # Of a text each character would be an address.
+    "FAILURE_EMAILS": (
+        "a list of addresses of mail",
+        lambda it: isinstance(it, list | tuple) and all("@" in str(address) for address in it),
+    ),
+    "SITE_URL": (
+        "an address such as 'https://news.example.org', without a slash at the end",
+        lambda it: bool(re.fullmatch(r"https?://[^\s?#]*[^\s?#/]", str(it))),
+    ),
+    "LOCALE_OF": (
+        "None or the dotted name of a function",
+        lambda it: it is None or isinstance(it, str),
+    ),
+    **{name: ("the name of a lane", lambda it: bool(it) and isinstance(it, str)) for name in LANES},
+}
 OF_A_LANE = ("workers", "queue_limit", "timeout", "retry")
 
 
@@ -111,7 +139,8 @@ def _problems(own: Any, publish: str, slow: str, mail: str) -> Iterator[str]:
     if not isinstance(others, dict) or not all(isinstance(it, dict) for it in others.values()):
         yield "Q_CLUSTER must be a dictionary, and its ALT_CLUSTERS a dictionary of dictionaries."
         return
-    numbers = {name: __getattr__(name) for name in ("WORKERS", "SLOW_WORKERS", "HOOK_TIMEOUT")}
+    yield from _problems_of_settings()
+    numbers: dict[str, Any] = {}
     for place, lane in {
         "": own,
         **{f"['ALT_CLUSTERS'][{it!r}]": others[it] for it in others},
@@ -136,6 +165,22 @@ def _problems(own: Any, publish: str, slow: str, mail: str) -> Iterator[str]:
             f"Q_CLUSTER['cluster_name'] is {cluster!r}, which no lane is called: leave it out, or"
             " set PUBLISH_LANE to it."
         )
+
+
+def _problems_of_settings() -> Iterator[str]:
+    for name, (least, most) in LIMITS.items():
+        value, must = __getattr__(name), "a whole number"
+        if isinstance(DEFAULTS[name], list):
+            must = "a list of whole numbers"
+            numbers = list(value) if isinstance(value, list | tuple) else [None]
+        else:
+            numbers = [value]
+        # Not isinstance(): True is an int.
+        if not all(type(it) is int and least <= it <= most for it in numbers):
+            yield f"{name} must be {must} from {least} to {most}, not {value!r}."
+    for name, (must, is_valid) in OTHERS.items():
+        if not is_valid(value := __getattr__(name)):
+            yield f"{name} must be {must}, not {value!r}."
 
 
 def _lane(own: dict[str, Any], *, workers: int, timeout: int) -> dict[str, Any]:

@@ -15,6 +15,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 EXAMPLE = "postgres://user:password@host:5432/armo"
 SESSION_ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+NUMBERS = {
+    "connect_timeout": "seconds",
+    "keepalives_idle": "seconds",
+    "keepalives_interval": "seconds",
+    "keepalives_count": "probes",
+    "tcp_user_timeout": "milliseconds",
+}
 # Options of Django and psycopg, which libpq does not know.
 # Not `pool`: Django's takes no connections that last, and a worker's have to.
 NOT_OF_LIBPQ = {"assume_role", "isolation_level", "prepare_threshold", "server_side_binding"}
@@ -24,6 +32,7 @@ CONNECT_SECONDS = 5
 # For each of several: a dead first one delays every connection. psycopg waits no less than this.
 CONNECT_SECONDS_PER_HOST = 2
 LAST_PORT = 65_535
+LARGEST_NUMBER = 2**31 - 1
 
 UNESCAPED = "in a password or an option the signs / ? # @ must be written %2F %3F %23 %40"
 NO_PORT = f"a port is no number from 1 to {LAST_PORT}"
@@ -87,12 +96,13 @@ def _check_hosts(host: str, port: str) -> int:
 
 
 def _check_options(options: dict[str, Any]) -> None:
-    attrs = options.get("target_session_attrs", "any")
-    if attrs not in SESSION_ATTRS:
-        raise _malformed(f"target_session_attrs is one of {', '.join(SESSION_ATTRS)}, not {attrs}")
-    timeout = options.get("connect_timeout", CONNECT_SECONDS)
-    if not isinstance(timeout, int):
-        raise _malformed(f"connect_timeout is a number of seconds, not {timeout}")
+    for name, values in (("target_session_attrs", SESSION_ATTRS), ("sslmode", SSL_MODES)):
+        if options.get(name, values[0]) not in values:
+            raise _malformed(f"{name} is one of {', '.join(values)}, not {options[name]}")
+    for name, unit in NUMBERS.items():
+        number = options.get(name, 0)
+        if not isinstance(number, int) or not 0 <= number <= LARGEST_NUMBER:
+            raise _malformed(f"{name} is a number of {unit}, not {number}")
     try:
         make_conninfo(**{name: it for name, it in options.items() if name not in NOT_OF_LIBPQ})
     except ProgrammingError as error:

@@ -83,9 +83,23 @@ class TestTheSettingsOfTheQueue:
     @pytest.mark.parametrize(
         ("changed", "words"),
         [
-            ({"WORKERS": 0}, "WORKERS must be a whole number above 0, not 0."),
-            ({"SLOW_WORKERS": "2"}, "SLOW_WORKERS must be a whole number above 0, not '2'."),
-            ({"HOOK_TIMEOUT": "x"}, "HOOK_TIMEOUT must be a whole number above 0, not 'x'."),
+            ({"WORKERS": 0}, "WORKERS must be a whole number from 1 to 1000, not 0."),
+            ({"SLOW_WORKERS": "2"}, "SLOW_WORKERS must be a whole number from 1 to 1000, not '2'."),
+            ({"HOOK_TIMEOUT": None}, "HOOK_TIMEOUT must be a whole number from 1 to 604800, not N"),
+            ({"OVERDUE_AFTER": 6.5}, "OVERDUE_AFTER must be a whole number from 1 to 604800, not"),
+            ({"SWEEP_EVERY": True}, "SWEEP_EVERY must be a whole number from 1 to 604800, not Tr"),
+            ({"STOP_AFTER": 10**12}, "STOP_AFTER must be a whole number from 1 to 604800, not 10"),
+            ({"VANISHED_AFTER": -1}, "VANISHED_AFTER must be a whole number from 0 to 3600, not -"),
+            ({"PREVIEW_HOURS": "72"}, "PREVIEW_HOURS must be a whole number from 1 to 87600, not "),
+            ({"RETRY_DELAYS": 60}, "RETRY_DELAYS must be a list of whole numbers from 0 to 604800"),
+            ({"RETRY_DELAYS": [60, "9"]}, "not [60, '9']."),
+            ({"QUEUE_LISTEN": "off"}, "QUEUE_LISTEN must be True or False, not 'off'."),
+            ({"FAILURE_EMAILS": "ops@example.org"}, "FAILURE_EMAILS must be a list of addresses"),
+            ({"FAILURE_EMAILS": ["ops"]}, "FAILURE_EMAILS must be a list of addresses of mail"),
+            ({"SITE_URL": "news.example.org"}, "SITE_URL must be an address such as 'https://news"),
+            ({"SITE_URL": "https://news.example.org/"}, "without a slash at the end, not 'https:"),
+            ({"LOCALE_OF": print}, "LOCALE_OF must be None or the dotted name of a function, not"),
+            ({"SLOW_LANE": ""}, "SLOW_LANE must be the name of a lane, not ''."),
             (
                 {"Q_CLUSTER": {"ALT_CLUSTERS": {"slow": {"queue_limit": None}}}},
                 "Q_CLUSTER['ALT_CLUSTERS']['slow']['queue_limit'] must be a whole number above 0,"
@@ -130,3 +144,6 @@ class TestASetting:
     def test_that_does_not_exist_is_refused(self) -> None:
         with pytest.raises(AttributeError, match="NO_SUCH"):
             _ = conf.NO_SUCH
+
+    def test_of_every_kind_is_judged(self) -> None:
+        assert {*conf.LIMITS, *conf.OTHERS} == {*conf.DEFAULTS}
