@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from armo.common.environment import given, whole_number
 
-# As armo/settings.py does: PORT, WEB_CONCURRENCY and WEB_THREADS may stand there too.
+# As armo/settings.py does: PORT, WEB_CONCURRENCY, WEB_THREADS and LOG_FORMAT may stand there.
 environ.Env.read_env(Path(__file__).with_name(".env"))
 
 
@@ -44,6 +44,10 @@ graceful_timeout = 25
 keepalive = 100
 # A worker shows that it lives by touching a file: on a disk that is busy it would seem dead.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # nosec B108
+
+# Its own lines look like all others. There is no access log here: Django writes one line for each
+# request, which knows the user and the request's id (armo/access_log.py).
+logger_class = "armo.common.gunicorn_logger.GunicornLogger"
 
 # A list with every filter set has a long address; the server's own default ends at 4094 bytes.
 limit_request_line = 8190

@@ -113,6 +113,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "armo.access_log.AccessLogMiddleware",
     "armo.common.headers.HeadersMiddleware",
     "armo.health.AnyHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -281,8 +282,11 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (
     *("accept", "accept-language", "authorization", "content-type", "x-csrftoken"),
     *("idempotency-key", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"),
+    "x-request-id",
 )
-CORS_EXPOSE_HEADERS = ("etag", "idempotency-replayed", "last-modified", "location", "retry-after")
+CORS_EXPOSE_HEADERS = (
+    *("etag", "idempotency-replayed", "last-modified", "location", "retry-after", "x-request-id"),
+)
 
 CACHES = {
     # A cache of each web process; a shared one counts requests exactly.
@@ -459,12 +463,15 @@ LOGGING: dict[str, Any] = {
         "console": {"()": "armo.common.logging.ConsoleFormatter"},
         "json": {"()": "armo.common.logging.JsonFormatter"},
     },
-    "filters": {"refusals": {"()": "armo.common.logging.Refusals"}},
+    "filters": {
+        "refusals": {"()": "armo.common.logging.Refusals"},
+        "request_id": {"()": "scheduling.tracing.RequestIdFilter"},
+    },
     "handlers": {
         "stderr": {
             "class": "armo.common.logging.StderrHandler",
             "formatter": LOG_FORMAT,
-            "filters": ["refusals"],
+            "filters": ["refusals", "request_id"],
         },
         "mail_admins": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR"},
     },
@@ -472,6 +479,7 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # Without the console of Django's own, which in development prints each line once more.
         "django": {"handlers": ["mail_admins"]},
+        "armo.access": {} if switch("ACCESS_LOG", default=True) else {"level": "WARNING"},
         # Its line for each task at INFO would drown the publish log.
         "django-q": {"level": QUEUE_LOG_LEVEL},
     },

@@ -26,6 +26,7 @@ os.environ.update(
     LANGUAGE_CODE="en",
     LOG_FORMAT="console",
     LOG_LEVEL="INFO",
+    ACCESS_LOG="on",
     QUEUE_LOG_LEVEL="WARNING",
     WORKERS="2",
     RETRY_DELAYS="10,60,300",

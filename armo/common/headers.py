@@ -48,7 +48,7 @@ class HeadersMiddleware(CSPMiddleware):
     """
     Sets a policy by what the answer is; that of a page may be the view's own (`csp.decorators`).
 
-    It comes before all other middleware, as they answer, too. In development, Django's own pages
+    It comes before all other middleware that answers. In development, Django's own pages
     about errors have none: their scripts stand in them.
     """
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -9,6 +10,8 @@ from typing import Any, TextIO
 
 # They join signs of some scripts and of emoji, and do nothing else.
 JOINERS = "\u200c\u200d"
+# Links that open something to whoever has them: what follows is a secret.
+SECRETS = re.compile(r"(?<=/preview/).+|(?<=/feeds/schedule/).+|\?.*", re.DOTALL)
 # Set by the publish log on a record that is followed at once by another of the same batch.
 MORE = "more_follow"
 # What every LogRecord carries; whatever else it has was given as `extra`.
@@ -37,16 +40,36 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class Refusals(logging.Filter):
-    """Have a request that was refused, 4xx, be one line at INFO: it is its sender's error."""
+    """
+    Have a request that was refused, 4xx, raise no alarm: it is its sender's error.
+
+    What only repeats its line of the access log is at DEBUG, also that a health route has answered
+    503: that is for the monitor to report. Other reasons, as of CSRF, are one line at INFO.
+    """
+
+    REPEATING = ("django.request", "django.security.DisallowedHost")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is to be written."""
         status = getattr(record, "status_code", None)
-        if status is None or not 400 <= status < 500:
+        if status is None:
             return True
-        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                without_secrets(it) if isinstance(it, str) else it for it in record.args
+            )
+        path = getattr(getattr(record, "request", None), "path_info", "")
+        if not (400 <= status < 500 or (status == 503 and path.startswith("/health/"))):
+            return True
+        level = logging.DEBUG if record.name in self.REPEATING else logging.INFO
+        record.levelno, record.levelname = level, logging.getLevelName(level)
         record.exc_info = record.exc_text = None
-        return logging.getLogger(record.name).isEnabledFor(logging.INFO)
+        return logging.getLogger(record.name).isEnabledFor(level)
+
+
+def without_secrets(address: str) -> str:
+    """Return a path, or an address, without the secret of a link, and without its query."""
+    return SECRETS.sub("", address)
 
 
 def record_time(record: logging.LogRecord) -> str:

@@ -1,5 +1,6 @@
 """The web server as it is started, with its file of settings."""
 
+import json
 import runpy
 import socket
 import time
@@ -75,10 +76,10 @@ class TestTheFileOfSettings:
             runpy.run_path(str(file_of_settings))
 
 
-def status_of(url: str, *headers: str) -> int:
+def status_of(url: str, *headers: str, name: str = "127.0.0.1") -> int:
     """Return the status that a plain request by http gets."""
     host = urlsplit(url)
-    lines = ["GET /admin/login/ HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers]
+    lines = ["GET /admin/login/ HTTP/1.1", f"Host: {name}", "Connection: close", *headers]
     with socket.create_connection((host.hostname, host.port), timeout=10) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         answer = connection.makefile("rb").read()
@@ -101,6 +102,18 @@ class TestTheWebServer:
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"connection: keep-alive" in answer.lower()
         assert (code, time.monotonic() - before < 10) == (0, True)
+
+    def test_logs_one_object_for_each_request_and_nothing_else(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        with serving(log, LOG_FORMAT="json", ALLOWED_HOSTS="127.0.0.1") as web:
+            status_of(web.url, "X-Request-ID: click-1")
+            status_of(web.url, "X-Request-ID: click-2", name="evil.example")
+
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [(it["request_id"], it["status"]) for it in lines] == [
+            ("click-1", 200),
+            ("click-2", 400),
+        ]
 
     def test_believes_a_proxy_only_where_there_is_one(self, tmp_path: Path) -> None:
         site = {
