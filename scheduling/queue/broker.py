@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from time import monotonic, sleep
 from typing import Any, ClassVar, Protocol
 
-from django.db import Error, connections
+from django.db import Error, connections, transaction
 from django.db.models import QuerySet
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
@@ -26,7 +26,7 @@ from psycopg.errors import LockNotAvailable
 from scheduling import conf
 from scheduling.pooling import has_session
 from scheduling.queue import messages
-from scheduling.queue.leases import LEASE_SECONDS, OWNER_LOCK, end, is_alive, renew
+from scheduling.queue.leases import LATE_SECONDS, LEASE_SECONDS, OWNER_LOCK, end, is_alive, renew
 from scheduling.queue.messages import CHANNEL, LONGEST_SLEEP_SECONDS, Message, insert_messages
 from scheduling.queue.outages import REMIND_SECONDS, first_line, is_outage, retry_while_disconnected
 from scheduling.queue.payload import build_payload, sign_anew
@@ -149,13 +149,18 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     # whose answer was lost.
     handed_out: datetime | None = None
     is_in_doubt = False
-    # The psycopg connection that listens; Django may have replaced it. And since when it is there.
+    # Claims whose answer was lost with the connection: nobody runs them.
+    unseen: frozenset[int] = frozenset()
+    # The psycopg connection that listens; Django may have replaced it.
     listening_on: Any = None
-    connected_at = 0.0
     # Whether it shares sessions with others, behind a pooler: then it polls, and its owner has a
     # lease in place of a session's lock, which this process renews.
     is_pooled = False
     has_lease: ClassVar[bool] = False
+    # When it renewed that last, and since when it has had a connection and renewed it in time, by
+    # `monotonic()`. Before, others may have failed to renew theirs.
+    renewed_at: ClassVar[float] = 0.0
+    steady_since: ClassVar[float] = 0.0
     # Grows while the database cannot be reached, or while a due row is locked.
     pause_seconds = 0.0
     # When to log again, by `monotonic()`, that the database cannot be reached.
@@ -251,13 +256,21 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
     def _execute(self, cursor: Any, statement: str, params: dict[str, Any]) -> None:
         """Execute a statement that waits no longer than `LOCK_WAIT_SECONDS` for a lock."""
-        options = connections[Conf.ORM].settings_dict["OPTIONS"]
-        if self.is_pooled and not options.get("server_side_binding"):
-            # The session is others' too. In one string with the statement this is its transaction.
-            statement = f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s';\n{statement}"
-        cursor.execute(statement, params)
-        while cursor.nextset():
-            pass  # the setting, which has no rows
+        if self.asking_since is not None:
+            self.asking_since.value = monotonic()
+        # Behind a pooler the session is others' too, and a setting the transaction's.
+        wait_no_longer = f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"
+        if not self.is_pooled:
+            cursor.execute(statement, params)
+        elif connections[Conf.ORM].settings_dict["OPTIONS"].get("server_side_binding"):
+            with transaction.atomic(using=Conf.ORM):
+                cursor.execute(wait_no_longer)
+                cursor.execute(statement, params)
+        else:
+            # In one string they are one transaction.
+            cursor.execute(f"{wait_no_longer};\n{statement}", params)
+            while cursor.nextset():
+                pass  # the setting, which has no rows
 
     def _dequeue(self) -> list[tuple[int | None, str]] | None:
         self._listen()
@@ -328,6 +341,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             # RETURNING has no order.
             claimed = sorted(cursor.fetchall())
         self.is_in_doubt = False
+        self.unseen -= {message_id for _, message_id, *_ in claimed}
         self.handed_out = max((row[-1] for row in claimed), default=self.handed_out)
         return [
             self._deliverable(message_id, payload, deliveries, job_id)
@@ -389,10 +403,25 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
             "key": self.list_key,
             "owner": self.owner,
             "dead": list(self.dead_owners),
-            "may_be_late": monotonic() < self.connected_at + LEASE_SECONDS,
+            "unseen": list(self.unseen),
+            "may_be_late": self._may_others_be_late(),
             "releases": self.owner is not None,
             "finds": self.list_key == conf.PUBLISH_LANE and monotonic() >= self.look_again_at,
         }
+
+    def _may_others_be_late(self) -> bool:
+        """Return whether those who live may have failed to renew their leases, as this one did."""
+        is_late = self.is_pooled and monotonic() > self.renewed_at + LATE_SECONDS
+        return is_late or monotonic() < self.steady_since + LEASE_SECONDS
+
+    @staticmethod
+    def renew_lease(owner: int) -> None:
+        """Renew the lease of this process, and note if that took too long."""
+        renew(owner)
+        now = monotonic()
+        if now > TimedBroker.renewed_at + LATE_SECONDS:
+            TimedBroker.steady_since = now
+        TimedBroker.renewed_at = now
 
     def _plan_next(self, seconds: float | None, claimed_nothing: bool) -> None:
         """Plan when to query next; the next row is due in so many seconds."""
@@ -412,9 +441,12 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         """Release rows that a dead cluster had claimed, so that they are delivered again."""
         with connections[Conf.ORM].cursor() as cursor:
             self._execute(cursor, RELEASE, self._own())
-            if cursor.rowcount:
-                logger.warning("%d messages of a dead worker are run again.", cursor.rowcount)
-                self._ask_at_once()
+            released = {message_id for (message_id,) in cursor.fetchall()}
+        if of_dead := released - self.unseen:
+            logger.warning("%d messages of a dead worker are run again.", len(of_dead))
+        self.unseen -= released
+        if released:
+            self._ask_at_once()
 
     def _ask_at_once(self) -> None:
         self.ask_at, self.is_expecting = 0.0, True
@@ -432,7 +464,7 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
         self._note_pooling(not has_session(connection))
         if self.owner is not None and self.is_pooled:
             # Before the first claim: one whose owner has no lease is taken for a dead owner's.
-            renew(self.owner)
+            self.renew_lease(self.owner)
             end(self.dead_owners)
             TimedBroker.has_lease = True
         with connection.cursor() as cursor:
@@ -444,10 +476,11 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
                         "SELECT pg_try_advisory_lock_shared(%s, %s)", [OWNER_LOCK, self.owner]
                     )
             if self.owner is not None and self.is_in_doubt:
-                seen = {**self._own(), "handed_out": self.handed_out}
-                self._execute(cursor, SQL["release_unseen"], seen)
+                own = {"key": self.list_key, "owner": self.owner, "handed_out": self.handed_out}
+                self._execute(cursor, SQL["unseen"], own)
+                self.unseen |= {message_id for (message_id,) in cursor.fetchall()}
                 self.is_in_doubt = False
-        self.connected_at = monotonic()
+        TimedBroker.steady_since = monotonic()
         self.listening_on = connection.connection
         # Meanwhile rows may have been inserted, and tasks may have been lost, heartbeats too.
         self._ask_at_once()

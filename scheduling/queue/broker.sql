@@ -27,23 +27,25 @@ SET lock = clock_timestamp() + make_interval(secs => %(retry)s),
 FROM due WHERE message.id = due.id
 RETURNING due.lock, message.id, message.payload, armo_deliveries, armo_job, message.lock
 
--- name: release_unseen
--- Releases claims whose answer was lost with the connection: they may have been committed, and
--- nobody runs them. They are this owner's, and later than all that it has handed out.
-UPDATE django_q_ormq
-SET lock = clock_timestamp(), armo_owner = NULL, armo_deliveries = armo_deliveries - 1
+-- name: unseen
+-- Returns claims whose answer was lost with the connection: they may have been committed, and nobody
+-- runs them. They are this owner's, and later than all that it has handed out.
+SELECT id FROM django_q_ormq
 WHERE key = %(key)s AND armo_owner = %(owner)s
   AND (lock > %(handed_out)s OR %(handed_out)s::timestamptz IS NULL)
 
 -- name: abandoned
--- The condition of rows that a dead cluster had claimed.
-key = %(key)s AND armo_owner IS NOT NULL AND armo_owner IS DISTINCT FROM %(owner)s
-AND (armo_owner = ANY(%(dead)s) OR NOT {is_alive})
+-- The condition of rows that a dead cluster had claimed, or this one without an answer.
+key = %(key)s AND armo_owner IS NOT NULL
+AND (armo_owner IS DISTINCT FROM %(owner)s AND (armo_owner = ANY(%(dead)s) OR NOT {is_alive})
+     OR armo_owner = %(owner)s AND id = ANY(%(unseen)s::bigint[]))
 
 -- name: release
--- Releases the claims of dead clusters, so that their rows are delivered again. For a row that is
--- locked nothing else waits: it is released at a later look.
-UPDATE django_q_ormq SET lock = clock_timestamp(), armo_owner = NULL
+-- Releases such claims, so that their rows are delivered again; an own one does not count as a
+-- delivery. For a row that is locked nothing else waits: it is released at a later look.
+UPDATE django_q_ormq
+SET lock = clock_timestamp(), armo_owner = NULL,
+    armo_deliveries = armo_deliveries - (armo_owner = %(owner)s)::int
 WHERE id = ANY(ARRAY(SELECT id FROM django_q_ormq WHERE {abandoned} FOR UPDATE SKIP LOCKED))
 RETURNING id
 

@@ -15,9 +15,11 @@ from scheduling.queue.sql_files import read_statements
 
 # The first key of the advisory lock that each owner holds; the second is the owner's number.
 OWNER_LOCK = 0x41726D6F
-# How long a lease lasts, and how often it is renewed.
+# How long a lease lasts, how often it is renewed, and after how long without that others may have
+# lost theirs for the same reason.
 LEASE_SECONDS = 12.0
 RENEW_SECONDS = 4.0
+LATE_SECONDS = 2 * RENEW_SECONDS
 
 SQL = read_statements(__name__)
 

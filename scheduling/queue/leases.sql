@@ -1,8 +1,8 @@
 -- name: is_alive
 -- The condition that an owner of claims lives: a session holds its advisory lock, or it has a lease
 -- that has not run out. The database notices by itself when the process of a session is gone, and no
--- clock of a host is needed for either. Who has just connected takes every lease for one that still
--- runs: while the database was away nobody could renew theirs.
+-- clock of a host is needed for either. Who has just connected, or could not renew its own, takes
+-- every lease for one that still runs: meanwhile nobody could renew theirs.
 (EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND classid = {lock} AND objid = {owner}::oid AND objsubid = 2
@@ -18,9 +18,11 @@ VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (owner) DO UPDATE SET ends_at = excluded.ends_at
 
 -- name: end
--- Ends the leases of owners that are gone, and those that have run out long ago.
-DELETE FROM armo_queue_lease
-WHERE owner = ANY(%(owners)s::int[]) OR ends_at < clock_timestamp() - interval '1 day'
+-- Ends the leases of owners that are gone, and those that have run out long ago; none that is locked.
+DELETE FROM armo_queue_lease WHERE owner = ANY(ARRAY(
+    SELECT owner FROM armo_queue_lease
+    WHERE owner = ANY(%(owners)s::int[]) OR ends_at < clock_timestamp() - interval '1 day'
+    FOR UPDATE SKIP LOCKED))
 
 -- name: count
 -- Counts the owners that live, of any lane.

@@ -8,6 +8,9 @@ ON CONFLICT (owner) DO UPDATE
 SET beat_at = excluded.beat_at, clock_ahead_ms = excluded.clock_ahead_ms
 
 -- name: delete
--- Deletes the heartbeat of a cluster that ends, and those of clusters that ended long ago.
-DELETE FROM scheduling_heartbeat
-WHERE owner = %s OR beat_at < clock_timestamp() - make_interval(secs => %s)
+-- Deletes the heartbeat of a cluster that ends, and those of clusters that ended long ago; none that
+-- is locked.
+DELETE FROM scheduling_heartbeat WHERE owner = ANY(ARRAY(
+    SELECT owner FROM scheduling_heartbeat
+    WHERE owner = %s OR beat_at < clock_timestamp() - make_interval(secs => %s)
+    FOR UPDATE SKIP LOCKED))

@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
@@ -156,7 +157,7 @@ def run_alone(job_id: int) -> None:
     """
     begun = None
     try:
-        begun = retry_while_disconnected(partial(_lock_and_begin, job_id))
+        begun = retry_while_disconnected(partial(_lock_and_begin, job_id, monotonic()))
         _run_attempt(job_id, begun)
     finally:
         if begun is None or begun.answer is not _Answer.BUSY:
@@ -215,19 +216,21 @@ def charge_attempt(job_id: int, why: str) -> None:
         _retry_or_fail(job, NeverEnded(why), at=clock.database_now())
 
 
-def _lock_and_begin(job_id: int) -> _Begun:
+def _lock_and_begin(job_id: int, asked_at: float) -> _Begun:
     """
     Lock the job against other workers, and count the attempt.
 
     The advisory lock belongs to the session, so PostgreSQL releases it when the worker dies or
     loses its connection. Behind a pooler the session is others' too; there `_begin` notes who makes
     the attempt, and whoever comes next looks whether they live.
+
+    :param asked_at: since when this waits for the database, by `monotonic()`.
     """
     if has_session(connection):
         [is_free] = _select("SELECT pg_try_advisory_lock(%s, %s)", _key(job_id))
         if not is_free:
             return _Begun(_Answer.BUSY)
-    return _begin(job_id)
+    return _begin(job_id, asked_at)
 
 
 def _unlock(job_id: int, begun: _Begun | None) -> None:
@@ -252,7 +255,7 @@ def _select(statement: str, params: list[int]) -> tuple[bool]:
 
 
 @transaction.atomic
-def _begin(job_id: int) -> _Begun:
+def _begin(job_id: int, asked_at: float) -> _Begun:
     """Count the attempt, if the job is to run now."""
     nothing = _Begun(_Answer.NOTHING)
     if not has_session(connection):
@@ -261,7 +264,7 @@ def _begin(job_id: int) -> _Begun:
         if not is_free:
             return _Begun(_Answer.BUSY)
     # Before the row is locked: whoever ends the attempt just then would skip it.
-    if _is_being_made(job_id):
+    if _is_being_made(job_id, asked_at):
         return nothing
     job = _lock_due(job_id)
     if job is None:
@@ -302,13 +305,16 @@ def _begin(job_id: int) -> _Begun:
     return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
 
 
-def _is_being_made(job_id: int) -> bool:
+def _is_being_made(job_id: int, asked_at: float) -> bool:
     """Query whether a worker that lives has begun the job's attempt, without a session's lock."""
     begun = Job.objects.filter(pk=job_id, attempt_begun_at__gt=ClockNow() - longest_attempt())
     owner = begun.values_list("attempt_owner", flat=True).first()
     if owner is None or owner in TimedBroker.dead_owners:
         return False
-    return owner == UNKNOWN_OWNER or leases.is_owner_alive(owner)
+    if owner == UNKNOWN_OWNER or leases.is_owner_alive(owner):
+        return True
+    # While this waited for an answer, they could not renew their lease either.
+    return monotonic() - asked_at > leases.RENEW_SECONDS
 
 
 def _note_end(job_id: int, begun: _Begun | None) -> None:

@@ -242,13 +242,16 @@ def _with_parent(parent: int, target: Callable[..., None], args: Sequence[Any]) 
 
 
 def _renew_lease() -> NoReturn:
+    pause = leases.RENEW_SECONDS
     while True:
-        sleep(leases.RENEW_SECONDS)
+        sleep(pause)
         if TimedBroker.has_lease and TimedBroker.owner is not None:
+            pause = leases.RENEW_SECONDS
             try:
-                leases.renew(TimedBroker.owner)
+                TimedBroker.renew_lease(TimedBroker.owner)
             except Error as error:
                 logger.debug("The lease could not be renewed: %s", error)
+                pause = CYCLE_SECONDS
                 with suppress(Error):  # or this thread would end
                     connections[Conf.ORM].close()
 

@@ -326,6 +326,35 @@ class TestAClaimOfACluster:
         assert [message for message in handed_out if message] == [lost]
         assert claims() == [(in_work, 7, 1), (lost, 7, 1)]
 
+    def test_whose_answer_was_lost_and_whose_row_is_locked_makes_nothing_else_wait(
+        self, monkeypatch: pytest.MonkeyPatch, other: BaseDatabaseWrapper
+    ) -> None:
+        [lost] = put(LONG_AGO)
+        broker = become(monkeypatch, 7)
+
+        def lose_the_answer(execute: Any, sql: str, *args: Any) -> Any:
+            answer = execute(sql, *args)
+            if sql == TimedBroker.statements.claim:
+                raise OperationalError("server closed the connection unexpectedly")
+            return answer
+
+        with connection.execute_wrapper(lose_the_answer):
+            assert broker.dequeue() is None
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM django_q_ormq WHERE id = %s FOR UPDATE", [lost])
+        [another] = put(LONG_AGO)
+        before = monotonic()
+        handed_out = [message for _ in range(4) for message in ids(broker.dequeue())]
+
+        assert [message for message in handed_out if message] == [another]
+        assert monotonic() - before < module.LOCK_WAIT_SECONDS / 2
+        other.rollback()
+        broker.release_at = 0.0
+        assert ids(broker.dequeue()) == [lost]
+        assert claims() == [(lost, 7, 1), (another, 7, 1)]
+        broker.release_at = 0.0
+        assert broker.dequeue() is None
+
     def test_of_another_lane_is_left_to_that_lane(self, monkeypatch: pytest.MonkeyPatch) -> None:
         [message_id] = put(LONG_AGO)
         become(monkeypatch, 7).dequeue()
@@ -346,8 +375,13 @@ class TestAClaimBehindAPooler:
 
     def become_long_connected(self, monkeypatch: pytest.MonkeyPatch, owner: int) -> TimedBroker:
         broker = become(monkeypatch, owner)
-        broker.connected_at -= leases.LEASE_SECONDS
+        self.pass_time(leases.LEASE_SECONDS)
+        module.TimedBroker.renewed_at = monotonic()  # as its thread has
         return broker
+
+    def pass_time(self, seconds: float) -> None:
+        module.TimedBroker.steady_since -= seconds
+        module.TimedBroker.renewed_at -= seconds
 
     def test_stays_while_its_owner_renews_the_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
         [message_id] = put(LONG_AGO)
@@ -382,6 +416,37 @@ class TestAClaimBehindAPooler:
         become(monkeypatch, 8).dequeue()
 
         assert claims() == [(message_id, 7, 1)]
+
+    @pytest.mark.parametrize("is_renewed_since", [False, True])
+    def test_stays_while_and_just_after_the_other_could_not_renew_its_own_lease(
+        self, monkeypatch: pytest.MonkeyPatch, *, is_renewed_since: bool
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        Lease.objects.filter(owner=7).update(ends_at=database_now() - timedelta(seconds=1))
+        broker = self.become_long_connected(monkeypatch, 8)
+        self.pass_time(leases.LATE_SECONDS)
+        if is_renewed_since:
+            broker.renew_lease(8)
+
+        for _ in range(4):
+            assert not ids(broker.dequeue())
+
+        assert claims() == [(message_id, 7, 1)]
+
+    def test_is_released_when_the_other_has_renewed_in_time_again_for_long_enough(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        [message_id] = put(LONG_AGO)
+        become(monkeypatch, 7).dequeue()
+        Lease.objects.filter(owner=7).update(ends_at=database_now() - timedelta(seconds=1))
+        broker = self.become_long_connected(monkeypatch, 8)
+        self.pass_time(leases.LATE_SECONDS)
+        broker.renew_lease(8)
+        self.pass_time(leases.LEASE_SECONDS)
+        module.TimedBroker.renewed_at = monotonic()
+
+        assert message_id in [message for _ in range(4) for message in ids(broker.dequeue())]
 
     def test_is_released_at_once_by_the_cluster_that_takes_its_owners_place(
         self, monkeypatch: pytest.MonkeyPatch
@@ -708,7 +773,7 @@ class TestItsSleep:
 
         assert looks < 30
 
-    @pytest.mark.parametrize("listens", [True, False])
+    @pytest.mark.parametrize(("listens", "binds"), [(True, False), (False, False), (False, True)])
     def test_does_not_wait_long_for_a_table_that_is_locked_as_a_whole(
         self,
         other: BaseDatabaseWrapper,
@@ -716,8 +781,11 @@ class TestItsSleep:
         settings: Any,
         *,
         listens: bool,
+        binds: bool,
     ) -> None:
         settings.QUEUE_LISTEN = listens
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "server_side_binding", binds)
+        connection.close()
         monkeypatch.setattr(module, "LOCK_WAIT_SECONDS", 0.2)
         broker = plain_broker()
         broker.dequeue()
@@ -1011,6 +1079,7 @@ class TestItsStatements:
             owner=1,
             dead=[2],
             lock=0,
+            unseen=[3],
             may_be_late=False,
             releases=True,
             finds=True,
@@ -1027,6 +1096,7 @@ class TestItsStatements:
             owner=1,
             dead=[2],
             lock=0,
+            unseen=[3],
             may_be_late=False,
             releases=True,
             finds=True,
