@@ -26,7 +26,7 @@ import pickle
 import random
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
@@ -37,6 +37,7 @@ from types import FrameType
 from typing import Any, NoReturn
 from uuid import uuid4
 
+import psycopg
 import setproctitle
 from django.conf import settings
 from django.db import Error, connections
@@ -72,10 +73,14 @@ STEADY_SECONDS = 10.0
 MOST_STARTS = 20
 
 CYCLE_SECONDS = 0.5
-# If a pusher has waited for an answer for so long, its connection is half open: what it asks takes
-# milliseconds, and its wait for a lock ends sooner. That a network was cut is noticed by TCP, after
-# a similar time; but a proxy that has lost its other side still acknowledges what it receives.
+# If a pusher has waited for an answer for so long, its connection is half open, unless a new one is
+# not answered either: what it asks takes milliseconds, and its wait for a lock ends sooner. That a
+# network was cut is noticed by TCP, after a similar time; but a proxy that has lost its other side
+# still acknowledges what it receives.
 SILENT_SECONDS = 20.0
+# How long a new connection may take to be made, to each host, and to be answered.
+ANSWER_SECONDS = 2
+COMMITS_WAIT = b"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')"
 # If the sentinel did not look for so long, the worker stood still: a frozen container or a stopped
 # process.
 STOOD_STILL_SECONDS = 5.0
@@ -193,11 +198,10 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
         since: float = self.asking_since.value
         if not since or monotonic() - max(since, self.awake_since) <= SILENT_SECONDS:
             return False
-        if _commits_wait():
-            # It has its answer when the standby is back; a new lane would only wait beside it.
-            self.awake_since = monotonic()
-            return False
-        # Unless it was answered while this asked.
+        if not _is_answered():
+            return False  # a new lane would only wait beside it
+        # A pooler answers the pusher first, which has waited for longer.
+        sleep(CYCLE_SECONDS)
         return bool(self.asking_since.value == since)
 
     def _replace(self, process: Any) -> None:
@@ -213,24 +217,21 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
             process.join(LEAVE_SECONDS)
 
 
-def _commits_wait() -> bool:
+def _is_answered() -> bool:
     """
-    Query, by a new connection, whether commits of this role wait for a synchronous standby.
+    Return whether the database answers a new connection, and lets this role commit.
 
-    Where connections are as dead as the old one, connecting ends after `connect_timeout`.
+    It does not answer where a pooler has no free session, and commits may wait for a synchronous
+    standby.
     """
-    try:
-        with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')"
-            )
-            [waits] = cursor.fetchone()
-            return bool(waits)
-    except Error:
-        return False
-    finally:
-        with suppress(Error):
-            connections[Conf.ORM].close()
+    # Not by Django's connection: what it asks when it is made has to be answered too.
+    params = {**connections[Conf.ORM].get_connection_params(), "connect_timeout": ANSWER_SECONDS}
+    with suppress(psycopg.Error), closing(psycopg.connect(**params)) as connection:
+        connection.pgconn.send_query(COMMITS_WAIT)
+        if wait([connection.pgconn.socket], ANSWER_SECONDS):
+            answer = connection.pgconn.get_result()
+            return answer is not None and answer.get_value(0, 0) == b"f"
+    return False
 
 
 def _with_parent(parent: int, target: Callable[..., None], args: Sequence[Any]) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import psycopg
@@ -58,6 +58,7 @@ class Pooler:
     """
 
     def __init__(self, server: Path, *, size: int = 20) -> None:
+        self.size = size
         self.folder = Path(tempfile.mkdtemp(prefix="armo-pooler-"))
         owner = server.stat()
         config = {"server": server, "folder": self.folder, "port": PORT, "size": size}
@@ -108,12 +109,13 @@ class Pooler:
         """Return the DATABASE_URL of a database behind it."""
         return f"postgres://postgres@/{database}?host={quote(str(self.folder))}&port={PORT}"
 
+    def connect(self, database: str) -> "psycopg.Connection[tuple[Any, ...]]":
+        """Connect to a database behind it."""
+        return psycopg.connect(host=str(self.folder), port=PORT, user="postgres", dbname=database)
+
     def fill(self, database: str, number: int = 7) -> None:
         """Have so many connections to the server open, which then take turns."""
-        clients = [
-            psycopg.connect(host=str(self.folder), port=PORT, user="postgres", dbname=database)
-            for _ in range(number)
-        ]
+        clients = [self.connect(database) for _ in range(number)]
         for client in clients:
             client.execute("SELECT")  # in a transaction that stays open
         for client in clients:

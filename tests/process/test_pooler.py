@@ -1,11 +1,15 @@
 """Real workers behind PgBouncer in transaction mode, where a session belongs to nobody."""
 
 import json
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from io import StringIO
+from multiprocessing import Pipe
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from django.core.management import call_command
@@ -17,7 +21,9 @@ from scheduling.models import Job, State
 from scheduling.models.clock import database_now
 from scheduling.queries import dry_run, health
 from scheduling.queue import leases
+from scheduling.queue.broker import TimedBroker
 from scheduling.worker import batch_runner
+from scheduling.worker.supervisor import SILENT_SECONDS, Sentinel
 from tests.chaos.traps.models import Mode, Trap
 from tests.database_rows import due_stories
 from tests.factories import FAR_OFF, StoryFactory
@@ -134,6 +140,26 @@ class TestBehindAPooler:
         page = admin_client.get(f"/admin/content/story/{story.pk}/change/")
 
         assert page.status_code == 200
+
+
+@pytest.mark.usefixtures("_behind")
+class TestAPusherWithoutAnAnswer:
+    def test_is_left_alone_while_the_pooler_has_no_free_session(
+        self, bouncer: Pooler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(TimedBroker, "asking_since", None)
+        handler = signal.getsignal(signal.SIGTERM)
+        sentinel = Sentinel(Pipe()[0])
+        signal.signal(signal.SIGTERM, handler)
+        TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
+
+        with ExitStack() as taken:
+            for _ in range(bouncer.size):
+                client = taken.enter_context(bouncer.connect(connection.settings_dict["NAME"]))
+                client.execute("SELECT")  # in a transaction that stays open
+            assert not sentinel._is_silent()
+
+        assert sentinel._is_silent()
 
 
 class TestAWorkerBehindAPooler:

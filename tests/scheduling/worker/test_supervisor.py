@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -165,28 +166,41 @@ class TestAPusherWithoutAnAnswer:
         assert sentinel._is_silent()
 
     @pytest.mark.django_db(transaction=True)
-    def test_is_left_alone_while_commits_wait_for_a_standby(self, sentinel: Sentinel) -> None:
+    def test_is_left_alone_while_commits_wait_for_a_standby(
+        self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
+        # As it is then; a real standby is in tests/chaos.
+        monkeypatch.setattr(supervisor, "COMMITS_WAIT", b"SELECT true")
 
-        def answer_yes(execute: Any, statement: str, *where: Any) -> Any:
-            assert "SyncRep" in statement
-            return execute("SELECT true", *where)
-
-        with connection.execute_wrapper(answer_yes):
-            assert not sentinel._is_silent()
-        # Nor right afterwards: the count begins anew.
         assert not sentinel._is_silent()
 
+    @pytest.mark.parametrize("accepts", [True, False])
+    def test_is_left_alone_while_a_new_connection_is_not_answered_either(
+        self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch, *, accepts: bool
+    ) -> None:
+        TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            port = nobody.getsockname()[1]
+            if not accepts:
+                nobody.close()
+            for name, value in {"HOST": "127.0.0.1", "PORT": str(port)}.items():
+                monkeypatch.setitem(connection.settings_dict, name, value)
+
+            assert not sentinel._is_silent()
+
     @pytest.mark.django_db(transaction=True)
-    def test_is_left_alone_if_it_was_answered_meanwhile(self, sentinel: Sentinel) -> None:
+    def test_is_left_alone_if_it_was_answered_meanwhile(
+        self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
 
-        def answer_late(execute: Any, *where: Any) -> Any:
-            TimedBroker.asking_since.value = 0
-            return execute(*where)
+        def answer_late(seconds: float) -> None:
+            TimedBroker.asking_since.value = monotonic()
 
-        with connection.execute_wrapper(answer_late):
-            assert not sentinel._is_silent()
+        monkeypatch.setattr(supervisor, "sleep", answer_late)
+
+        assert not sentinel._is_silent()
 
     @pytest.mark.parametrize("asking_since", [0, monotonic])
     def test_is_left_alone_while_it_asks_nothing_or_has_just_asked(
