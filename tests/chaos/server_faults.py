@@ -19,12 +19,13 @@ from scheduling.queries import health
 from tests.chaos.environment import Stage
 from tests.chaos.fault import Fault, Scene
 from tests.chaos.small_disk import SmallDisk, cannot_mount
-from tests.chaos.traps.models import Mode, Trap
+from tests.chaos.traps.models import WORKS_SECONDS, Mode, Trap
 from tests.process.server import Server, execute, patiently, wait_for, wait_until_time
 from tests.process.web import Web
 
 IDLE_SECONDS = 60.0
 SHORT_SECONDS = 20.0
+AWAY_SECONDS = 70.0
 # How soon readers see an item that nothing holds.
 LIVE_SECONDS = 2.0
 
@@ -191,6 +192,34 @@ class ReadOnly(Fault):
         return self.wrong
 
 
+class NoStandby(Fault):
+    """Commits wait for a synchronous standby that is away for 70 s, longer than a task may take."""
+
+    name = "synchronous standby away, 70 s"
+    is_long = True
+    moments: ClassVar[Sequence[str]] = ("long before", "between", "busy")
+    env: ClassVar[dict[str, str]] = {WORKS_SECONDS: "1"}
+    spoils_worker = True
+
+    def strike(self, scene: Scene) -> float:
+        """Ask for one that nobody is, and stop asking."""
+        with scene.stage.server.connect() as admin:
+            admin.autocommit = True
+            admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            admin.execute("SELECT pg_reload_conf()")
+            wait_until_time(time.time() + AWAY_SECONDS)
+            admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            admin.execute("SELECT pg_reload_conf()")
+        return time.time()
+
+    def clean_up(self, scene: Scene) -> list[str]:
+        """Return which lanes have ended, and which attempts were taken for a dead worker's."""
+        lines = [line for cluster in scene.stage.clusters for line in cluster.lines()]
+        wrong = [line for line in lines if "ended by itself" in line or "dead worker" in line]
+        failed = execute("SELECT reason FROM scheduling_jobevent WHERE what = 'attempt_failed'")
+        return [*wrong, *(f"attempt failed: {reason}" for (reason,) in failed)]
+
+
 # The disk
 
 KEPT_TABLES = ("content_story", "traps_trap", "scheduling_job", "scheduling_jobevent")
@@ -315,4 +344,4 @@ def _move_log(server: Server, disk: SmallDisk, elsewhere: Path | None) -> None:
 
 def all_faults() -> list[Fault]:
     """Return a new one of each."""
-    return [IdleInTransaction(), NoSlots(), ReadOnly(), DiskFull(), WalDiskFull()]
+    return [IdleInTransaction(), NoSlots(), ReadOnly(), NoStandby(), DiskFull(), WalDiskFull()]

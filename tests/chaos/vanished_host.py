@@ -1,14 +1,12 @@
 """A host that vanishes from the network, with its worker in the middle of hooks."""
 
 import atexit
-import contextlib
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import psutil
 from django.db import connection
 
 from armo.common import postgres
@@ -32,13 +30,6 @@ class WorkerElsewhere(Worker):
             DATABASE_URL=f"postgres://postgres@{host.server_address}:{tcp.PORT}/armo",
             **{VANISHES: "1"},
         )
-
-    def runs_hooks(self) -> bool:
-        """Return whether a hook runs there."""
-        with contextlib.suppress(psutil.Error):
-            slow = [it for it in self.family() if "qcluster slow-" in " ".join(it.cmdline())]
-            return any(worker.children() for worker in slow)
-        return False
 
 
 class VanishedHost(Fault):

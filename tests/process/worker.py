@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -86,6 +86,13 @@ class Worker:
             return [main, *main.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def runs_hooks(self) -> bool:
+        """Return whether a hook runs in one of them."""
+        with suppress(psutil.Error):
+            slow = [it for it in self.family() if "qcluster slow-" in " ".join(it.cmdline())]
+            return any(worker.children() for worker in slow)
+        return False
 
     def stop(self, number: int = signal.SIGTERM, *, seconds: float = 20) -> int:
         """Ask it to stop; return its exit code."""

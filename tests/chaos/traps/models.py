@@ -16,6 +16,8 @@ CHUNK = 16 * 2**20
 MOST_CHUNKS = 100
 # A variable of the worker whose host will vanish.
 VANISHES = "ARMO_HOST_VANISHES"
+# And one that says how many seconds a hook works.
+WORKS_SECONDS = "ARMO_HOOK_WORKS_SECONDS"
 
 
 class Mode(models.TextChoices):
@@ -52,7 +54,7 @@ def work() -> None:
     """Take a moment, as a call over a network does; on the host that will vanish, for ever."""
     if VANISHES in os.environ:
         hang()
-    time.sleep(0.1)
+    time.sleep(float(os.environ.get(WORKS_SECONDS, "0.1")))
 
 
 def complain() -> NoReturn:
