@@ -19,7 +19,7 @@ from scheduling.queries import health
 from tests.chaos.environment import Stage
 from tests.chaos.fault import Fault, Scene
 from tests.chaos.small_disk import SmallDisk, cannot_mount
-from tests.chaos.traps.models import WORKS_SECONDS, Mode, Trap
+from tests.chaos.traps.models import Mode, Trap
 from tests.process.server import Server, execute, patiently, wait_for, wait_until_time
 from tests.process.web import Web
 
@@ -198,7 +198,6 @@ class NoStandby(Fault):
     name = "synchronous standby away, 70 s"
     is_long = True
     moments: ClassVar[Sequence[str]] = ("long before", "between", "busy")
-    env: ClassVar[dict[str, str]] = {WORKS_SECONDS: "1"}
     spoils_worker = True
 
     def strike(self, scene: Scene) -> float:

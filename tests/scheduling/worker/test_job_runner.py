@@ -754,6 +754,20 @@ class TestAJobThatAnotherWorkerRuns:
 
         assert history(job) == [What.SCHEDULED, What.ATTEMPT_FAILED, What.SUCCEEDED]
 
+    def test_behind_a_pooler_is_left_to_them_while_the_database_answers_late(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.QUEUE_LISTEN = False
+        monkeypatch.setattr(leases, "RENEW_SECONDS", 0.0)  # so that each answer is
+        StoryFactory(due=True)
+        Job.objects.update(attempts=1, attempt_begun_at=database_now(), attempt_owner=7)
+        job = Job.objects.get()
+
+        deliver(job)
+
+        assert (Job.objects.get().attempts, history(job)) == (1, [What.SCHEDULED])
+        assert OrmQ.objects.get().lock > database_now()
+
     @pytest.mark.django_db(transaction=True)
     def test_with_a_session_is_left_to_them_behind_a_pooler_too(
         self, other: BaseDatabaseWrapper, settings: Any
