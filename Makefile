@@ -5,7 +5,7 @@ NODE = node_modules/.bin
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench browser pooler screenshots schema client messages requirements format clean
+.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench deployable browser pooler screenshots schema client messages requirements format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -56,6 +56,9 @@ client: node_modules/installed ## Build clients/typescript into its dist/
 	@$(NODE)/tsc --project clients/typescript/tsconfig.build.json
 	@$(NODE)/esbuild clients/typescript/src/index.ts --bundle --minify --format=esm --outfile=clients/typescript/dist/armo.min.js
 
+deployable: .venv/dev ## Check the files for deploying: by linters, and by running their commands with requirements.txt alone
+	@$(BIN)/python -m tools.deployable
+
 browser: .venv/dev node_modules/installed ## Install what tests need beside Python: Chromium (Debian, as root), axe-core, TypeScript, esbuild
 	@command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --quiet --yes chromium fonts-noto-cjk; }
 
@@ -69,8 +72,8 @@ messages: .venv/dev | .env ## Collect and compile the texts to translate (needs 
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap
 	@$(BIN)/pybabel compile --domain=django --directory=armo/locale --statistics
 
-requirements: ## Write each requirements*.txt anew from its .in
-	@for it in requirements requirements-run requirements-dev; do $(COMPILE) $$it.in --output-file $$it.txt || exit; done
+requirements: ## Write each requirements*.txt, and deploy/linters.txt, anew from its .in
+	@for it in requirements requirements-run requirements-dev deploy/linters; do $(COMPILE) $$it.in --output-file $$it.txt || exit; done
 
 format: .venv/dev ## Lay out the code, and fix what ruff can fix safely
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format

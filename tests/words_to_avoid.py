@@ -142,7 +142,11 @@ def split(line: str) -> str:
 
 def files() -> Iterator[str]:
     """Yield the path of each file of the project that people read or write, from its root."""
-    tops = [path for path in PROJECT.iterdir() if path.name not in ("node_modules", "demo")]
+    tops = [
+        path
+        for path in PROJECT.iterdir()
+        if path.name not in ("node_modules", "demo", "staticfiles")
+    ]
     tops = [path for path in tops if not path.name.startswith(".") or path.name in HIDDEN]
     for top in sorted(tops):
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:

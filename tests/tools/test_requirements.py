@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-NAMES = ("requirements", "requirements-run", "requirements-dev")
+NAMES = ("requirements", "requirements-run", "requirements-dev", "deploy/linters")
 # Imports every module of the project with the modules missing that it is given.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
