@@ -116,6 +116,7 @@ MIDDLEWARE = [
     "armo.access_log.AccessLogMiddleware",
     "armo.common.headers.HeadersMiddleware",
     "armo.health.AnyHostMiddleware",
+    "armo.common.api.problems.HttpsMiddleware",  # around the next, which redirects
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",

@@ -6,15 +6,16 @@ unknown URL, a host that is not served) by the views at the end.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from math import ceil
 from typing import Any, Protocol, runtime_checkable
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -43,6 +44,7 @@ CODES: dict[str, tuple[HTTPStatus, Any]] = {
         HTTPStatus.FORBIDDEN,
         _("A person has to sign in for this: no key can do it."),
     ),
+    "https_required": (HTTPStatus.FORBIDDEN, _("Send this by https only.")),
     "not_found": (HTTPStatus.NOT_FOUND, _("There is no such thing.")),
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, _("That cannot be done here.")),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, _("Answers are JSON only.")),
@@ -276,3 +278,28 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if is_for_api(request):
         return plain_answer(request, "internal_error")
     return defaults.server_error(request)
+
+
+class HttpsMiddleware:
+    """
+    Refuses by http what must not be sent a second time, where Django would redirect it to https.
+
+    Whoever follows a redirect does not notice that a password or a token was readable on the way,
+    each time; and a POST mostly becomes a GET.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        response = self.get_response(request)
+        is_harmless = request.method in ("GET", "HEAD", "OPTIONS")
+        if (
+            response.status_code == HTTPStatus.MOVED_PERMANENTLY
+            and settings.SECURE_SSL_REDIRECT
+            and not request.is_secure()
+            and not (is_harmless and "Authorization" not in request.headers)
+        ):
+            return plain_answer(request, "https_required")
+        return response

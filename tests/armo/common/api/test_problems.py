@@ -201,6 +201,33 @@ class TestAProblem:
 
         assert_problem(Client().get(f"{API}/stories/", HTTP_HOST="evil"), 400, "bad_request")
 
+    @pytest.mark.parametrize(
+        ("method", "path", "headers"),
+        [
+            ("POST", f"{API}/auth/login/", {}),
+            ("DELETE", f"{API}/stories/1/", {}),
+            ("GET", f"{API}/stories/", {"authorization": "Bearer x"}),
+            ("POST", "/admin/login/", {}),
+        ],
+    )
+    def test_comes_in_place_of_a_redirect_after_which_a_secret_is_sent_again(
+        self, settings: Any, method: str, path: str, headers: dict[str, str]
+    ) -> None:
+        settings.SECURE_SSL_REDIRECT = True
+        client = Client(headers=headers)
+
+        assert_problem(client.generic(method, path), 403, "https_required")
+        assert client.generic(method, path, secure=True).status_code != 403
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+    def test_is_no_answer_to_what_may_be_asked_again(self, settings: Any, method: str) -> None:
+        settings.SECURE_SSL_REDIRECT = True
+
+        answer = Client().generic(method, f"{API}/stories/")
+
+        assert answer.status_code == 301
+        assert answer["Location"] == f"https://testserver{API}/stories/"
+
     def test_is_explained_where_its_type_says(self) -> None:
         rows = Client().get(f"{API}/problems/").json()["problems"]
 
