@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import Error, ProgrammingError
 from django.utils.translation import gettext as _
+from psycopg.errors import InsufficientPrivilege
 
 from scheduling.errors import DomainError
 from scheduling.models import TRANSITIONS, Schedulable, references
@@ -123,12 +124,11 @@ class ArmoCommand(OneLineCommand):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(REFUSED)
         except Error as error:
-            if not is_outage(error):
+            if not (is_outage(error) or _is_denied(error)):
                 if isinstance(error, ProgrammingError):
                     require_migrated()  # a table or column may be missing
                 raise
-            reason = first_line(error)
-            raise CommandError(f"The database refuses: {reason}", returncode=REFUSED) from error
+            raise _refused_by_database(error) from error
 
     def print_json(self, value: Any) -> None:
         """Print a value as one JSON document, with times in UTC."""
@@ -139,11 +139,25 @@ def require_migrated() -> None:
     """
     Query whether the database has all migrations of this code.
 
-    :raises CommandError: it lacks some; the message names them.
+    :raises CommandError: it lacks some, which the message names, or they may not be read.
     """
-    check = health.migrations()
+    try:
+        check = health.migrations()
+    except ProgrammingError as error:
+        if _is_denied(error):
+            raise _refused_by_database(error) from error
+        raise
     if not check.ok:
         raise CommandError(check.text, returncode=REFUSED)
+
+
+def _is_denied(error: Error) -> bool:
+    """Return whether the role of DATABASE_URL lacks a right."""
+    return isinstance(error.__cause__, InsufficientPrivilege)
+
+
+def _refused_by_database(error: Error) -> CommandError:
+    return CommandError(f"The database refuses: {first_line(error)}", returncode=REFUSED)
 
 
 def _is_text(value: str) -> bool:

@@ -30,7 +30,7 @@ from scheduling.models.times import duration, utc
 from scheduling.operations import pause as pausing
 from scheduling.operations import zone_changes
 from scheduling.queries import holds, workers, zone_rules
-from scheduling.queue.outages import first_line
+from scheduling.queue.outages import first_line, is_outage
 from scheduling.queue.payload import read_payload
 
 # When this many seconds have passed since the last heartbeat, something hangs.
@@ -64,9 +64,8 @@ def examine() -> Iterator[Check]:
     try:
         yield from _examine()
     except (DatabaseError, InterfaceError) as error:
-        yield _locks(error) or Check(
-            "database", False, f"It went away meanwhile: {first_line(error)}"
-        )
+        what = "It went away meanwhile" if is_outage(error) else "It refuses"
+        yield _locks(error) or Check("database", False, f"{what}: {first_line(error)}")
 
 
 def _locks(error: Exception) -> Check | None:
@@ -372,6 +371,8 @@ def _locked() -> Iterator[Check]:
     if len(named) > MOST_NAMED:
         text += f" And {len(named) - MOST_NAMED} more."
     late = any(job.is_overdue(now=now) for jobs in named.values() for job in jobs)
+    if named and not late:
+        text += " No job that it holds is overdue yet."
     yield Check("locked jobs", not late, text or "None.", {"locks": facts[:MOST_LOOKED_AT]})
 
 

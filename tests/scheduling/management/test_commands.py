@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import ManagementUtility
+from django.core.management import CommandError, ManagementUtility
 from django.db import connection
 from django.utils import translation
 
@@ -22,6 +22,7 @@ from armo.common.logging import ConsoleFormatter, JsonFormatter
 from content.models import Story
 from scheduling import operations
 from scheduling.errors import Why
+from scheduling.management.base import require_migrated
 from scheduling.models import Job, Kind, State, Status, references
 from scheduling.models.clock import database_now
 from scheduling.worker.batch_runner import run_due_jobs
@@ -1020,6 +1021,39 @@ class TestACommandOnAnOlderSchema:
 
     def test_works_where_nothing_that_it_needs_is_missing(self, manage: Manage) -> None:
         assert manage("jobs").code == 0
+
+
+@pytest.mark.django_db(transaction=True)
+class TestACommandOfARoleThatLacksARight:
+    @pytest.fixture(params=["django_migrations", "scheduling_job"])
+    def table(self, request: pytest.FixtureRequest) -> Iterator[str]:
+        """Become a role that may do everything but read this table."""
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE ROLE armo_test_without_a_right")
+            cursor.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO armo_test_without_a_right")
+            cursor.execute(f"REVOKE ALL ON {request.param} FROM armo_test_without_a_right")
+            cursor.execute("SET ROLE armo_test_without_a_right")
+        yield request.param
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+            cursor.execute("DROP OWNED BY armo_test_without_a_right")
+            cursor.execute("DROP ROLE armo_test_without_a_right")
+
+    def test_says_in_one_line_what_it_may_not_read(self, manage: Manage, table: str) -> None:
+        line = f"CommandError: The database refuses: permission denied for table {table}\n"
+
+        assert manage("publish_due", "--dry-run") == (1, "", line)
+
+    @pytest.mark.parametrize("table", ["django_migrations"], indirect=True)
+    def test_is_no_traceback_where_a_worker_starts(self, table: str) -> None:
+        with pytest.raises(CommandError, match=f"refuses: permission denied for table {table}$"):
+            require_migrated()
+
+    def test_is_said_by_doctor_too(self, manage: Manage, table: str) -> None:
+        result = manage("doctor")
+
+        assert result.code == 1
+        assert f"FAIL  database: It refuses: permission denied for table {table}\n" in result.out
 
 
 class TestAnyOutput:

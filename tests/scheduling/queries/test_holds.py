@@ -235,6 +235,7 @@ class TestLocks:
 
         assert check.ok
         assert f"The row of {made.label} is locked by session" in check.text
+        assert check.text.endswith(" No job that it holds is overdue yet.")
 
     def test_are_none_when_there_are_none(self, story: Story) -> None:
         assert doctors_check()[:3] == ("locked jobs", True, "None.")
