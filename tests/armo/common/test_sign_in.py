@@ -205,7 +205,11 @@ class TestAnAccountAttackedFromEverywhere:
         self.attack()
 
         assert try_api(PASSWORD).status_code == 429
-        assert 1 <= int(try_admin()["Retry-After"]) <= 900
+        # Until fewer than the limit are left: the oldest that it takes is ten minutes old.
+        AccessAttempt.objects.filter(ip_address="192.0.2.0").update(
+            attempt_time=F("attempt_time") - timedelta(seconds=600)
+        )
+        assert 290 <= int(try_admin()["Retry-After"]) <= 300
 
     def test_is_open_where_its_owner_has_signed_in_lately(self, owner: User) -> None:
         try_api(PASSWORD)
