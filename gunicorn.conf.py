@@ -14,6 +14,7 @@ import environ
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from armo.common import request_counts
 from armo.common.environment import given, whole_number
 
 # As armo/settings.py does: PORT, WEB_CONCURRENCY, WEB_THREADS and LOG_FORMAT may stand there.
@@ -80,3 +81,17 @@ def on_starting(_server: Any) -> None:
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)
+
+
+# Web processes count requests in files that they share: each answers /metrics for all.
+request_counts.make_folder()
+
+
+def when_ready(server: Any) -> None:
+    """Let the web processes write there, whatever their user."""
+    request_counts.hand_over_folder(server.cfg.uid, server.cfg.gid)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Keep what a web process has counted that has ended."""
+    request_counts.keep_counts_of(worker.pid)

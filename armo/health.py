@@ -30,7 +30,7 @@ class AnyHostMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Have these routes see a host that is allowed."""
-        if request.path_info.startswith("/health/"):
+        if request.path_info.startswith("/health/") or request.path_info == "/metrics":
             named = (host.removeprefix(".") for host in settings.ALLOWED_HOSTS if "*" not in host)
             request.META["HTTP_HOST"] = next(named, "localhost")
         return self.get_response(request)

@@ -113,6 +113,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "armo.metrics.DurationMiddleware",
     "armo.access_log.AccessLogMiddleware",
     "armo.common.headers.HeadersMiddleware",
     "armo.health.AnyHostMiddleware",
@@ -236,7 +237,7 @@ if BEHIND_TLS_PROXY and not PROXIES:
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 SECURE_SSL_REDIRECT = switch("TLS_REDIRECT", default=not DEBUG)
 # Monitors ask each host, without the proxy.
-SECURE_REDIRECT_EXEMPT = ["^health/"]
+SECURE_REDIRECT_EXEMPT = ["^health/", "^metrics$"]
 SECURE_HSTS_SECONDS = whole_number(
     "HSTS_SECONDS", default=0 if DEBUG else 31_536_000, least=0, most=10 * 31_536_000
 )
@@ -348,6 +349,15 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "filter": True},
 }
+
+# Metrics
+
+# The secret with which Prometheus reads /metrics; without one there are none, but in development.
+METRICS_TOKEN = given("METRICS_TOKEN")
+if METRICS_TOKEN and not environment.TOKEN.fullmatch(METRICS_TOKEN):
+    raise environment.refusal(
+        "METRICS_TOKEN", "at least 16 printable characters of ASCII without blanks"
+    )
 
 # The admin
 

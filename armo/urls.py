@@ -8,7 +8,7 @@ from django.urls import include, path
 import armo.common.api.urls
 import content.urls
 import scheduling.urls
-from armo import health
+from armo import health, metrics
 from armo.common import policy_reports
 from armo.common.api.docs import IndexView
 from scheduling.admin import calendar, live
@@ -42,6 +42,7 @@ urlpatterns = [
     path("health/live/", health.live, name="health-live"),
     path("health/ready/", health.ready, name="health-ready"),
     path("health/publisher/", health.publisher, name="health-publisher"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", include("content.urls")),
     path("", include("scheduling.urls")),
 ]

@@ -28,6 +28,7 @@ os.environ.update(
     LOG_LEVEL="INFO",
     ACCESS_LOG="on",
     QUEUE_LOG_LEVEL="WARNING",
+    METRICS_TOKEN="",
     WORKERS="2",
     RETRY_DELAYS="10,60,300",
     OVERDUE_AFTER="60",

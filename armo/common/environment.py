@@ -29,6 +29,7 @@ ALLOWED_HOST = re.compile(rf"\*|\.?{HOST}")
 TRUSTED_ORIGIN = re.compile(rf"https?://(\*\.)?{HOST}{PORT}")
 # Those whose pages may ask the API, also the pages of apps that have a scheme of their own.
 ORIGIN = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://{HOST}{PORT}|null|file://")
+TOKEN = re.compile(r"[!-~]{16,}")
 MAIL_ADDRESS = re.compile(r"([^<>]*<)?[^\s@,;<>\"]+@[^\s@,;<>\"]+(?(1)>)")
 RATE = re.compile(
     r"([1-9][0-9]{0,6})/([1-9][0-9]{0,4})?((s)(ec(ond)?)?|(m)(in(ute)?)?|(h)(our)?|(d)(ay)?)s?"

@@ -7,6 +7,7 @@ mirror it for readers. The rules here are of one row; what spans rows is in `ope
 """
 
 from scheduling.models.calendar_link import CalendarLink
+from scheduling.models.event_counts import EventCount, EventCountMark
 from scheduling.models.expressions import ClockNow, ClockTimestamp, IsOneOf, SpanOf
 from scheduling.models.item import (
     ALLOWED,

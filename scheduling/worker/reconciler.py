@@ -35,7 +35,7 @@ from scheduling.models import (
 )
 from scheduling.models.sql import join_by_hash
 from scheduling.models.task_names import task_of
-from scheduling.operations import prune, store
+from scheduling.operations import event_counts, prune, store
 from scheduling.queue import messages
 from scheduling.queue.sql_files import read_statements
 from scheduling.worker import failure_mail
@@ -82,6 +82,7 @@ def sweep(*, everything: bool = True) -> Swept:
     failure_mail.enqueue_unsent()
     if created or messages:
         logger.warning("The sweep created %d jobs and enqueued %d queue rows.", created, messages)
+    event_counts.count_events()
     if conf.PRUNE_AFTER_DAYS:
         pruned = prune.prune_a_batch(timedelta(days=conf.PRUNE_AFTER_DAYS))
         if pruned.jobs:

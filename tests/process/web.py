@@ -18,7 +18,9 @@ HOST = "127.0.0.1"
 class Web:
     """One gunicorn: its address, and its process."""
 
-    def __init__(self, log: Path, env: dict[str, str], *, threads: int = 4) -> None:
+    def __init__(
+        self, log: Path, env: dict[str, str], *, threads: int = 4, workers: int = 1
+    ) -> None:
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             port = probe.getsockname()[1]
@@ -28,7 +30,7 @@ class Web:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "gunicorn", "armo.wsgi"),
-                    *(f"--bind={HOST}:{port}", "--workers=1", f"--threads={threads}"),
+                    *(f"--bind={HOST}:{port}", f"--workers={workers}", f"--threads={threads}"),
                     "--log-level=warning",
                 ],
                 cwd=PROJECT,

@@ -48,6 +48,7 @@ BAD_OF = {
     "TIME_ZONE": ["Seoul", "Asia", "../etc/passwd", "UTC+9"],
     "PERMISSIONS_POLICY": ["camera=()\nx", "카메라=()"],
     "CSP_REPORT_URI": ["/a; script-src *", "/a,b", "/a\nb", "/가"],
+    "METRICS_TOKEN": ["short", "long-but-with a-blank-in-it", "비밀이고열여섯글자가넘는긴토큰이다"],
     "REFERRER_POLICY": ["nonsense", "same-origin, nonsense"],
     "DATABASE_URL": [
         *("sqlite:///x", "$OTHER", "nonsense", "postgres://u@h", "postgres://u@h:0/armo"),
@@ -204,6 +205,7 @@ class TestAnError:
             ("DATABASE_URL", "postgres://u:hidden@h:x/armo"),
             ("EMAIL_URL", "smtp://u:hidden@h:x"),
             ("CACHE_URL", "rediscache://:hidden@h:x/1"),
+            ("METRICS_TOKEN", "hidden-with a-blank-in-it"),
         ],
     )
     def test_does_not_repeat_a_password(

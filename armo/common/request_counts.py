@@ -1,0 +1,70 @@
+"""
+The files in which the web processes of one server count requests; for gunicorn.conf.py.
+
+This runs in gunicorn's own process, before Django and prometheus_client are loaded: that decides
+by the environment, once, where it counts.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+# The process that has made the folder. A server that replaces another inherits its environment.
+MADE_BY = "ARMO_REQUEST_COUNTS_MADE_BY"
+
+
+def make_folder() -> None:
+    """
+    Make a folder for this server, unless one is named already; it is removed at the end.
+
+    Where nothing can be written, each web process counts by itself.
+    """
+    maker = os.environ.get(MADE_BY)
+    if maker == str(os.getpid()) or (maker is None and FOLDER in os.environ):
+        return
+    try:
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="armo-request-counts-")
+    except OSError:
+        os.environ.pop(FOLDER, None)
+        return
+    os.environ[MADE_BY] = str(os.getpid())
+    atexit.register(_remove_folder, os.environ[FOLDER], os.getpid())
+
+
+def _remove_folder(folder: str, maker: int) -> None:
+    if os.getpid() == maker:  # not at the end of a process that was forked
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def hand_over_folder(uid: int, gid: int) -> None:
+    """Give the folder to the user that web processes run as."""
+    if MADE_BY in os.environ:
+        with suppress(OSError):
+            os.chown(os.environ[FOLDER], uid, gid)
+
+
+def keep_counts_of(pid: int) -> None:
+    """
+    Add what an ended process has counted to what all before it have, and delete its files.
+
+    Servers start their processes anew after some requests; with a file each, reading would take
+    longer from day to day.
+    """
+    from prometheus_client.mmap_dict import MmapedDict
+
+    for file in Path(os.environ.get(FOLDER, os.devnull)).glob(f"*_{pid}.db"):
+        kept = file.with_name(f"{file.name.removesuffix(f'_{pid}.db')}_ended.db")
+        new = kept.with_suffix(".new")
+        if kept.exists():
+            shutil.copyfile(kept, new)
+        sums = MmapedDict(new)
+        for key, value, timestamp, _ in MmapedDict.read_all_values_from_file(file):
+            sums.write_value(key, sums.read_value(key)[0] + value, timestamp)
+        sums.close()
+        # Whoever reads just between these two counts them twice, once.
+        new.replace(kept)
+        file.unlink()

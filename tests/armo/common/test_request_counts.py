@@ -1,0 +1,80 @@
+"""The files in which web processes count requests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+PROGRAM = """
+import os, sys
+from armo.common import request_counts
+request_counts.make_folder()
+from prometheus_client import Counter, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
+histogram = Histogram("h", "of a test", ["route"], buckets=[1], registry=None)
+
+def run_process(seconds):
+    pid = os.fork()
+    if pid == 0:
+        histogram.labels("/a/").observe(seconds)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
+
+def total():
+    [metric] = MultiProcessCollector(None).collect()
+    return {it.name: it.value for it in metric.samples if it.labels.get("le", "+Inf") == "+Inf"}
+
+folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+print(folder)
+for seconds in (0.5, 2, 4):
+    pid = run_process(seconds)
+    before = total()
+    request_counts.keep_counts_of(pid)
+    assert total() == before, (before, total())
+request_counts.keep_counts_of(pid)
+print(sorted(os.listdir(folder)))
+print(total())
+if len(sys.argv) > 1 and os.fork() == 0:
+    sys.exit()  # as gunicorn's processes end
+"""
+
+
+def run(*arguments: str, **env: str) -> list[str]:
+    """Run the program; return its lines."""
+    kept = {name: value for name, value in os.environ.items() if "PROM" not in name}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=settings.BASE_DIR,
+        env={**kept, **env},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout.splitlines()
+
+
+@pytest.mark.slow
+class TestProcessesThatEnd:
+    def test_leave_one_file_for_all_of_them(self) -> None:
+        folder, files, total = run()
+
+        assert files == "['histogram_ended.db']"
+        assert total == "{'h_sum': 6.5, 'h_bucket': 3.0, 'h_count': 3.0}"
+        assert not Path(folder).exists()
+
+
+@pytest.mark.slow
+class TestTheFolder:
+    def test_may_be_somebodys_own(self, tmp_path: Path) -> None:
+        folder, *_ = run(PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+
+        assert folder == str(tmp_path)
+        assert tmp_path.exists()
+
+    def test_is_not_that_of_the_server_before(self, tmp_path: Path) -> None:
+        folder, *_ = run(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), ARMO_REQUEST_COUNTS_MADE_BY="1")
+
+        assert folder != str(tmp_path)
