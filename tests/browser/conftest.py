@@ -53,8 +53,8 @@ def browser() -> Iterator["Browser"]:
 class Watch:
     """Errors that a page has logged, and hosts that it has contacted."""
 
-    def __init__(self, base: str) -> None:
-        self.base = base
+    def __init__(self, *bases: str) -> None:
+        self.bases = bases
         self.faults: list[str] = []
 
     def over(self, page: "Page") -> None:
@@ -72,7 +72,7 @@ class Watch:
             self.faults.append(f"console {message.type}: {message.text} {message.location}")
 
     def _see(self, request: Any) -> None:
-        if not request.url.startswith((self.base, "data:", "about:", "blob:")):
+        if not request.url.startswith((*self.bases, "data:", "about:", "blob:")):
             self.faults.append(f"another host: {request.url}")
 
 

@@ -145,6 +145,7 @@ interface Anything extends Common {
   ifMatch?: string;
   ifNoneMatch?: string;
   idempotencyKey?: string;
+  isFresh?: boolean;
 }
 
 /** Return after so many seconds; throw the signal's reason when it is aborted. */
@@ -295,7 +296,7 @@ export class Armo<Paths = paths> {
     for (;;) {
       let wait = every;
       try {
-        const sent = etag ? { ...asked, ifNoneMatch: etag } : asked;
+        const sent = etag ? { ...asked, ifNoneMatch: etag } : { ...asked, isFresh: true };
         const answer = await this.#ask<Data<Operation<Paths, "get", R>>>("get", route, sent);
         // Answers may be kept until the next change that is scheduled.
         const age = /(?:^|[ ,])max-age=(\d+)/.exec(answer.headers.get("Cache-Control") ?? "")?.[1];
@@ -344,6 +345,8 @@ export class Armo<Paths = paths> {
     const request = `${init.method} ${url}`;
     if (body !== undefined) init.body = JSON.stringify(body);
     if (signal) init.signal = signal;
+    // A browser may have kept an answer, and would not ask for a minute.
+    if (options.isFresh) init.cache = "no-cache";
     // A POST has a key; sent again, it is not done again.
     const isRepeatable = method === "get" || method === "post";
 
