@@ -1051,7 +1051,7 @@ export interface components {
              * @description What programs compare.
              * @enum {string}
              */
-            code: "bad_request" | "idempotency_key_reused" | "internal_error" | "invalid_transition" | "length_required" | "method_not_allowed" | "not_acceptable" | "not_authenticated" | "not_found" | "not_in_future" | "not_publishable" | "parse_error" | "permission_denied" | "scope_missing" | "sign_in_needed" | "throttled" | "too_large" | "unavailable" | "unknown_model" | "unsupported_media_type" | "validation_error" | "version_conflict";
+            code: "bad_request" | "https_required" | "idempotency_key_reused" | "internal_error" | "invalid_transition" | "length_required" | "method_not_allowed" | "not_acceptable" | "not_authenticated" | "not_found" | "not_in_future" | "not_publishable" | "parse_error" | "permission_denied" | "scope_missing" | "sign_in_needed" | "throttled" | "too_large" | "unavailable" | "unknown_model" | "unsupported_media_type" | "validation_error" | "version_conflict";
             /** @description Of a `validation_error`: each field that is wrong. */
             errors?: {
                 field: string;
@@ -1435,7 +1435,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Forbidden: `code` is `permission_denied` or `scope_missing` or `sign_in_needed`. */
+        /** @description Forbidden: `code` is `permission_denied` or `scope_missing` or `sign_in_needed` or `https_required`. */
         Forbidden: {
             headers: {
                 [name: string]: unknown;
