@@ -5,7 +5,7 @@ NODE = node_modules/.bin
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench deployable browser pooler screenshots schema client reader messages requirements format clean
+.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench deployable browser pooler screenshots schema client reader docs messages requirements format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -71,6 +71,9 @@ screenshots: .venv/dev | .env ## Make the pictures in docs/screenshots anew
 reader: client ## Serve examples/reader on http://127.0.0.1:8001; the site must name that in CORS_ALLOWED_ORIGINS
 	@cp clients/typescript/dist/armo.min.js examples/reader/
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory examples/reader 8001
+
+docs: .venv/dev node_modules/installed ## Build the documentation into site/: python3 -m http.server --directory site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap

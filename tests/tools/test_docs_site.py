@@ -1,0 +1,69 @@
+"""The documentation: as a site without a dead link, and page by page."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.process.worker import PROJECT
+from tools.docs_site import OUTSIDE
+
+PAGES = [
+    *(PROJECT / path for path in OUTSIDE if path != "CHANGELOG.md"),
+    *(PROJECT / "docs").rglob("*.md"),
+]
+SCREENFUL_LINES = 50
+
+
+def without_code(text: str) -> list[str]:
+    """Return the lines that are read as prose: no code, no tables, no blank ones."""
+    prose = re.sub(r"^( *```).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [line for line in prose.split("\n") if line.strip() and not line.startswith("|")]
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+    def test_has_a_heading_in_every_screenful(self, page: Path) -> None:
+        lines = without_code(page.read_text())
+        headings = [number for number, line in enumerate(lines) if re.match("#+ ", line)]
+
+        assert headings[:1] == [0], "A page begins with its heading."
+        ends = [*headings[1:], len(lines)]
+        stretches = [end - start for start, end in zip(headings, ends, strict=True)]
+        assert max(stretches) <= SCREENFUL_LINES
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site; a dead link, or a page that is not in its menu, is an error."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder],
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+class TestTheSite:
+    def test_loads_nothing_from_other_hosts(self, site: Path) -> None:
+        pages = list(site.rglob("*.html"))
+        loads = re.compile(
+            r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?(?://|https?:)"""
+        )
+
+        assert len(pages) > 50
+        assert not [page for page in pages if loads.search(page.read_text())]
+
+    def test_finds_words_of_english_and_korean(self, site: Path) -> None:
+        index = (site / "search" / "search_index.json").read_text()
+        config = yaml.safe_load(index)["config"]
+
+        assert config["lang"] == ["en", "ko"]
