@@ -149,8 +149,8 @@ READ_ONLY = gettext_noop("The database is read-only: nothing can be saved or pub
 NO_WORKER = "No worker is connected."
 NOTHING_FINISHED = gettext_noop("A worker is connected, but nothing has been finished yet.")
 STILL = (
-    "The queue has stopped moving: workers are connected, but none has finished anything for"
-    " %(time)s."
+    "The queue has stopped moving: workers are connected, but none that publishes has finished"
+    " anything for %(time)s."
 )
 STUCK = "The oldest job that no worker has taken up has been due for %(time)s."
 

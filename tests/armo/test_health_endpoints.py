@@ -139,7 +139,10 @@ class TestPublisher:
         silent_for(14)
         Heartbeat.objects.filter(lane="slow").update(beat_at=clock.database_now())
 
-        assert ask(client, "publisher")[0] == 503
+        status, reasons = ask(client, "publisher")
+
+        assert status == 503
+        assert "none that publishes" in reasons[0]
 
     @pytest.mark.usefixtures("_connected")
     def test_is_not_yet_well_before_the_first_beat(self, client: Client) -> None:
