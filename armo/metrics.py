@@ -19,7 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -34,6 +34,8 @@ BUCKETS_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 # Of files, and of addresses that lead nowhere.
 NO_ROUTE = "none"
 
+# When counting began, of each series; several processes do not know it either.
+disable_created_metrics()
 durations = Histogram(
     "armo_http_request_duration_seconds",
     "From the request until its answer began, by route.",
