@@ -67,6 +67,14 @@ def _uncounted() -> None:
     caches["default"].clear()
 
 
+@pytest.fixture(autouse=True)
+def _unheard_of() -> None:
+    """Forget what pages of the admin were told of the publisher."""
+    from scheduling.admin import banner
+
+    banner.remember(None)
+
+
 @pytest.fixture
 def unthrottled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everyone ask the API as often as they like."""

@@ -1,5 +1,6 @@
 """The banner of every page of the admin: a pause, faults, and whether there is news."""
 
+from time import monotonic
 from typing import Any
 
 from django.contrib import admin
@@ -7,19 +8,39 @@ from django.db.models import Sum
 from django.http import HttpRequest
 
 from scheduling.access.permissions import has_right
+from scheduling.admin.health_lines import fault_lines
 from scheduling.models import Job, JobEvent
 from scheduling.operations import pause as pausing
+from scheduling.queries.health import Publisher
 
 # So many events may be of transactions that are open at once: a batch has a thousand.
 RECENT_EVENTS = 3000
+
+
+# For so long a page shows at once what the last open page of this process was told of faults. It
+# asks a moment later itself, and would move if it showed them only then.
+KNOWN_SECONDS = 60.0
+
+
+class _Latest:
+    """Holds the state of the publisher that was queried last, and when, by this process's clock."""
+
+    known: tuple[Publisher | None, float] = (None, 0.0)
+
+
+def remember(state: Publisher | None) -> None:
+    """Have the next pages show the faults of this state at once; with None they show none."""
+    _Latest.known = (state, monotonic())
 
 
 def everywhere(request: HttpRequest) -> dict[str, Any]:
     """Query what the banner needs, on every page for people who have signed in; and the news."""
     if not admin.site.has_permission(request):
         return {}
+    state, at = _Latest.known
     return {
         "publishing_paused": pausing.current(),
+        "faults": fault_lines(state) if state and monotonic() - at < KNOWN_SECONDS else [],
         "may_pause": has_right(request.user, "pause", Job),
         "publishing_news": _news(),
     }

@@ -14,8 +14,7 @@ from django.utils.html import conditional_escape
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from scheduling.admin.banner import everywhere
-from scheduling.admin.health_lines import fault_lines
+from scheduling.admin.banner import everywhere, remember
 from scheduling.queries import health
 
 # A page that somebody looks at asks this often; it asks for its own rows when there is news.
@@ -30,8 +29,8 @@ SOONEST_SECONDS = 0.25
 def live(request: HttpRequest) -> JsonResponse:
     """Answer with the banner of all pages, and a text that differs when any job has changed."""
     try:
+        remember(health.publisher())
         context = everywhere(request)
-        context["faults"] = fault_lines(health.publisher())
     except (DatabaseError, InterfaceError):
         return JsonResponse({}, status=503)
     banner = render_to_string("scheduling/banner.html", context).strip()

@@ -77,7 +77,7 @@ def walk(page: "Page") -> Iterator[str]:
         yield name
 
     page.goto(at["stories"])
-    # No worker runs here. The banner that says so comes a moment later, and moves the page.
+    # No worker runs here. A page that is the first to hear so is moved by its banner.
     page.locator("[data-armo-banner] .armo-banner").wait_for()
     for box in page.locator("#result_list input.action-select").all():
         box.check()

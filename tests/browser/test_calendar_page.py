@@ -39,7 +39,7 @@ def open_week(page: "Page", job: Job) -> "Locator":
     page.goto(f"/admin/calendar/?view=week&date={job.run_at:%Y-%m-%d}")
     entry = page.locator(f"[data-job='{job.pk}']")
     entry.wait_for()
-    # No worker runs here. The banner that says so comes a moment later, and moves the page down.
+    # No worker runs here. The first page hears so a moment later, and its banner moves it down.
     page.locator("[data-armo-banner] .armo-banner").wait_for()
     return entry
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from content.models import Story
 from scheduling import operations
+from scheduling.admin import banner as of_every_page
 from scheduling.models import Job
 from scheduling.operations import pause as pausing
 from scheduling.queries import health
@@ -77,6 +78,34 @@ class TestAnOpenPage:
 
         assert "추모 기간" in banner
         assert "no worker" not in banner
+
+    @pytest.mark.parametrize("language", ["en", "ko"])
+    def test_has_the_next_one_show_at_once_what_it_heard(
+        self, editor: Client, author: Client, language: str
+    ) -> None:
+        known = live(editor, accept_language=language)["banner"]
+
+        page = author.get(reverse("admin:index"), headers={"accept-language": language})
+
+        assert "armo-banner" in known
+        assert known in page.content.decode()
+
+    def test_has_no_other_show_what_it_heard_long_ago_or_before_it_was_mended(
+        self, editor: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def is_shown() -> bool:
+            return "no worker is connected" in editor.get(list_of(Story)).content.decode()
+
+        before = is_shown()
+        live(editor)
+        after = is_shown()
+        monkeypatch.setattr(of_every_page, "KNOWN_SECONDS", 0)
+        late = is_shown()
+        monkeypatch.undo()
+        monkeypatch.setattr(health, "publisher", well)
+        live(editor)
+
+        assert (before, after, late, is_shown()) == (False, True, False, False)
 
     def test_hears_of_news_when_a_job_has_changed_and_only_then(self, editor: Client) -> None:
         story = StoryFactory()
