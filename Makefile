@@ -73,7 +73,7 @@ reader: client ## Serve examples/reader on http://127.0.0.1:8001; the site must 
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory examples/reader 8001
 
 docs: .venv/dev node_modules/installed ## Build the documentation into site/: python3 -m http.server --directory site
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 messages: .venv/dev | .env ## Collect and compile the texts to translate (needs GNU gettext)
 	@$(BIN)/python manage.py makemessages --locale=ko --extension=py,html,txt --no-location --no-wrap

@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 DOCS = "docs/"
 FIRST = "README.md"
 OUTSIDE = (
-    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
+    *("README.md", "README.ko.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
     *("clients/typescript/README.md", "examples/reader/README.md"),
 )
 DECISIONS = "adr/index.md"

@@ -15,15 +15,15 @@ const TEXTS = {
     news: (title) => `Just published: ${title}`,
   },
   ko: {
-    heading: "게시된 글",
+    heading: "발행된 글",
     older: "이전 글 더 보기",
-    none: "아직 게시된 글이 없습니다.",
+    none: "아직 발행된 글이 없습니다.",
     language: "English",
-    gone: "이 글은 더 이상 게시되어 있지 않습니다.",
+    gone: "이 글은 더 이상 발행되어 있지 않습니다.",
     back: "전체 글",
     trouble: "지금은 연결되지 않습니다. 보이는 내용이 최신이 아닐 수 있습니다.",
     failed: (detail) => `요청을 처리하지 못했습니다. ${detail}`,
-    news: (title) => `방금 게시되었습니다: ${title}`,
+    news: (title) => `방금 발행되었습니다: ${title}`,
   },
 };
 const PAGE_SIZE = 20;

@@ -143,7 +143,7 @@ class TestTheReader:
         expect(article.locator("h2")).to_have_text("여름")
 
         operations.unpublish_now(item=story, by=None)
-        expect(article).to_contain_text("더 이상 게시되어 있지 않습니다")
+        expect(article).to_contain_text("더 이상 발행되어 있지 않습니다")
         page.get_by_text("전체 글").click()
         expect(page.locator("#none")).to_be_visible()
 
@@ -171,7 +171,7 @@ class TestTheReader:
         self, open_reader: OpenReader, transactional_db: None
     ) -> None:
         page = open_reader("/", "ko-KR")
-        expect(page.locator("#none")).to_have_text("아직 게시된 글이 없습니다.")
+        expect(page.locator("#none")).to_have_text("아직 발행된 글이 없습니다.")
         page.route("**/api/**", lambda route: route.fulfill(status=503, body="{}"))
         expect(page.locator("#trouble")).to_contain_text("연결되지 않습니다")
 
@@ -190,7 +190,7 @@ class TestTheReader:
         expect(page.locator("h1")).to_have_text("What is live")
 
         page.click("#language")
-        expect(page.locator("h1")).to_have_text("게시된 글")
+        expect(page.locator("h1")).to_have_text("발행된 글")
         assert page.locator("html").get_attribute("lang") == "ko"
         page.wait_for_selector("#rows a")
         in_list = violations(page)

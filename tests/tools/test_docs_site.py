@@ -18,16 +18,20 @@ PAGES = [
 SCREENFUL_LINES = 50
 
 
-def without_code(text: str) -> list[str]:
+def without_code(text: str) -> str:
+    return re.sub(r"^( *```).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def prose_of(text: str) -> list[str]:
     """Return the lines that are read as prose: no code, no tables, no blank ones."""
-    prose = re.sub(r"^( *```).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
-    return [line for line in prose.split("\n") if line.strip() and not line.startswith("|")]
+    lines = without_code(text).split("\n")
+    return [line for line in lines if line.strip() and not line.startswith("|")]
 
 
 class TestEveryPage:
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
     def test_has_a_heading_in_every_screenful(self, page: Path) -> None:
-        lines = without_code(page.read_text())
+        lines = prose_of(page.read_text())
         headings = [number for number, line in enumerate(lines) if re.match("#+ ", line)]
 
         assert headings[:1] == [0], "A page begins with its heading."
@@ -50,6 +54,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+class TestTheKoreanPages:
+    @pytest.mark.parametrize("name", ["README", "docs/editing", "docs/first-steps"])
+    def test_have_each_section_of_the_english_one(self, name: str) -> None:
+        english, korean = [(PROJECT / f"{name}{end}").read_text() for end in (".md", ".ko.md")]
+
+        def levels(text: str) -> list[int]:
+            return [len(line) for line in re.findall("^#+(?= )", without_code(text), re.MULTILINE)]
+
+        assert levels(korean) == levels(english)
+        prose = without_code(korean)
+        assert len(re.findall("[가-힣]", prose)) > len(prose) / 5
 
 
 class TestTheSite:
