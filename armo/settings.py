@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from armo.accounts import zones
 from armo.common import database_url, environment, postgres
 from armo.common.environment import given, listed, switch, whole_number
+from scheduling.conf import SCHEMA
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -441,6 +442,14 @@ SWEEP_EVERY = whole_number("SWEEP_EVERY", default=60, **SECONDS)
 PRUNE_AFTER_DAYS = whole_number("PRUNE_AFTER_DAYS", default=0, least=0, most=36_500)
 # On: whether a pooler stands before PostgreSQL is found out. Off: there is one, and workers poll.
 QUEUE_LISTEN = switch("QUEUE_LISTEN", default=True)
+
+# Where the tables are; empty: where PostgreSQL looks first for this role.
+DATABASE_SCHEMA = environment.text(
+    "DATABASE_SCHEMA",
+    default="",
+    must="the name of a schema in small letters, digits and _, at most 40",
+    is_valid=SCHEMA.fullmatch,
+)
 
 # In which time zone and language a person reads what the engine writes to them.
 LOCALE_OF = "armo.accounts.locale.locale_of"

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate, post_save, pre_delete
+from django.db.models.signals import post_migrate, post_save, pre_delete, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
 from scheduling import conf
@@ -34,6 +34,7 @@ class SchedulingConfig(AppConfig):
         from scheduling import (
             checks,  # noqa: F401 (it registers them)
             keepalives,
+            schemas,
         )
         from scheduling.access import default_groups
         from scheduling.models import schedulable_models
@@ -43,6 +44,7 @@ class SchedulingConfig(AppConfig):
             post_save.connect(signals.follow_saved_item, sender=model)
             pre_delete.connect(signals.forget_deleted_item, sender=model)
         connection_created.connect(keepalives.set_in_session, dispatch_uid="armo-keepalives")
+        pre_migrate.connect(schemas.create, dispatch_uid="armo-schema")
         post_migrate.connect(default_groups.create_groups, dispatch_uid="armo-groups")
 
     def require_applications(self) -> None:

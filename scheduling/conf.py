@@ -46,6 +46,8 @@ STOP_AFTER: int = 25
 # After how many seconds PostgreSQL ends the sessions of a host that has vanished; 0: as long as the
 # server's own settings say.
 VANISHED_AFTER: int = 20
+# The schema of the tables; empty: where the sessions look by themselves.
+DATABASE_SCHEMA: str = ""
 # Who gets mail about failures, besides whoever scheduled the job.
 FAILURE_EMAILS: list[str] = []
 # How long a preview link works.
@@ -69,6 +71,8 @@ LIMITS = {
     "VANISHED_AFTER": (0, 3600),
     "PREVIEW_HOURS": (1, 87_600),
 }
+# A name that needs no quotes, and leaves room for that of a channel.
+SCHEMA = re.compile(r"(?!pg_|information_schema$)[a-z_][a-z0-9_]{0,39}")
 # What the others must be.
 OTHERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "QUEUE_LISTEN": ("True or False", lambda it: isinstance(it, bool)),
@@ -80,6 +84,10 @@ OTHERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "SITE_URL": (
         "an address such as 'https://news.example.org', without a slash at the end",
         lambda it: bool(re.fullmatch(r"https?://[^\s?#]*[^\s?#/]", str(it))),
+    ),
+    "DATABASE_SCHEMA": (
+        "the name of a schema in small letters, digits and _, at most 40, or empty",
+        lambda it: isinstance(it, str) and (not it or bool(SCHEMA.fullmatch(it))),
     ),
     "LOCALE_OF": (
         "None or the dotted name of a function",

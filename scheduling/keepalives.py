@@ -5,6 +5,7 @@ Who loses power or network ends no connection. The session stays, with its locks
 until PostgreSQL's own host has asked in vain whether the other is still there: by default of Linux
 after more than two hours. Each session sets that itself. Behind a pooler sessions are shared, and
 are the pooler's: there the role in the database has the settings, by `manage.py keepalives --set`.
+The schema of the tables, which is a setting of sessions too, goes the same ways.
 """
 
 import json
@@ -16,7 +17,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from scheduling import conf
+from scheduling import conf, schemas
 from scheduling.pooling import has_session
 
 # How often PostgreSQL asks before it ends the session.
@@ -61,14 +62,22 @@ def wanted() -> dict[str, str]:
 
 
 def set_in_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Set them in a new session, which has just been made; by a Unix socket no host can vanish."""
-    settings = wanted()
-    if connection.alias != DEFAULT_DB_ALIAS or connection.vendor != "postgresql" or not settings:
+    """Set them in a new session, which has just been made, and the schema of the tables."""
+    if connection.alias != DEFAULT_DB_ALIAS or connection.vendor != "postgresql":
         return
-    if connection.connection.info.host.startswith("/") or not has_session(connection):
+    settings = schemas.search_path()
+    # By a Unix socket no host can vanish.
+    if not connection.connection.info.host.startswith("/"):
+        settings |= wanted()
+    if not settings or not has_session(connection):
         return
     with connection.wrap_database_errors:
         connection.connection.execute(SET, [json.dumps(settings)])
+
+
+def of_role() -> dict[str, str]:
+    """Return what `manage.py keepalives --set` stores: a session behind a pooler is not ours."""
+    return {**wanted(), **schemas.search_path()}
 
 
 @transaction.atomic
@@ -83,7 +92,7 @@ def set_in_role(settings: Mapping[str, str]) -> tuple[str, str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_user, current_database()")
         role, database = cursor.fetchone()
-        for name in NAMES:
+        for name in (*NAMES, *schemas.search_path()):
             change = sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} RESET {}")
             parts: list[sql.Composable] = [sql.Identifier(database), sql.Identifier(name)]
             if name in settings:

@@ -12,7 +12,7 @@ import grimp
 
 PACKAGES = ("armo", "content", "scheduling")
 # The lowest layer of the engine: what every group may use, so that an arrow to it says nothing.
-GROUND = ("conf", "errors", "keepalives", "pooling", "tracing")
+GROUND = ("conf", "errors", "keepalives", "pooling", "schemas", "tracing")
 MOST_ARROWS = 35
 # One group with `apps`: what Django reads from a site's settings, by name.
 SET_UP = ("broker", "checks")

@@ -204,6 +204,8 @@ def _lock(*names: str) -> None:
     """
     # In one order, so that no two wait for each other.
     locks = ", ".join("pg_advisory_xact_lock(hashtextextended(%s, 0))" for _name in names)
+    # Of this site's tables, where others have theirs in the same database.
+    names = tuple(f"{settings.DATABASE_SCHEMA} {it}".lstrip() for it in names)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT set_config('lock_timeout', %s, true), {locks}",

@@ -28,6 +28,7 @@ from scheduling.models.transitions import (
     transition_of,
     unmirrored,
 )
+from scheduling.schemas import own_key
 
 
 class State(models.TextChoices):
@@ -51,7 +52,7 @@ def lane_of(model: type[models.Model] | None, kind: str) -> str:
 SHOWN["state"] = lambda state: str(dict(State.choices).get(state, state))
 
 # First key of the advisory locks that attempts hold; the second is the job's id.
-ATTEMPT_LOCK = 0x41726D70
+ATTEMPT_LOCK = own_key(0x41726D70)
 # How long a hook has to end once its time-out has been raised in it.
 HOOK_GRACE_SECONDS = 5.0
 

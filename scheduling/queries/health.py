@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
-from scheduling import __version__, conf, keepalives, pooling
+from scheduling import __version__, conf, keepalives, pooling, schemas
 from scheduling.models import (
     OPEN_STATES,
     Heartbeat,
@@ -284,7 +284,11 @@ def _sessions() -> Iterator[Check]:
         text = f"None of its own, behind a pooler: workers here poll every {Conf.POLL:.1f} s."
         if conf.QUEUE_LISTEN:
             text += " That was found out; QUEUE_LISTEN=off says it."
-    yield Check("sessions", True, text, {"own": own, "queue_listen": bool(conf.QUEUE_LISTEN)})
+    problem = schemas.find_problem()
+    if conf.DATABASE_SCHEMA:
+        text += f" {problem}" if problem else f" They look in the schema {conf.DATABASE_SCHEMA}."
+    facts = {"own": own, "queue_listen": bool(conf.QUEUE_LISTEN), "schema": conf.DATABASE_SCHEMA}
+    yield Check("sessions", problem is None, text, facts)
 
 
 def _workers() -> Iterator[Check]:

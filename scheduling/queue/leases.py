@@ -12,9 +12,10 @@ from django.db import connections
 from django_q.conf import Conf
 
 from scheduling.queue.sql_files import read_statements
+from scheduling.schemas import own_key
 
 # The first key of the advisory lock that each owner holds; the second is the owner's number.
-OWNER_LOCK = 0x41726D6F
+OWNER_LOCK = own_key(0x41726D6F)
 # How long a lease lasts, how often it is renewed, and after how long without that others may have
 # lost theirs for the same reason.
 LEASE_SECONDS = 12.0

@@ -12,8 +12,9 @@ from django_q.models import OrmQ, Task
 
 from scheduling.queue.payload import PayloadFactory, read_payload
 from scheduling.queue.sql_files import read_statements
+from scheduling.schemas import own_channel
 
-CHANNEL = "armo_queue"
+CHANNEL = own_channel("armo_queue")
 # The broker queries at least this often, even if nothing was notified.
 LONGEST_SLEEP_SECONDS = 10.0
 # A row that is due sooner than this is notified. Twice the longest sleep: a transaction may commit

@@ -35,6 +35,7 @@ from scheduling.models.transitions import is_by_now
 from scheduling.pooling import has_session
 from scheduling.queue import messages
 from scheduling.queue.payload import build_payload
+from scheduling.schemas import own_key
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ LONGEST_TRACEBACK = 2000
 SENDING_SECONDS = 30.0
 
 # The advisory lock of whoever sends, so that two workers do not send the same mail.
-MAIL_LOCK = 0x41726D6D
+MAIL_LOCK = own_key(0x41726D6D)
 
 
 class Failure(NamedTuple):

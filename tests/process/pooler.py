@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -55,15 +55,18 @@ class Pooler:
 
     :param server: the folder of the server's socket; PgBouncer runs as its owner.
     :param size: how many connections to the server it shares out.
+    :param roles: who may connect.
     """
 
-    def __init__(self, server: Path, *, size: int = 20) -> None:
+    def __init__(
+        self, server: Path, *, size: int = 20, roles: Sequence[str] = ("postgres",)
+    ) -> None:
         self.size = size
         self.folder = Path(tempfile.mkdtemp(prefix="armo-pooler-"))
         owner = server.stat()
         config = {"server": server, "folder": self.folder, "port": PORT, "size": size}
         (self.folder / "config.ini").write_text(CONFIG.format(**config))
-        (self.folder / "users").write_text('"postgres" ""\n')
+        (self.folder / "users").write_text("".join(f'"{role}" ""\n' for role in roles))
         self.user, self.group = owner.st_uid, owner.st_gid
         self.process: subprocess.Popen[bytes] | None = None
         if os.geteuid() != self.user:
@@ -124,9 +127,11 @@ class Pooler:
 
 
 @contextmanager
-def running(server: Path, *, size: int = 20) -> Iterator[Pooler]:
+def running(
+    server: Path, *, size: int = 20, roles: Sequence[str] = ("postgres",)
+) -> Iterator[Pooler]:
     """Run a PgBouncer until the block ends."""
-    pooler = Pooler(server, size=size)
+    pooler = Pooler(server, size=size, roles=roles)
     try:
         yield pooler.start()
     finally:

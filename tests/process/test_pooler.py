@@ -131,7 +131,7 @@ class TestBehindAPooler:
     def test_the_doctor_says_that_it_was_found_out(self) -> None:
         checks = {check.name: check for check in health.examine()}
 
-        assert checks["sessions"].facts == {"own": False, "queue_listen": True}
+        assert checks["sessions"].facts == {"own": False, "queue_listen": True, "schema": ""}
         assert "QUEUE_LISTEN=off says it" in checks["sessions"].text
 
     def test_the_choices_of_a_form_are_read(self, admin_client: Client) -> None:

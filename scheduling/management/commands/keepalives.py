@@ -21,7 +21,7 @@ class Command(base.ArmoCommand):
     help = (
         "Say after how long PostgreSQL ends the sessions of a host that has vanished. Direct "
         "connections set that themselves; behind a pooler --set stores VANISHED_AFTER for the "
-        "database's role. Exit code 1 when it takes more than a minute."
+        "database's role, and DATABASE_SCHEMA. Exit code 1 when it takes more than a minute."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -32,7 +32,7 @@ class Command(base.ArmoCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["set"] or options["reset"]:
-            self._change(keepalives.wanted() if options["set"] else {}, as_json=options["json"])
+            self._change(keepalives.of_role() if options["set"] else {}, as_json=options["json"])
             return
         check = vanished_hosts()
         if options["json"]:
