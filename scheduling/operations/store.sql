@@ -41,13 +41,18 @@ WITH wanted AS MATERIALIZED (
 SELECT message, (SELECT count(*) FROM notified) FROM wanted
 
 -- name: move_jobs
--- Gives open jobs another time, new queue rows in place of the old, and an event each.
+-- Gives open jobs another time, new queue rows in place of the old, and an event each. An old row that
+-- is locked is left, as in a batch.
 WITH wanted AS MATERIALIZED (
     SELECT *, {next_message} AS message
     FROM json_to_recordset(%(wanted)s)
          AS (job bigint, was timestamptz, old bigint, at timestamptz, key text, payload text)
 ), {put}, taken_back AS (
-    DELETE FROM django_q_ormq WHERE id = ANY(ARRAY(SELECT old FROM wanted))
+    DELETE FROM django_q_ormq
+    WHERE id = ANY(ARRAY(SELECT old FROM wanted))
+      AND (xmax = '0' OR id = ANY(ARRAY(
+          SELECT id FROM django_q_ormq WHERE id = ANY(ARRAY(SELECT old FROM wanted))
+          FOR UPDATE SKIP LOCKED)))
 ), moved AS (
     UPDATE scheduling_job AS job
     SET run_at = w.at, next_attempt_at = w.at, state = 'waiting', attempts = 0,

@@ -8,7 +8,7 @@ until a NOTIFY announces an earlier one.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,6 +166,9 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     # When to log again, by `monotonic()`, that the database cannot be reached.
     remind_at = 0.0
 
+    # Rows of finished tasks that were locked; a later acknowledgement deletes them.
+    left_locked: ClassVar[frozenset[int]] = frozenset()
+
     # For a task that has no queue row, and so nothing to acknowledge.
     NO_ROW: ClassVar = None
 
@@ -185,14 +188,24 @@ class TimedBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
 
     def delete(self, task_id: int) -> None:
         """
-        Delete the row of a finished task.
+        Delete the row of a finished task, and those that were locked when theirs finished.
 
         The row of a job that could not run, because it was locked, is put back: the job has one row
         at any time, and no process inserts a second.
         """
+        self._delete({task_id, *self.left_locked})
+
+    def delete_left(self) -> None:
+        """Delete the rows of finished tasks that were locked then, if there are any."""
+        if self.left_locked:
+            self._delete(self.left_locked)
+
+    def _delete(self, ids: Collection[int]) -> None:
         self.get_connection()
         with connections[Conf.ORM].cursor() as cursor:
-            cursor.execute(self.statements.acknowledge, {"id": task_id, **messages.PAUSES})
+            params = {"ids": list(ids), **messages.PAUSES}
+            cursor.execute(self.statements.acknowledge, params)
+            TimedBroker.left_locked = frozenset(row[0] for row in cursor.fetchall())
 
     def acknowledge(self, task_id: int) -> None:
         """

@@ -135,7 +135,7 @@ def put_back(message_id: int | None) -> datetime | None:
     The row stays, so that a job has one at any time. Each pause is as long as all before it, from
     `FIRST_PAUSE_SECONDS` to `LONGEST_PAUSE_SECONDS`.
 
-    :returns: until when it waits; None if there is no such row.
+    :returns: until when it waits; None if there is no such row, or if it is locked.
     """
     with connection.cursor() as cursor:
         cursor.execute(PUT_BACK, {"id": message_id, **PAUSES})
@@ -144,11 +144,15 @@ def put_back(message_id: int | None) -> datetime | None:
 
 
 def delete_rows(message_ids: Iterable[int | None]) -> None:
-    """Delete queue rows, in the caller's transaction; missing ones are no error."""
+    """
+    Delete queue rows, in the caller's transaction; missing ones are no error.
+
+    One that is locked is left: its job has no use for it, so that its task finds nothing to do.
+    """
     ids = [message_id for message_id in message_ids if message_id is not None]
     if ids:
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM django_q_ormq WHERE id = ANY(%s)", [ids])
+            cursor.execute(SQL["delete"], [ids])
 
 
 @transaction.atomic

@@ -27,26 +27,39 @@ clock_timestamp() + least(
 armo_waiting_since = coalesce(armo_waiting_since, clock_timestamp()),
 armo_owner = NULL, armo_deliveries = 0
 
+-- name: delete
+-- Deletes queue rows, but those that are locked.
+DELETE FROM django_q_ormq WHERE id = ANY(ARRAY(
+    SELECT id FROM django_q_ormq WHERE id = ANY(%s) FOR UPDATE SKIP LOCKED))
+
 -- name: put_back
 -- Puts the row of a job back that cannot run yet, notifies its lane, and returns until when it waits.
 WITH message AS (
-    UPDATE django_q_ormq SET lock = {later}, {waiting} WHERE id = %(id)s RETURNING key, lock
+    UPDATE django_q_ormq SET lock = {later}, {waiting}
+    WHERE id = (SELECT id FROM django_q_ormq WHERE id = %(id)s FOR UPDATE SKIP LOCKED)
+    RETURNING key, lock
 )
 SELECT lock, pg_notify(%(channel)s, key) FROM message
 
 -- name: acknowledge
--- Deletes the row of a finished task. The row of a job that has still to run, as it was locked, is
--- put back instead, and waits at least until the job's own time. One that was put back before, and
--- not claimed since, is left alone.
-WITH kept AS (
+-- Deletes the rows of finished tasks, and returns those that are locked, which it leaves. The row of a
+-- job that has still to run, as it was locked, is put back instead, and waits at least until the job's
+-- own time. One that was put back before, and not claimed since, is left alone.
+WITH free AS MATERIALIZED (
+    SELECT id FROM django_q_ormq WHERE id = ANY(%(ids)s) FOR UPDATE SKIP LOCKED
+), kept AS (
     UPDATE django_q_ormq AS message SET lock = greatest({later}, {needed_at}), {waiting}
-    WHERE id = %(id)s AND armo_deliveries > 0 AND {needed_at} IS NOT NULL
+    WHERE id = ANY(ARRAY(SELECT id FROM free)) AND armo_deliveries > 0 AND {needed_at} IS NOT NULL
     RETURNING key
 ), notified AS MATERIALIZED (
     SELECT pg_notify(%(channel)s, key) FROM kept
+), deleted AS (
+    DELETE FROM django_q_ormq AS message
+    WHERE id = ANY(ARRAY(SELECT id FROM free)) AND {needed_at} IS NULL
 )
-DELETE FROM django_q_ormq AS message
-WHERE id = %(id)s AND {needed_at} IS NULL AND (SELECT count(*) FROM notified) = 0
+SELECT id FROM django_q_ormq
+WHERE id = ANY(%(ids)s) AND id <> ALL(ARRAY(SELECT id FROM free))
+  AND (SELECT count(*) FROM notified) >= 0
 
 -- name: insert
 -- Inserts queue rows, and returns their ids in the order given.

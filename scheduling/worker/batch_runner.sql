@@ -37,7 +37,8 @@ AND NOT EXISTS (
 -- rows. Each step finds its rows by an array of ids, and looks up those of earlier steps by hash
 -- (`IS TRUE` keeps PostgreSQL from planning a join): with statistics that a burst has made wrong, a
 -- join may read whole tables, or compare each row with each. `moment` is read after every claim, so
--- it is never before a job's time.
+-- it is never before a job's time. A queue row that is locked is left: when it is delivered there is
+-- nothing to do. Only one in which a transaction has noted itself (`xmax`) may be; else none is asked.
 WITH due AS MATERIALIZED ({claim}
 ), moment AS MATERIALIZED (
     SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM due) AS after_all_claims
@@ -51,10 +52,14 @@ WITH due AS MATERIALIZED ({claim}
 ), recorded AS (
     INSERT INTO scheduling_jobevent (job_id, what, at, reason)
     SELECT job, 'succeeded', at, '' FROM done, moment
+), finished AS MATERIALIZED (
+    SELECT message_id FROM due WHERE (id IN (SELECT job FROM done)) IS TRUE
 ), taken_back AS (
     DELETE FROM django_q_ormq
-    WHERE id = ANY(ARRAY(
-        SELECT message_id FROM due WHERE (id IN (SELECT job FROM done)) IS TRUE))
+    WHERE id = ANY(ARRAY(SELECT message_id FROM finished))
+      AND (xmax = '0' OR id = ANY(ARRAY(
+          SELECT id FROM django_q_ormq WHERE id = ANY(ARRAY(SELECT message_id FROM finished))
+          FOR UPDATE SKIP LOCKED)))
 )
 SELECT id, content_type_id, object_id, run_at, next_attempt_at, at,
     id IN (SELECT job FROM done)

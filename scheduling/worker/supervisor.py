@@ -42,6 +42,7 @@ import setproctitle
 from django.conf import settings
 from django.db import Error, connections
 from django_q import cluster as stock
+from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.pusher import pusher
 from django_q.signals import post_execute, post_execute_in_worker, pre_execute
@@ -289,9 +290,11 @@ def keep_storable(task: dict[str, Any], **kwargs: Any) -> None:
 
 
 def note_end(task: dict[str, Any], **kwargs: Any) -> None:
-    """Record a heartbeat, in the monitor, when the heartbeat task has finished."""
+    """In the monitor, when the heartbeat task has finished, record it, and delete what was left."""
     if task["func"] == BEAT:
         heartbeat.beat()
+        with suppress(Error):
+            get_broker().delete_left()
 
 
 @dataclass

@@ -24,12 +24,13 @@ from scheduling import tasks
 from scheduling.broker import TimedBroker
 from scheduling.models import Job, Lease, Pause
 from scheduling.models.clock import database_now
-from scheduling.models.task_names import RUN_JOB
+from scheduling.models.task_names import BEAT, RUN_JOB
 from scheduling.queue import broker as module
 from scheduling.queue import leases, messages
 from scheduling.queue.messages import Message, insert_messages
 from scheduling.queue.outages import REMIND_SECONDS
 from scheduling.queue.payload import build_payload, read_payload
+from scheduling.worker import supervisor
 from tests.conftest import InBackground
 from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 from tests.process.server import execute
@@ -574,6 +575,22 @@ class TestAnAcknowledgement:
         TimedBroker("publish").acknowledge(message_id)
 
         assert not OrmQ.objects.exists()
+
+    def test_of_a_row_that_is_locked_makes_no_other_wait(self, other: BaseDatabaseWrapper) -> None:
+        held, free = put(LONG_AGO, LONG_AGO)
+        broker = TimedBroker("publish")
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq WHERE id = %s FOR UPDATE", [held])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '1s'")
+
+        for message_id in (held, free):
+            broker.delete(message_id)
+
+        assert [message_id for message_id, *_ in claims()] == [held]
+        other.rollback()
+        supervisor.note_end({"func": BEAT})  # as the lane's next heartbeat does
+        assert claims() == []
 
 
 class TestABeat:

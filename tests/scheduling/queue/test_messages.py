@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
@@ -77,3 +78,17 @@ class TestDelete:
         messages.delete_rows([message_id, None, 2**62])
 
         assert not OrmQ.objects.exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_leaves_what_is_locked(self, other: BaseDatabaseWrapper) -> None:
+        held, free = messages.enqueue_many(
+            [messages.Wake(n, FAR_OFF, "publish", RUN_JOB) for n in range(2)]
+        )
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq WHERE id = %s FOR UPDATE", [held])
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+
+            messages.delete_rows([held, free])
+
+        assert list(OrmQ.objects.values_list("pk", flat=True)) == [held]

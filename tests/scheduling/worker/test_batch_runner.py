@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 from django.db.utils import OperationalError
 from django.test.utils import CaptureQueriesContext
@@ -17,6 +18,7 @@ from django_q.models import OrmQ
 
 from content.models import Notice, Story
 from scheduling import operations
+from scheduling.broker import TimedBroker
 from scheduling.models import Job, JobEvent, Kind, State, Status, schedulable_models
 from scheduling.models.clock import database_now
 from scheduling.worker import batch_runner, job_runner
@@ -336,6 +338,31 @@ class TestABacklogWithStaleStatistics:
             if step.get("Alias") == "scheduling_job" and "Index Name" in step
         ]
         assert read[:2] == [("job_due", 1000), ("job_due", 1000)]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAQueueRowThatIsLocked:
+    def test_makes_no_batch_wait_and_finds_nothing_to_do_later(
+        self, other: BaseDatabaseWrapper
+    ) -> None:
+        due_stories(3)
+        held = Job.objects.order_by("pk")[1]
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq WHERE id = %s FOR UPDATE", [held.message_id])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '1s'")
+
+        done = batch_runner.run_due_jobs()
+
+        assert (done, states()) == (3, Counter(succeeded=3))
+        assert list(OrmQ.objects.values_list("pk", flat=True)) == [held.message_id]
+        other.rollback()
+        broker = TimedBroker("publish")
+        [(message_id, _)] = broker.claim()
+        assert message_id is not None
+        broker.delete(message_id)
+        assert not OrmQ.objects.exists()
+        connection.close()  # with its setting
 
 
 @pytest.mark.usefixtures("_poison")
