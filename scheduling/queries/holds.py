@@ -56,26 +56,24 @@ ORDER BY a.xact_start, a.pid
 """
 # What PostgreSQL shows in place of a statement to a role that may not see it.
 NOT_SHOWN = "<insufficient privilege>"
+# The last beat is that of any lane: one that is busy with hooks is silent for as long.
+BEATS = """(
+    SELECT owner, host, pid, max(beat_at) OVER (PARTITION BY host, pid) AS beat_at
+    FROM scheduling_heartbeat
+)"""
 CLAIM = f"""
 SELECT message.armo_owner, beat.host, beat.pid, beat.beat_at,
        extract(epoch FROM clock_timestamp() - beat.beat_at)::float8,
        {is_alive("message.armo_owner")}
-FROM django_q_ormq AS message LEFT JOIN scheduling_heartbeat AS beat ON beat.owner = armo_owner
+FROM django_q_ormq AS message LEFT JOIN {BEATS} AS beat ON beat.owner = armo_owner
 WHERE message.id = %s
 """  # noqa: S608 (names of its own)  # nosec B608
-
-
-# The last beat is that of any lane: one that is busy with hooks is silent for as long.
-HOSTS = """
-SELECT message.id, beat.host, beat.pid, latest.beat_at,
-       extract(epoch FROM clock_timestamp() - latest.beat_at)::float8
-FROM django_q_ormq AS message JOIN scheduling_heartbeat AS beat ON beat.owner = armo_owner
-CROSS JOIN LATERAL (
-    SELECT max(beat_at) AS beat_at FROM scheduling_heartbeat AS lane
-    WHERE (lane.host, lane.pid) = (beat.host, beat.pid)
-) AS latest
+HOSTS = f"""
+SELECT message.id, beat.host, beat.pid, beat.beat_at,
+       extract(epoch FROM clock_timestamp() - beat.beat_at)::float8
+FROM django_q_ormq AS message JOIN {BEATS} AS beat ON beat.owner = armo_owner
 WHERE message.id = ANY(%s)
-"""
+"""  # noqa: S608 (names of its own)  # nosec B608
 
 
 class Hold(NamedTuple):

@@ -363,6 +363,17 @@ class TestAClaim:
         assert "not heard of since" in finding.text
         assert "or when PostgreSQL has noticed" in finding.text
 
+    def test_of_a_lane_that_is_busy_with_hooks_holds_nothing(
+        self, story: Story, other: BaseDatabaseWrapper
+    ) -> None:
+        claimed(story, owner=7, host="web-2", silent=timedelta(minutes=1))
+        Heartbeat.objects.create(
+            owner=8, lane="mail", host="web-2", pid=4711, beat_at=database_now()
+        )
+
+        with alive(other, 7):
+            assert not found(story, "claim")
+
 
 class TestOtherHolds:
     def test_name_who_has_paused(self, story: Story) -> None:
