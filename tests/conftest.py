@@ -69,7 +69,7 @@ def _uncounted() -> None:
 
 @pytest.fixture(autouse=True)
 def _unheard_of() -> None:
-    """Forget what pages of the admin were told of the publisher."""
+    """Forget what pages of the admin have heard of the publisher."""
     from scheduling.admin import banner
 
     banner.remember(None)

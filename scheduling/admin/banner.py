@@ -17,7 +17,7 @@ from scheduling.queries.health import Publisher
 RECENT_EVENTS = 3000
 
 
-# For so long a page shows at once what the last open page of this process was told of faults. It
+# For so long a page shows at once what the last open page of this process heard of faults. It
 # asks a moment later itself, and would move if it showed them only then.
 KNOWN_SECONDS = 60.0
 
