@@ -4,13 +4,18 @@ import os
 import signal
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from scheduling.models import Heartbeat
+from scheduling.queries.workers import count_clusters
+from tests.armo.monitoring.prometheus import Prometheus
 from tests.process.web import Web
-from tests.process.worker import wait_until
+from tests.process.worker import running, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,6 +34,32 @@ def counted(web: Web, route: str) -> float:
         for sample in families["armo_http_request_duration_seconds"].samples
         if sample.name.endswith("_count") and sample.labels["route"] == route
     )
+
+
+class TestAWorker:
+    def test_that_is_killed_raises_the_alarm(
+        self, client: Client, tmp_path: Path, settings: Any
+    ) -> None:
+        settings.DEBUG = True
+        prometheus = Prometheus(client)
+        with running(tmp_path / "worker.log") as worker:
+            wait_until(
+                lambda: Heartbeat.objects.filter(lane="mail").exists(),
+                seconds=60,
+                what="a heartbeat of the last lane",
+            )
+            for _ in range(2):
+                prometheus.scrape(after=60)
+            assert "ArmoNoWorker" not in prometheus.firing()
+
+            worker.kill()
+            wait_until(
+                lambda: not count_clusters(), seconds=20, what="the end of the worker's sessions"
+            )
+            for _ in range(2):
+                prometheus.scrape(after=60)
+
+            assert "ArmoNoWorker" in prometheus.firing()
 
 
 class TestSeveralWebProcesses:

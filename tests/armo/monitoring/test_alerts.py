@@ -2,29 +2,25 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from django.conf import settings as site
 from django.db import OperationalError, connection
 from django.test import Client
-from prometheus_client.parser import text_string_to_metric_families
 
 from armo import metrics
 from armo.common.api.docs import IndexView
 from scheduling import tasks
 from scheduling.models import Heartbeat, Job, JobEvent, Lease, clock
 from scheduling.operations import pause as pausing
-from tests.armo.monitoring.promql import Labels, firing, seconds, series_of, values_of
+from tests.armo.monitoring.prometheus import FOLDER, RULES, Prometheus
+from tests.armo.monitoring.promql import firing, seconds, series_of, values_of
 from tests.database_rows import due_stories, failed_publish
 
-FOLDER = Path(site.BASE_DIR) / "docs" / "monitoring"
-RULES = yaml.safe_load((FOLDER / "alerts.yml").read_text("utf-8"))["groups"][0]["rules"]
 TESTS = yaml.safe_load((FOLDER / "alerts_test.yml").read_text("utf-8"))
 NAMES = [rule["alert"] for rule in RULES]
 # Which others follow from the fault of one.
@@ -34,34 +30,6 @@ FOLLOWING = {
     "ArmoJobsOverdue": {"ArmoJobsStuck"},
     "ArmoFailuresNotMailed": {"ArmoJobFailed"},
 }
-
-TARGET = [("instance", "a:8000"), ("job", "armo")]
-
-
-class Prometheus:
-    """Reads `/metrics` at moments of its own, and judges the rules."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.now = 0.0
-        self.scrapes: list[tuple[float, Mapping[tuple[str, Labels], float]]] = []
-
-    def scrape(self, *, after: float) -> None:
-        """Read it so many seconds after the last time."""
-        self.now += after
-        answer = self.client.get("/metrics")
-        samples: dict[tuple[str, Labels], float] = {
-            ("up", frozenset(TARGET)): float(answer.status_code == 200)
-        }
-        if answer.status_code == 200:
-            for family in text_string_to_metric_families(answer.content.decode()):
-                for it in family.samples:
-                    samples[it.name, frozenset([*it.labels.items(), *TARGET])] = it.value
-        self.scrapes.append((self.now, samples))
-
-    def firing(self) -> set[str]:
-        """Return the names of the alerts that fire now."""
-        return set(firing(RULES, self.scrapes, at=self.now))
 
 
 @pytest.fixture

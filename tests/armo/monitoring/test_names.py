@@ -3,20 +3,16 @@
 import json
 import re
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from django.conf import settings as site
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from scheduling.models import Heartbeat
+from tests.armo.monitoring.prometheus import FOLDER, RULES
 from tests.database_rows import due_stories, failed_publish
 
-FOLDER = Path(site.BASE_DIR) / "docs" / "monitoring"
-RULES = yaml.safe_load((FOLDER / "alerts.yml").read_text("utf-8"))["groups"][0]["rules"]
 PANELS = json.loads((FOLDER / "dashboard.json").read_text("utf-8"))["panels"]
 QUERIES = [rule["expr"] for rule in RULES]
 QUERIES += [target["expr"] for panel in PANELS for target in panel["targets"]]
