@@ -6,10 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +15,7 @@ from content.models import Story
 from scheduling import operations
 from scheduling.models.clock import database_now
 from tests.browser.conftest import AXE, Watch
+from tests.browser.static_files import served
 from tests.browser.test_accessibility import violations
 from tests.factories import StoryFactory
 from tests.process.worker import PROJECT
@@ -44,11 +42,6 @@ pytestmark = [
 OpenReader = Callable[..., "Page"]
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
 def reader_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the front end."""
@@ -73,10 +66,7 @@ def open_reader(
     shutil.copytree(reader_files, folder)
     page_of = folder / "index.html"
     page_of.write_text(page_of.read_text().replace(SITE, live_server.url))
-    handler = partial(QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        origin = f"http://127.0.0.1:{server.server_port}"
+    with served(folder) as origin:
         settings.CORS_ALLOWED_ORIGINS = [origin]
         contexts = []
         watch = Watch(origin, live_server.url)
@@ -95,7 +85,6 @@ def open_reader(
 
         for context in contexts:
             context.close()
-        server.shutdown()
     # What is refused on purpose, the browser takes for an error.
     assert not [each for each in watch.faults if not re.search("status of (404|503)", each)]
 
