@@ -28,10 +28,12 @@ class Command(base.ArmoCommand):
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--create", action="store_true", help="make the account, if there is none")
         how.add_argument("--revoke", action="store_true", help="take out of the groups")
-        parser.add_argument("--email", default="", help="with --create")
+        parser.add_argument("--email", default="", help="with --create: of the new account")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["email"] and not options["create"]:
+            raise base.wrong_usage("--email goes with --create.")
         groups = find_groups(options["groups"])
         person = self.find_or_create(options)
         if options["revoke"]:

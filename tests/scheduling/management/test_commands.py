@@ -808,6 +808,10 @@ WRONG: dict[str, tuple[int, list[str]]] = {
     "prune_jobs, an age beyond time": (2, ["prune_jobs", "--older-than", "999999w"]),
     "grant, nobody": (2, ["grant"]),
     "grant, no group": (2, ["grant", "mina"]),
+    "grant, an address of no new account": (
+        2,
+        ["grant", "mina", "Editors", "--email", "a@b.example"],
+    ),
     "grant, both ways at once": (2, ["grant", "mina", "Editors", "--create", "--revoke"]),
     "qcluster, unknown option": (2, ["qcluster", "--turbo"]),
     "doctor, no log": (2, ["doctor", "--log"]),
