@@ -87,6 +87,7 @@ class JobAdmin(ReadOnlyAdmin, LocalDates):
         "message",
         "why",
         "by",
+        "request_id",
         time_column(Job, "created_at"),
     )
 

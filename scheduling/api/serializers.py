@@ -222,6 +222,9 @@ class EventOutput(serializers.Serializer[JobEvent]):
     new_run_at = MomentField(allow_null=True)
     reason = serializers.CharField(source="why", help_text="In the language of the request.")
     error = serializers.SerializerMethodField(help_text="Of a failed attempt: the error's class.")
+    request_id = serializers.CharField(
+        help_text="The `X-Request-ID` of the request that asked for it; empty for none."
+    )
 
     def get_by(self, event: JobEvent) -> str | None:
         """Return the user's name."""
@@ -261,6 +264,10 @@ class JobOutput(serializers.Serializer[Job]):
     )
     scheduled_by = serializers.SerializerMethodField(
         help_text="The user who scheduled it, also if their account is gone."
+    )
+    request_id = serializers.CharField(
+        help_text="The `X-Request-ID` of the request that last scheduled, moved or reran it; empty"
+        " for none."
     )
     created_at = MomentField()
 

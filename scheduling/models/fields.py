@@ -1,4 +1,4 @@
-"""Fields that several models have: who did something, by a name that outlives the account."""
+"""Fields that several models have: who did something, by which request."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Cast
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:  # models are being loaded
     from django.contrib.auth.models import AbstractUser
@@ -53,6 +54,14 @@ def user_field(label: Any, help_text: Any = "") -> "models.ForeignKey[Any, Abstr
         db_index=False,
         verbose_name=label,
         help_text=help_text,
+    )
+
+
+def request_field() -> "models.CharField[str, str]":
+    """Return the field of the id of a request (`scheduling.tracing`); empty if there was none."""
+    # With a constant default in the database the column is added without writing any row.
+    return models.CharField(
+        _("request"), max_length=128, blank=True, default="", db_default="", editable=False
     )
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from scheduling import conf
 from scheduling.errors import SHOWN, Reason, spoken
 from scheduling.models.expressions import ClockNow, ClockTimestamp
-from scheduling.models.fields import name_field, name_for_people, user_field
+from scheduling.models.fields import name_field, name_for_people, request_field, user_field
 from scheduling.models.item import Schedulable, schedulable_models
 from scheduling.models.periods import LocalPeriods
 from scheduling.models.references import parse_item
@@ -189,6 +189,8 @@ class Job(models.Model):
     reason = models.TextField(_("reason"), blank=True)
     scheduled_by = user_field(_("scheduled by"))
     scheduled_by_name = name_field()
+    # The request that last scheduled, moved or reran it.
+    request_id = request_field()
     # When the current attempt began; still set if the worker died during it.
     attempt_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Who has begun it, as `armo_owner` of a queue row; empty if a session's lock says so.
@@ -409,6 +411,8 @@ class JobEvent(models.Model):
     old_run_at = models.DateTimeField(_("from"), null=True, blank=True)
     new_run_at = models.DateTimeField(_("to"), null=True, blank=True)
     reason = models.TextField(_("why"), blank=True)
+    # The request that asked for it; of what a worker does, that of its job.
+    request_id = request_field()
     # `reasons`, if `reason` is the English text of some. Of a failed attempt: `error` (the class),
     # `traceback`. Of a failure: who was notified, or why the mail could not be sent.
     detail = models.JSONField(_("detail"), null=True, blank=True)

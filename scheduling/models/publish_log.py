@@ -31,6 +31,7 @@ class Change(NamedTuple):
     at: datetime
     run_at: datetime
     job_id: int
+    request_id: str = ""
 
 
 def log_changes(tag: str, changes: Sequence[Change]) -> None:
@@ -47,7 +48,7 @@ def _log(tag: str, changes: Sequence[Change]) -> None:
         logger.makeRecord(logger.name, logging.INFO, __file__, 0, LINE, (), None, _log.__name__)
     )
     last = len(changes) - 1
-    for place, (label, status, at, run_at, job_id) in enumerate(changes):
+    for place, (label, status, at, run_at, job_id, request_id) in enumerate(changes):
         record = logging.LogRecord.__new__(logging.LogRecord)
         record.__dict__ = {
             **shared,
@@ -60,6 +61,8 @@ def _log(tag: str, changes: Sequence[Change]) -> None:
             "job": job_id,
             MORE: place < last,
         }
+        if request_id:
+            record.request_id = request_id
         logger.handle(record)
 
 

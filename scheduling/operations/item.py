@@ -25,6 +25,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_noop
 
+from scheduling import tracing
 from scheduling.errors import Why
 from scheduling.models import TRANSITIONS, Job, JobEvent, Kind, Schedulable, State, Status, clock
 from scheduling.models.references import ItemNotFound
@@ -337,6 +338,7 @@ def rerun(*, job: Job, by: Actor, reason: Why = "", expected: Expected | None = 
     now = clock.database_now()
     # It starts anew: attempts are counted from 0, and another failure is mailed again.
     job.state, job.attempts, job.finished_at, job.told_at = State.WAITING, 0, None, None
+    job.request_id = tracing.request_id()
     store.wake(job=job, at=now)
     store.new_event(job=job, what=What.RERUN, at=now, by=by, reasons=[reason]).save()
     if fields := job.transition.reopened():

@@ -18,6 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import F, Field, QuerySet
 from django.utils.translation import gettext_noop
 
+from scheduling import tracing
 from scheduling.errors import Reason, Why, as_json, in_english
 from scheduling.models import (
     OPEN_STATES,
@@ -162,7 +163,16 @@ def new_event(
         detail = {**(detail or {}), "reasons": stored}
     text = in_english(*reasons)
     by_id = by.pk if by else None
-    return JobEvent(job=job, what=what, at=at, by_id=by_id, reason=text, detail=detail, **fields)
+    return JobEvent(
+        job=job,
+        what=what,
+        at=at,
+        by_id=by_id,
+        reason=text,
+        detail=detail,
+        request_id=tracing.request_id(),
+        **fields,
+    )
 
 
 def new_job(
@@ -178,6 +188,7 @@ def new_job(
         next_attempt_at=run_at,
         scheduled_by_id=by.pk if by else None,
         reason=in_english(reason),
+        request_id=tracing.request_id(),
         **fields,
     )
 
@@ -339,6 +350,7 @@ def _store(
             "reason": in_english(reason),
             "detail": None if stored is None else json.dumps({"reasons": stored}),
             "local_time": local_time,
+            "request_id": tracing.request_id(),
             **messages.NOTIFY,
         },
     )
@@ -392,7 +404,7 @@ def move_job(
     moved = move_jobs([job], run_at=run_at, at=at, by=by, reason=reason, zone=zone)
     [job.message_id] = _read(moved)
     job.run_at = job.next_attempt_at = run_at
-    job.local_time = in_zone(run_at, zone)
+    job.local_time, job.request_id = in_zone(run_at, zone), tracing.request_id()
     job.state, job.attempts, job.attempt_begun_at = State.WAITING, 0, None
 
 
@@ -528,7 +540,7 @@ def record_by_hand(locked: Locked, kind: str, *, at: datetime, by: Actor, reason
         locked.open_jobs.remove(planned)
     job = record(locked, kind, What.SUCCEEDED, at=at, by=by, reason=reason)
     row = locked.row
-    log_changes(BY_HAND, [Change(row.label, row.status, at=at, run_at=at, job_id=job.pk)])
+    log_changes(BY_HAND, [Change(row.label, row.status, at, at, job.pk, job.request_id)])
     return job
 
 

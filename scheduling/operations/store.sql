@@ -29,14 +29,17 @@ WITH wanted AS MATERIALIZED (
 ), {put}, opened AS (
     INSERT INTO scheduling_job
         (id, kind, state, content_type_id, object_id, item_title, run_at, next_attempt_at,
-         attempts, reason, scheduled_by_id, message_id, created_at, slot, params, local_time)
+         attempts, reason, scheduled_by_id, message_id, created_at, slot, params, local_time,
+         request_id)
     SELECT job, kind, 'waiting', type, object, title, at, at,
            0, %(reason)s::text, {by}, message, %(now)s, coalesce(slot, 0), params,
-           %(local_time)s::text
+           %(local_time)s::text, %(request_id)s::text
     FROM wanted
 ), recorded AS (
-    INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason, detail)
-    SELECT job, 'scheduled', %(now)s, {by}, at, %(reason)s::text, %(detail)s::jsonb FROM wanted
+    INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason, detail, request_id)
+    SELECT job, 'scheduled', %(now)s, {by}, at, %(reason)s::text, %(detail)s::jsonb,
+           %(request_id)s::text
+    FROM wanted
 )
 SELECT message, (SELECT count(*) FROM notified) FROM wanted
 
@@ -56,11 +59,15 @@ WITH wanted AS MATERIALIZED (
 ), moved AS (
     UPDATE scheduling_job AS job
     SET run_at = w.at, next_attempt_at = w.at, state = 'waiting', attempts = 0,
-        attempt_begun_at = NULL, message_id = w.message, local_time = %(local_time)s::text
+        attempt_begun_at = NULL, message_id = w.message, local_time = %(local_time)s::text,
+        request_id = %(request_id)s::text
     FROM wanted AS w
     WHERE job.id = w.job
 ), recorded AS (
-    INSERT INTO scheduling_jobevent (job_id, what, at, by_id, old_run_at, new_run_at, reason, detail)
-    SELECT job, 'moved', %(now)s, {by}, was, at, %(reason)s::text, %(detail)s::jsonb FROM wanted
+    INSERT INTO scheduling_jobevent
+        (job_id, what, at, by_id, old_run_at, new_run_at, reason, detail, request_id)
+    SELECT job, 'moved', %(now)s, {by}, was, at, %(reason)s::text, %(detail)s::jsonb,
+           %(request_id)s::text
+    FROM wanted
 )
 SELECT message, (SELECT count(*) FROM notified) FROM wanted

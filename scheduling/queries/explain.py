@@ -101,6 +101,8 @@ def _event(event: JobEvent) -> str:
         text += f" from {_utc(event.old_run_at)}"
     if event.new_run_at:
         text += f" to {_utc(event.new_run_at)}"
+    if event.request_id:
+        text += f" (request {event.request_id})"
     return f"{text}: {why}" if (why := event.why) else f"{text}."
 
 

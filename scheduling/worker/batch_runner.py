@@ -68,6 +68,7 @@ class DueJob(NamedTuple):
     object_id: int
     run_at: datetime
     next_attempt_at: datetime
+    request_id: str
     at: datetime
     is_done: bool
 
@@ -163,7 +164,7 @@ def _run_batch(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
     with transaction.atomic():
         rows = _fetch(claim_of(prepared.scope), _wanted(prepared, after=after))
     succeeded = _run_halves(prepared, [row[0] for row in rows])
-    return Batch([DueJob._make([*row[:5], row[4], False]) for row in rows], succeeded)
+    return Batch([DueJob._make([*row[:6], row[4], False]) for row in rows], succeeded)
 
 
 def _run_halves(prepared: Prepared, ids: Sequence[int]) -> int:
@@ -221,7 +222,10 @@ def _run(prepared: Prepared, **wanted: Any) -> Batch:
     outcome = scope.transition.leads_to or scope.transition.name
     names = prepared.names
     changes = [
-        Change(f"{names[job.content_type_id]}:{job.object_id}", outcome, job.at, job.run_at, job.id)
+        Change(
+            f"{names[job.content_type_id]}:{job.object_id}",
+            *(outcome, job.at, job.run_at, job.id, job.request_id),
+        )
         for job in due
         if job.is_done
     ]

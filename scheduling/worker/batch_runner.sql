@@ -5,7 +5,7 @@
 -- is left to its own run, which has to find out how that ended. While publishing is paused only
 -- the ends of named items are claimed: they belong to a change in the same transaction, which a
 -- pause that has come meanwhile refuses as a whole.
-SELECT id, content_type_id, object_id, run_at, next_attempt_at, message_id{params}
+SELECT id, content_type_id, object_id, run_at, next_attempt_at, request_id, message_id{params}
 FROM scheduling_job
 WHERE state IN ('waiting', 'retrying')
   AND kind = %(kind)s
@@ -49,11 +49,11 @@ WITH due AS MATERIALIZED ({claim}
     SET state = 'succeeded', finished_at = (SELECT at FROM moment), attempts = attempts + 1,
         message_id = NULL
     WHERE id = ANY(ARRAY(SELECT job FROM done))
-), recorded AS (
-    INSERT INTO scheduling_jobevent (job_id, what, at, reason)
-    SELECT job, 'succeeded', at, '' FROM done, moment
 ), finished AS MATERIALIZED (
-    SELECT message_id FROM due WHERE (id IN (SELECT job FROM done)) IS TRUE
+    SELECT id, message_id, request_id FROM due WHERE (id IN (SELECT job FROM done)) IS TRUE
+), recorded AS (
+    INSERT INTO scheduling_jobevent (job_id, what, at, reason, request_id)
+    SELECT id, 'succeeded', at, '', request_id FROM finished, moment
 ), taken_back AS (
     DELETE FROM django_q_ormq
     WHERE id = ANY(ARRAY(SELECT message_id FROM finished))
@@ -61,7 +61,7 @@ WITH due AS MATERIALIZED ({claim}
           SELECT id FROM django_q_ormq WHERE id = ANY(ARRAY(SELECT message_id FROM finished))
           FOR UPDATE SKIP LOCKED)))
 )
-SELECT id, content_type_id, object_id, run_at, next_attempt_at, at,
+SELECT id, content_type_id, object_id, run_at, next_attempt_at, request_id, at,
     id IN (SELECT job FROM done)
 FROM due CROSS JOIN moment
 

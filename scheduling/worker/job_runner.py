@@ -25,7 +25,7 @@ from django.db.models import F
 from django.utils.translation import gettext_noop
 from django_q.exceptions import TimeoutException
 
-from scheduling import conf
+from scheduling import conf, tracing
 from scheduling.errors import DomainError, Reason, Why, in_english, reasons_of
 from scheduling.models import (
     TRANSITIONS,
@@ -105,10 +105,15 @@ class _Answer(Enum):
 
 
 class _Begun(NamedTuple):
-    """What to do, and when the attempt began, which identifies it among those of the job."""
+    """
+    What to do, and when the attempt began, which identifies it among those of the job.
+
+    `request_id` is the job's: what the attempt logs and records is done for that request.
+    """
 
     answer: _Answer
     at: datetime | None = None
+    request_id: str = ""
 
 
 def max_attempts() -> int:
@@ -158,7 +163,8 @@ def run_alone(job_id: int) -> None:
     begun = None
     try:
         begun = retry_while_disconnected(partial(_lock_and_begin, job_id, monotonic()))
-        _run_attempt(job_id, begun)
+        with tracing.of_request(begun.request_id):
+            _run_attempt(job_id, begun)
     finally:
         if begun is None or begun.answer is not _Answer.BUSY:
             _unlock(job_id, begun)
@@ -213,7 +219,8 @@ def charge_attempt(job_id: int, why: str) -> None:
         _enqueue(job, job.next_attempt_at)
     elif job is not None and job.kind in TRANSITIONS:
         job.attempts += 1
-        _retry_or_fail(job, NeverEnded(why), at=clock.database_now())
+        with tracing.of_request(job.request_id):
+            _retry_or_fail(job, NeverEnded(why), at=clock.database_now())
 
 
 def _lock_and_begin(job_id: int, asked_at: float) -> _Begun:
@@ -269,6 +276,12 @@ def _begin(job_id: int, asked_at: float) -> _Begun:
     job = _lock_due(job_id)
     if job is None:
         return nothing
+    with tracing.of_request(job.request_id):
+        return _begin_locked(job)
+
+
+def _begin_locked(job: Job) -> _Begun:
+    nothing = _Begun(_Answer.NOTHING)
     if pausing.current():
         # With its time unchanged: no broker claims it before the resume.
         _enqueue(job, job.next_attempt_at)
@@ -289,7 +302,7 @@ def _begin(job_id: int, asked_at: float) -> _Begun:
         # An attempt was begun, and its worker died before it ended.
         _retry_or_fail(job, WorkerDied(), at=now)
         # django-q2 has no record of how that attempt ended.
-        task = {"name": f"job {job_id}", "func": job.task, "args": (job_id,)}
+        task = {"name": f"job {job.pk}", "func": job.task, "args": (job.pk,)}
         messages.keep_failure(task, in_english(*reasons_of(WorkerDied())), at=now)
         if not job.is_open or job.next_attempt_at > now:
             return nothing
@@ -302,7 +315,8 @@ def _begin(job_id: int, asked_at: float) -> _Begun:
     job.attempt_owner = None if has_session(connection) else owner
     job.save(update_fields=["attempts", "attempt_begun_at", "attempt_owner"])
     has_hook = item is not None and job.transition.has_hook(type(item))
-    return _Begun(_Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT, now)
+    answer = _Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT
+    return _Begun(answer, now, job.request_id)
 
 
 def _is_being_made(job_id: int, asked_at: float) -> bool:
@@ -380,7 +394,8 @@ def _change(job_id: int, version: int | None) -> None:
         store.write_item(item, **transition.changes(at=at, params=_texts(job.params)))
         store.close_job(job=job, state=State.SUCCEEDED, what=What.SUCCEEDED, at=at, by=None)
         outcome = transition.leads_to or job.kind
-        log_changes(WORKER, [Change(item.label, outcome, at, job.run_at, job.pk)])
+        change = Change(item.label, outcome, at, job.run_at, job.pk, job.request_id)
+        log_changes(WORKER, [change])
         if transition.time_field is None and transition.leads_to is not None:
             # Times that the item had in the status before are not asked for any more.
             reconcile(item=item, reason=batch_runner.ASKS_FOR_ELSE)

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from scheduling.management import base
-from scheduling.models import Job, JobQuerySet, State, clock, references
+from scheduling.models import Job, JobEvent, JobQuerySet, State, clock, references
 from scheduling.models.fields import name_for_programs
 from scheduling.models.times import utc
 
@@ -24,6 +24,9 @@ class Command(base.ArmoCommand):
         parser.add_argument("--item", metavar="<item>", help="story:42, or content.story:42")
         parser.add_argument(
             "--overdue", action="store_true", help="only what should have run OVERDUE_AFTER s ago"
+        )
+        parser.add_argument(
+            "--request", metavar="ID", help="only what that request has scheduled or changed"
         )
         parser.add_argument("--limit", type=int, default=50, help="default: 50")
         base.add_json(parser)
@@ -52,6 +55,10 @@ class Command(base.ArmoCommand):
             jobs = jobs.of_named(options["item"])
             if not jobs.exists():
                 references.find_item(options["item"])  # it has to exist, unless it has been deleted
+        if options["request"] is not None:
+            # No index: this is asked rarely, and every event would have to write it.
+            events = JobEvent.objects.filter(request_id=options["request"])
+            jobs = jobs.filter(pk__in=events.values("job"))
         if options["overdue"]:
             jobs = jobs.overdue(now=clock.database_now())
         return jobs
@@ -72,6 +79,7 @@ class Command(base.ArmoCommand):
             "scheduled_by": name_for_programs(job, "scheduled_by"),
             "params": job.params,
             "reason": job.why,
+            "request_id": job.request_id,
             "created_at": job.created_at,
         }
 

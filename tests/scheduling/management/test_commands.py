@@ -171,6 +171,7 @@ class TestJobs:
             "scheduled_by": "편집자",
             "params": None,
             "reason": "엠바고",
+            "request_id": "",
         }
 
     def test_are_described_for_people_a_line_each(self, manage: Manage) -> None:
