@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
+from armo import telemetry
 from armo.common.clients import address_of
 from armo.common.logging import without_secrets
 from scheduling import tracing
@@ -35,9 +36,10 @@ class AccessLogMiddleware:
         began = perf_counter()
         given = request.headers.get(HEADER, "")
         id = given if tracing.SANE.fullmatch(given) else tracing.new_request_id()
-        with tracing.of_request(id):
+        with tracing.of_request(id), telemetry.span_of(request) as span:
             response = self.get_response(request)
             response.headers[HEADER] = id
+            telemetry.describe(span, request, response)
             _log(request, id, response.status_code, (perf_counter() - began) * 1000)
         return response
 

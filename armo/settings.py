@@ -504,3 +504,15 @@ LOGGING: dict[str, Any] = {
         "django-q": {"level": QUEUE_LOG_LEVEL},
     },
 }
+
+# Spans and errors for collectors, where a site has them: docs/logging.md
+
+is_collected = any(name.startswith("OTEL_") and given(name) for name in os.environ)
+if is_collected and given("OTEL_SDK_DISABLED").lower() != "true":
+    from armo import telemetry
+
+    telemetry.start_tracing()
+if SENTRY_DSN := given("SENTRY_DSN"):
+    from armo import telemetry
+
+    telemetry.start_sentry(SENTRY_DSN)

@@ -29,6 +29,8 @@ os.environ.update(
     ACCESS_LOG="on",
     QUEUE_LOG_LEVEL="WARNING",
     METRICS_TOKEN="",
+    OTEL_SDK_DISABLED="true",
+    SENTRY_DSN="",
     WORKERS="2",
     RETRY_DELAYS="10,60,300",
     OVERDUE_AFTER="60",

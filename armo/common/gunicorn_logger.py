@@ -16,7 +16,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         """Set it up, also after gunicorn has read its settings anew."""
         super().setup(cfg)
         # The server starts before Django has read its settings.
-        is_json = os.environ.get("LOG_FORMAT") == "json"
+        is_json = os.environ.get("LOG_FORMAT", "").strip().lower() == "json"
         for log in (self.error_log, self.access_log):
             for handler in log.handlers:
                 handler.setFormatter(JsonFormatter() if is_json else ConsoleFormatter())

@@ -191,6 +191,10 @@ class Job(models.Model):
     scheduled_by_name = name_field()
     # The request that last scheduled, moved or reran it.
     request_id = request_field()
+    # Where its span was, if spans are made (`tracing.traceparent`).
+    traceparent = models.CharField(
+        max_length=55, blank=True, default="", db_default="", editable=False
+    )
     # When the current attempt began; still set if the worker died during it.
     attempt_begun_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Who has begun it, as `armo_owner` of a queue row; empty if a session's lock says so.

@@ -62,6 +62,7 @@ class _Unchanged:
 UNCHANGED: Final = _Unchanged()
 
 
+@tracing.traced
 @transaction.atomic
 def schedule(
     *,
@@ -152,6 +153,7 @@ def check_schedule(
     transition.check_schedule(row, run_at, _end_of(row, unpublish_at))
 
 
+@tracing.traced
 @transaction.atomic
 def move(
     *,
@@ -184,6 +186,7 @@ def move(
     return _plan(locked, job.transition, run_at, UNCHANGED, **how)
 
 
+@tracing.traced
 @transaction.atomic
 def unschedule(
     *,
@@ -245,6 +248,7 @@ def check_cancel(*, job: Job) -> None:
         raise InvalidTransition(gettext_noop("The job has already run or been cancelled."))
 
 
+@tracing.traced
 @transaction.atomic
 def cancel(*, job: Job, by: Actor, reason: Why = "", expected: Expected | None = None) -> Job:
     """
@@ -260,6 +264,7 @@ def cancel(*, job: Job, by: Actor, reason: Why = "", expected: Expected | None =
     return _cancel(locked, job.transition, [job], by=by, reason=reason)
 
 
+@tracing.traced
 @transaction.atomic
 def publish_now(
     *, item: Schedulable, by: Actor, reason: Why = "", expected: Expected | None = None
@@ -296,6 +301,7 @@ def check_publish_now(*, row: Schedulable) -> None:
     transition_of(Kind.PUBLISH).require_ready(row)
 
 
+@tracing.traced
 @transaction.atomic
 def unpublish_now(
     *, item: Schedulable, by: Actor, reason: Why = "", expected: Expected | None = None
@@ -324,6 +330,7 @@ def check_unpublish_now(*, row: Schedulable) -> None:
         raise invalid_transition(row.status, Status.UNPUBLISHED)
 
 
+@tracing.traced
 @transaction.atomic
 def rerun(*, job: Job, by: Actor, reason: Why = "", expected: Expected | None = None) -> Job:
     """
@@ -338,7 +345,7 @@ def rerun(*, job: Job, by: Actor, reason: Why = "", expected: Expected | None = 
     now = clock.database_now()
     # It starts anew: attempts are counted from 0, and another failure is mailed again.
     job.state, job.attempts, job.finished_at, job.told_at = State.WAITING, 0, None, None
-    job.request_id = tracing.request_id()
+    job.request_id, job.traceparent = tracing.request_id(), tracing.traceparent()
     store.wake(job=job, at=now)
     store.new_event(job=job, what=What.RERUN, at=now, by=by, reasons=[reason]).save()
     if fields := job.transition.reopened():
@@ -373,6 +380,7 @@ def lock_for_change(*, items: QuerySet[Any], expected: Expected | None = None) -
 # Following changes that no operation made
 
 
+@tracing.traced
 @transaction.atomic
 def reconcile(*, item: Schedulable, reason: Why, zone: str = "") -> None:
     """
@@ -390,6 +398,7 @@ def reconcile(*, item: Schedulable, reason: Why, zone: str = "") -> None:
     store.mirror_times(locked, at=locked.now, by=None, reason=reason, zone=find_zone(zone))
 
 
+@tracing.traced
 @transaction.atomic
 def cancel_all(*, item: Schedulable, reason: Why) -> None:
     """Cancel every open job of an item that is about to be deleted."""

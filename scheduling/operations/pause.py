@@ -13,7 +13,7 @@ from functools import partial
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext, gettext_noop
 
-from scheduling import conf
+from scheduling import conf, tracing
 from scheduling.errors import DomainError
 from scheduling.models import Pause, PauseEvent
 from scheduling.models.times import utc
@@ -51,6 +51,7 @@ class PublishingPaused(DomainError):
         super().__init__(gettext("%(sentence)s Resume it first.") % {"sentence": paused})
 
 
+@tracing.traced
 @transaction.atomic
 def pause(*, by: Actor, reason: str = "") -> Pause:
     """
@@ -71,6 +72,7 @@ def pause(*, by: Actor, reason: str = "") -> Pause:
     return new
 
 
+@tracing.traced
 @transaction.atomic
 def resume(*, by: Actor, reason: str = "", expected: Expected | None = None) -> None:
     """

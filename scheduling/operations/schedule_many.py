@@ -10,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import F
 
+from scheduling import tracing
 from scheduling.errors import DomainError, Why
 from scheduling.models import IsOneOf, Job, JobQuerySet, Kind, Schedulable, Status, clock
 from scheduling.models.references import ItemNotFound
@@ -29,6 +30,7 @@ from scheduling.operations.rules import (
 )
 
 
+@tracing.traced
 @transaction.atomic
 def schedule_many(
     *,

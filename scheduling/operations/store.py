@@ -189,6 +189,7 @@ def new_job(
         scheduled_by_id=by.pk if by else None,
         reason=in_english(reason),
         request_id=tracing.request_id(),
+        traceparent=tracing.traceparent(),
         **fields,
     )
 
@@ -351,6 +352,7 @@ def _store(
             "detail": None if stored is None else json.dumps({"reasons": stored}),
             "local_time": local_time,
             "request_id": tracing.request_id(),
+            "traceparent": tracing.traceparent(),
             **messages.NOTIFY,
         },
     )
@@ -404,7 +406,8 @@ def move_job(
     moved = move_jobs([job], run_at=run_at, at=at, by=by, reason=reason, zone=zone)
     [job.message_id] = _read(moved)
     job.run_at = job.next_attempt_at = run_at
-    job.local_time, job.request_id = in_zone(run_at, zone), tracing.request_id()
+    job.local_time = in_zone(run_at, zone)
+    job.request_id, job.traceparent = tracing.request_id(), tracing.traceparent()
     job.state, job.attempts, job.attempt_begun_at = State.WAITING, 0, None
 
 

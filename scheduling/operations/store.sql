@@ -30,10 +30,10 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO scheduling_job
         (id, kind, state, content_type_id, object_id, item_title, run_at, next_attempt_at,
          attempts, reason, scheduled_by_id, message_id, created_at, slot, params, local_time,
-         request_id)
+         request_id, traceparent)
     SELECT job, kind, 'waiting', type, object, title, at, at,
            0, %(reason)s::text, {by}, message, %(now)s, coalesce(slot, 0), params,
-           %(local_time)s::text, %(request_id)s::text
+           %(local_time)s::text, %(request_id)s::text, %(traceparent)s::text
     FROM wanted
 ), recorded AS (
     INSERT INTO scheduling_jobevent (job_id, what, at, by_id, new_run_at, reason, detail, request_id)
@@ -60,7 +60,7 @@ WITH wanted AS MATERIALIZED (
     UPDATE scheduling_job AS job
     SET run_at = w.at, next_attempt_at = w.at, state = 'waiting', attempts = 0,
         attempt_begun_at = NULL, message_id = w.message, local_time = %(local_time)s::text,
-        request_id = %(request_id)s::text
+        request_id = %(request_id)s::text, traceparent = %(traceparent)s::text
     FROM wanted AS w
     WHERE job.id = w.job
 ), recorded AS (

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from math import inf
-from time import monotonic, sleep
+from time import monotonic, sleep, time_ns
 from typing import Any, NamedTuple, NoReturn
 
 from django.contrib.contenttypes.models import ContentType
@@ -28,6 +28,7 @@ from django.utils.translation import gettext_noop
 from psycopg.errors import OperatorIntervention
 from psycopg.types.datetime import TimestamptzLoader
 
+from scheduling import tracing
 from scheduling.errors import Reason
 from scheduling.models import (
     TRANSITIONS,
@@ -69,6 +70,7 @@ class DueJob(NamedTuple):
     run_at: datetime
     next_attempt_at: datetime
     request_id: str
+    traceparent: str
     at: datetime
     is_done: bool
 
@@ -164,7 +166,7 @@ def _run_batch(prepared: Prepared, after: tuple[datetime | str, int]) -> Batch:
     with transaction.atomic():
         rows = _fetch(claim_of(prepared.scope), _wanted(prepared, after=after))
     succeeded = _run_halves(prepared, [row[0] for row in rows])
-    return Batch([DueJob._make([*row[:6], row[4], False]) for row in rows], succeeded)
+    return Batch([DueJob._make([*row[:7], row[4], False]) for row in rows], succeeded)
 
 
 def _run_halves(prepared: Prepared, ids: Sequence[int]) -> int:
@@ -217,6 +219,7 @@ def _reconcile(jobs: Sequence[DueJob]) -> None:
 def _run(prepared: Prepared, **wanted: Any) -> Batch:
     scope = prepared.scope
     params = {**prepared.params, **_wanted(prepared, **wanted)}
+    began_ns = time_ns()
     due = [DueJob(*row) for row in _fetch(prepared.statement, params)]
     due.sort(key=lambda job: (job.next_attempt_at, job.id))
     outcome = scope.transition.leads_to or scope.transition.name
@@ -231,6 +234,12 @@ def _run(prepared: Prepared, **wanted: Any) -> Batch:
     ]
     if changes:
         log_changes(WORKER, changes)
+    if due:
+        links = (job.traceparent for job in due if job.is_done)
+        kind = scope.transition.name
+        tracing.note_span(
+            "batch", began_ns, links=links, kind=kind, due=len(due), done=len(changes)
+        )
     return Batch(due, len(changes))
 
 

@@ -5,7 +5,8 @@
 -- is left to its own run, which has to find out how that ended. While publishing is paused only
 -- the ends of named items are claimed: they belong to a change in the same transaction, which a
 -- pause that has come meanwhile refuses as a whole.
-SELECT id, content_type_id, object_id, run_at, next_attempt_at, request_id, message_id{params}
+SELECT id, content_type_id, object_id, run_at, next_attempt_at, request_id,
+    traceparent, message_id{params}
 FROM scheduling_job
 WHERE state IN ('waiting', 'retrying')
   AND kind = %(kind)s
@@ -61,7 +62,7 @@ WITH due AS MATERIALIZED ({claim}
           SELECT id FROM django_q_ormq WHERE id = ANY(ARRAY(SELECT message_id FROM finished))
           FOR UPDATE SKIP LOCKED)))
 )
-SELECT id, content_type_id, object_id, run_at, next_attempt_at, request_id, at,
+SELECT id, content_type_id, object_id, run_at, next_attempt_at, request_id, traceparent, at,
     id IN (SELECT job FROM done)
 FROM due CROSS JOIN moment
 

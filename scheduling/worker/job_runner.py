@@ -108,12 +108,14 @@ class _Begun(NamedTuple):
     """
     What to do, and when the attempt began, which identifies it among those of the job.
 
-    `request_id` is the job's: what the attempt logs and records is done for that request.
+    `request_id` and `traceparent` are the job's: what the attempt logs and records is done for that
+    request.
     """
 
     answer: _Answer
     at: datetime | None = None
     request_id: str = ""
+    traceparent: str = ""
 
 
 def max_attempts() -> int:
@@ -163,22 +165,23 @@ def run_alone(job_id: int) -> None:
     begun = None
     try:
         begun = retry_while_disconnected(partial(_lock_and_begin, job_id, monotonic()))
-        with tracing.of_request(begun.request_id):
-            _run_attempt(job_id, begun)
+        if begun.answer not in (_Answer.BUSY, _Answer.NOTHING):
+            asked = tracing.of_request(begun.request_id)
+            with asked, tracing.span("attempt", links=[begun.traceparent], job=job_id):
+                _run_attempt(job_id, begun)
     finally:
         if begun is None or begun.answer is not _Answer.BUSY:
             _unlock(job_id, begun)
 
 
 def _run_attempt(job_id: int, begun: "_Begun") -> None:
-    if begun.answer in (_Answer.BUSY, _Answer.NOTHING):
-        return
     work = partial(_carry_out, job_id)
     failed = partial(_record_failure, job_id, begun.at)
     # A child process would see nothing of a transaction that is open here.
     if begun.answer is _Answer.ATTEMPT_WITH_HOOK and not connection.in_atomic_block:
         try:
-            child_process.run(work, seconds=conf.HOOK_TIMEOUT, failed=failed)
+            with tracing.span("hook", job=job_id):
+                child_process.run(work, seconds=conf.HOOK_TIMEOUT, failed=failed)
         except child_process.FailedInChild:
             raise  # the child has recorded it
         except BaseException as error:  # including django-q2's time-out of this process
@@ -316,7 +319,7 @@ def _begin_locked(job: Job) -> _Begun:
     job.save(update_fields=["attempts", "attempt_begun_at", "attempt_owner"])
     has_hook = item is not None and job.transition.has_hook(type(item))
     answer = _Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT
-    return _Begun(answer, now, job.request_id)
+    return _Begun(answer, now, job.request_id, job.traceparent)
 
 
 def _is_being_made(job_id: int, asked_at: float) -> bool:

@@ -168,6 +168,6 @@ class TestARequestOfTheApi:
         job = client.get(f"{API}/jobs/{Job.objects.get().pk}/").json()
         assert job["request_id"] == "click-1"
         assert [it["request_id"] for it in job["events"]] == ["click-1"]
-        told = [it.text for it in explain.explain(story) if "scheduled by" in it.text]
-        assert "(request click-1)" in told[0]
+        found = [it.text for it in explain.explain(story) if "scheduled by" in it.text]
+        assert "(request click-1)" in found[0]
         assert job["kind"] == Kind.PUBLISH
