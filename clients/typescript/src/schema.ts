@@ -643,6 +643,8 @@ export interface components {
             reason: string;
             /** @description Of a failed attempt: the error's class. */
             readonly error: string | null;
+            /** @description The `X-Request-ID` of the request that asked for it; empty for none. */
+            request_id: string;
         };
         /** @description A job with its history, the oldest event first. */
         JobDetail: {
@@ -684,6 +686,8 @@ export interface components {
             } | null;
             /** @description The user who scheduled it, also if their account is gone. */
             readonly scheduled_by: string | null;
+            /** @description The `X-Request-ID` of the request that last scheduled, moved or reran it; empty for none. */
+            request_id: string;
             /** Format: date-time */
             created_at: string;
             events: components["schemas"]["EventOutput"][];
@@ -749,6 +753,8 @@ export interface components {
             } | null;
             /** @description The user who scheduled it, also if their account is gone. */
             readonly scheduled_by: string | null;
+            /** @description The `X-Request-ID` of the request that last scheduled, moved or reran it; empty for none. */
+            request_id: string;
             /** Format: date-time */
             created_at: string;
         };
