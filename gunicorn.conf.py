@@ -30,7 +30,7 @@ def number(name: str, default: int, most: int = 1000) -> int:
 
 
 # A platform that gives a port has its router on another host.
-host = "0.0.0.0" if given("PORT") else "127.0.0.1"  # noqa: S104
+host = "0.0.0.0" if given("PORT") else "127.0.0.1"  # noqa: S104  # nosec B104
 bind = f"{host}:{number('PORT', default=8000, most=65_535)}"
 
 # Each thread keeps a connection to PostgreSQL: 16 a host at most, unless more are asked for. In a
