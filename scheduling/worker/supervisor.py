@@ -206,7 +206,8 @@ class Sentinel(stock.Sentinel):  # type: ignore[misc]  # django-q2 has no types
         return bool(self.asking_since.value == since)
 
     def _replace(self, process: Any) -> None:
-        logger.info("Worker %s has exited and is replaced.", process.name)
+        # As planned, each 500 tasks: of a busy lane that is often.
+        logger.debug("Worker %s has exited and is replaced.", process.name)
         connections.close_all()
         self.pool.remove(process)
         self.spawn_worker()
