@@ -5,7 +5,7 @@ NODE = node_modules/.bin
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop check lint audit types contracts migrations test quick chaos fuzz bench deployable browser pooler screenshots schema client reader docs messages requirements format clean
+.PHONY: help run stop check lint audit types contracts migrations test quick matrix chaos fuzz bench deployable browser pooler screenshots schema client reader docs messages requirements format clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -38,6 +38,9 @@ test: .venv/dev | .env ## Every test, on a real database
 
 quick: .venv/dev | .env ## The tests to run while writing: no processes, browser, state machine or slow ones
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=0 --durations-min=1 $(addprefix --ignore=tests/,process browser scheduling/state_machine)
+
+matrix: .venv/dev | .env ## The quick tests on each Python, the newest Django and django-q2, and Debian's PostgreSQL: ONLY (one of them)
+	@$(BIN)/python -m tools.matrix $(if $(ONLY),--only $(ONLY))
 
 chaos: .venv/dev | .env ## Faults in real workers: ROUNDS, SEED, FAULT (part of a name), ONLY (one round), POOLER (1: behind PgBouncer), GRID (1: a public grid's scenarios), JSON
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),24) --seed $(or $(SEED),1) $(if $(FAULT),--fault "$(FAULT)") $(if $(ONLY),--only $(ONLY)) $(if $(POOLER),--pooler) $(if $(GRID),--grid) $(if $(JSON),--json $(JSON))
@@ -86,7 +89,7 @@ format: .venv/dev ## Lay out the code, and fix what ruff can fix safely
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format
 
 clean: stop ## Remove .venv and caches; the data in .postgres/ and .env stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .matrix
 
 .env: | .env.example
 	cp .env.example .env
