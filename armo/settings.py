@@ -512,7 +512,13 @@ if is_collected and given("OTEL_SDK_DISABLED").lower() != "true":
     from armo import telemetry
 
     telemetry.start_tracing()
-if SENTRY_DSN := given("SENTRY_DSN"):
+SENTRY_DSN = environment.text(
+    "SENTRY_DSN",
+    default="",
+    must="an address such as https://key@sentry.example.org/1",
+    is_valid=environment.SENTRY.fullmatch,
+)
+if SENTRY_DSN:
     from armo import telemetry
 
     telemetry.start_sentry(SENTRY_DSN)
