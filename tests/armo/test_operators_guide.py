@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = [DOCS / "operating.md", DOCS / "failover.md", *sorted((DOCS / "operating").glob("*.md"))]
@@ -19,6 +20,31 @@ def named(pattern: str, *pages: Path) -> Iterator[tuple[str, str]]:
     for page in pages:
         for found in re.finditer(pattern, page.read_text()):
             yield found[1], page.name
+
+
+def options_of(command: BaseCommand) -> set[str]:
+    """Return each option by its longest spelling."""
+    actions = command.create_parser("manage.py", "x")._actions
+    return {max(it.option_strings, key=len) for it in actions if it.option_strings}
+
+
+class TestTheReadme:
+    @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+    def test_names_each_option_of_each_command(self, name: str) -> None:
+        rows = re.findall(r"^\| (`.*`) \| .* \|$", (DOCS.parent / name).read_text(), re.MULTILINE)
+        usages = [it for row in rows for it in re.findall(r"`([a-z_]+[^`]*)`", row)]
+        named: dict[str, set[str]] = {}
+        for usage in usages:
+            found = re.findall(r"--[a-z-]+", usage.replace("-n LANE", "--name"))
+            named.setdefault(usage.split()[0], set()).update(found)
+
+        exist = {
+            it: options_of(load_command_class(get_commands()[it], it)) - options_of(BaseCommand())
+            for it in named
+        }
+
+        assert len(named) > 15
+        assert named == exist
 
 
 class TestTheGuide:
