@@ -41,3 +41,8 @@ class TestTheCatalogue:
             for (context, text), korean in catalogue().items()
             if (compiled.pgettext(context, text) if context else compiled.gettext(text)) != korean
         ] == []
+
+    def test_has_one_word_for_publish(self) -> None:
+        others = re.compile("게시|공개 중|공개된")
+
+        assert [korean for korean in catalogue().values() if others.search(korean)] == []
