@@ -10,15 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import environ
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from armo.common import request_counts
-from armo.common.environment import given, whole_number
+from armo.common.environment import given, read_file, whole_number
 
 # As armo/settings.py does: PORT, WEB_CONCURRENCY, WEB_THREADS and LOG_FORMAT may stand there.
-environ.Env.read_env(Path(__file__).with_name(".env"))
+try:
+    read_file(Path(__file__).with_name(".env"))
+except ImproperlyConfigured as error:
+    sys.exit(str(error))
 
 
 def number(name: str, default: int, most: int = 1000) -> int:

@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import environ
 from django.core.checks.security.base import REFERRER_POLICY_VALUES
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -23,10 +22,7 @@ from scheduling.conf import SCHEMA
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-try:
-    environ.Env.read_env(BASE_DIR / ".env")
-except UnicodeDecodeError:
-    raise ImproperlyConfigured(".env must be in UTF-8.") from None
+environment.read_file(BASE_DIR / ".env")
 
 HOURS = {"least": 1, "most": 10 * 365 * 24}
 SECONDS = {"least": 1, "most": 7 * 24 * 3600}

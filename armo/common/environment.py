@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,6 +42,18 @@ def refusal(name: str, must: str, value: str | None = None) -> ImproperlyConfigu
     """Return the error of a variable; without a value where that may be a secret."""
     shown = "" if value is None else f", not {value if len(value) <= 60 else value[:60] + '…'!r}"
     return ImproperlyConfigured(f"{name} must be {must}{shown}.")
+
+
+def read_file(path: Path) -> None:
+    """
+    Take variables from a file, if there is one; what the process has already goes first.
+
+    :raises ImproperlyConfigured: it is not in UTF-8.
+    """
+    try:
+        environ.Env.read_env(path)
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{path.name} must be in UTF-8.") from None
 
 
 def given(name: str) -> str:

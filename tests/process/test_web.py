@@ -65,6 +65,14 @@ class TestTheFileOfSettings:
 
         assert (read["bind"], read["threads"]) == ("0.0.0.0:8080", 8)
 
+    def test_refuses_such_a_file_in_another_encoding_with_one_line(
+        self, file_of_settings: Path
+    ) -> None:
+        file_of_settings.with_name(".env").write_text("# 설정\nPORT=8080\n", encoding="euc-kr")
+
+        with pytest.raises(SystemExit, match=r"^\.env must be in UTF-8\.$"):
+            runpy.run_path(str(file_of_settings))
+
     @pytest.mark.parametrize("value", ["0", "-1", "two", "1001", "2.5", "²"])
     @pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "WEB_THREADS"])
     def test_refuses_what_is_no_number_with_one_line(
