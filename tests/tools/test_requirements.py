@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from packaging.requirements import Requirement
 
 NAMES = ("requirements", "requirements-run", "requirements-dev", "deploy/linters")
 # Imports every module of the project with the modules missing that it is given.
@@ -61,6 +63,20 @@ def test_those_for_work_have_all_that_servers_and_runs_have() -> None:
     needed = pins(read("requirements.txt")) | pins(read("requirements-run.txt"))
 
     assert needed <= pins(read("requirements-dev.txt"))
+
+
+class TestExtras:
+    def test_can_be_installed_although_many_folders_stand_beside_each_other(self) -> None:
+        # setuptools refuses to guess which of them are packages.
+        assert tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["packages"] == []
+
+    def test_are_what_tests_run_with(self) -> None:
+        extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+        wanted = [Requirement(it) for of_extra in extras.values() for it in of_extra]
+        pinned = dict(it.split("==") for it in pins(read("requirements-dev.txt")))
+
+        assert wanted
+        assert [it for it in wanted if pinned[it.name] not in it.specifier] == []
 
 
 @pytest.mark.slow
