@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from django.conf import settings
@@ -32,11 +32,15 @@ CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^;\"]*)\"?", re.IGNORECASE)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer a request; correct two things that Django would misread."""
+    """Answer a request; correct two things that Django would misread, and leave out a body."""
     _drop_odd_charset(environ)
     _take_in_chunks(environ)
-    answer: Iterable[bytes] = django_application(environ, start_response)
-    return answer
+    answer = django_application(environ, start_response)
+    if environ["REQUEST_METHOD"] == "HEAD":
+        # Of the body that Django makes, gunicorn would warn at each such request.
+        answer.close()
+        return []
+    return cast("Iterable[bytes]", answer)
 
 
 def _drop_odd_charset(environ: dict[str, Any]) -> None:

@@ -84,10 +84,10 @@ class TestTheFileOfSettings:
             runpy.run_path(str(file_of_settings))
 
 
-def status_of(url: str, *headers: str, name: str = "127.0.0.1") -> int:
+def status_of(url: str, *headers: str, name: str = "127.0.0.1", method: str = "GET") -> int:
     """Return the status that a plain request by http gets."""
     host = urlsplit(url)
-    lines = ["GET /admin/login/ HTTP/1.1", f"Host: {name}", "Connection: close", *headers]
+    lines = [f"{method} /admin/login/ HTTP/1.1", f"Host: {name}", "Connection: close", *headers]
     with socket.create_connection((host.hostname, host.port), timeout=10) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         answer = connection.makefile("rb").read()
@@ -116,11 +116,13 @@ class TestTheWebServer:
         with serving(log, LOG_FORMAT="json", ALLOWED_HOSTS="127.0.0.1") as web:
             status_of(web.url, "X-Request-ID: click-1")
             status_of(web.url, "X-Request-ID: click-2", name="evil.example")
+            status_of(web.url, "X-Request-ID: click-3", method="HEAD")
 
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         assert [(it["request_id"], it["status"]) for it in lines] == [
             ("click-1", 200),
             ("click-2", 400),
+            ("click-3", 200),
         ]
 
     def test_believes_a_proxy_only_where_there_is_one(self, tmp_path: Path) -> None:
