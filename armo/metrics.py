@@ -7,8 +7,8 @@ Requests are counted by each web process. Several of one server count in files t
 
 import logging
 import os
+import struct
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cache
 from http import HTTPMethod
 from time import perf_counter
@@ -79,15 +79,20 @@ class RequestCollector(Collector):
     """Collects what all web processes of this server have counted."""
 
     def collect(self) -> Iterator[Metric]:
-        """Read it."""
+        """Read it; nothing if it cannot be read."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             yield from durations.collect()
             return
-        # A process may end meanwhile, and its file with it.
         for _ in range(3):
-            with suppress(FileNotFoundError):
+            try:
                 yield from list(MultiProcessCollector(None).collect())
-                return
+            except FileNotFoundError:
+                continue  # a process has ended meanwhile, and its file with it
+            except (OSError, ValueError, RuntimeError, struct.error) as error:
+                # The folder was removed, or a file was never written whole. What the database
+                # knows is answered all the same.
+                logger.warning("The counts of requests could not be read: %s", error)
+            return
 
 
 @never_cache
@@ -103,7 +108,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     registry.register(RequestCollector())
     registry.register(DatabaseCollector())
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    try:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    except TypeError:  # a version that is none
+        encode, content_type = choose_encoder("")
     return HttpResponse(encode(registry), content_type)
 
 

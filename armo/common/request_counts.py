@@ -21,12 +21,16 @@ def make_folder() -> None:
     """
     Make a folder for this server, unless one is named already; it is removed at the end.
 
-    Where nothing can be written, each web process counts by itself.
+    One that is named is kept, and made if it is missing. Where nothing can be written, each web
+    process counts by itself.
     """
     maker = os.environ.get(MADE_BY)
-    if maker == str(os.getpid()) or (maker is None and FOLDER in os.environ):
+    if maker == str(os.getpid()):
         return
     try:
+        if maker is None and os.environ.get(FOLDER, "").strip():
+            Path(os.environ[FOLDER]).mkdir(parents=True, exist_ok=True)
+            return
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="armo-request-counts-")
     except OSError:
         os.environ.pop(FOLDER, None)

@@ -1,6 +1,7 @@
 """`/metrics`: who may read it, and what is in it."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,16 @@ class TestWhoMayRead:
 
         assert client.get("/metrics").status_code == 200
 
+    @pytest.mark.parametrize(
+        "accept", ["application/openmetrics-text; version=abc", "text/plain; version=", ";;q="]
+    )
+    def test_may_ask_for_any_form(self, client: Client, settings: Any, accept: str) -> None:
+        settings.DEBUG = True
+
+        answer = client.get("/metrics", headers={"accept": accept})
+
+        assert (answer.status_code, b"armo_database_up" in answer.content) == (200, True)
+
     def test_changes_nothing(self, client: Client, settings: Any) -> None:
         settings.DEBUG = True
 
@@ -103,6 +114,34 @@ class TestWhoMayRead:
 @pytest.fixture
 def _open(settings: Any) -> None:
     settings.DEBUG = True
+
+
+@pytest.mark.usefixtures("_open")
+@pytest.mark.django_db
+class TestTheSharedFiles:
+    @pytest.mark.parametrize(
+        "content",
+        [None, b"", b"\x40\0\0", b"\x40\0\0\0" + b"\xff" * 96],
+        ids=["no folder", "an empty file", "a cut file", "a spoilt file"],
+    )
+    def test_that_cannot_be_read_cost_no_more_than_they_say(
+        self,
+        client: Client,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        content: bytes | None,
+    ) -> None:
+        folder = tmp_path / "counts"
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+        if content is not None:
+            folder.mkdir()
+            (folder / "histogram_1.db").write_bytes(content)
+
+        answer = client.get("/metrics")
+
+        assert (answer.status_code, b"armo_database_up 1.0" in answer.content) == (200, True)
+        assert "The counts of requests could not be read: " in caplog.text
 
 
 @pytest.mark.usefixtures("_open")

@@ -74,6 +74,18 @@ class TestTheFolder:
         assert folder == str(tmp_path)
         assert tmp_path.exists()
 
+    def test_is_made_where_it_is_missing(self, tmp_path: Path) -> None:
+        named = tmp_path / "new" / "counts"
+
+        folder, files, _ = run(PROMETHEUS_MULTIPROC_DIR=str(named))
+
+        assert (folder, files) == (str(named), "['histogram_ended.db']")
+
+    def test_is_the_servers_own_where_the_variable_is_empty(self) -> None:
+        folder, *_ = run(PROMETHEUS_MULTIPROC_DIR="")
+
+        assert Path(folder).name.startswith("armo-request-counts-")
+
     def test_is_not_that_of_the_server_before(self, tmp_path: Path) -> None:
         folder, *_ = run(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), ARMO_REQUEST_COUNTS_MADE_BY="1")
 
