@@ -62,7 +62,7 @@ WRITE = """
         FROM text,
              LATERAL (SELECT %(live)s AND n %% 10 > 0 AS is_live,
                              now() - make_interval(mins => (hashint8extended(n, 3) & 4194303)::int)
-                             AS at)
+                             AS at) AS chosen
         RETURNING id
     ), category AS (
         INSERT INTO content_story_categories (story_id, category_id)
