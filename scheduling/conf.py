@@ -71,7 +71,7 @@ LIMITS = {
     "VANISHED_AFTER": (0, 3600),
     "PREVIEW_HOURS": (1, 87_600),
 }
-# A name that needs no quotes, and leaves room for that of a channel.
+# A name that needs no quotes, unless it is a word of SQL, and leaves room for that of a channel.
 SCHEMA = re.compile(r"(?!pg_|information_schema$)[a-z_][a-z0-9_]{0,39}")
 # What the others must be.
 OTHERS: dict[str, tuple[str, Callable[[Any], bool]]] = {

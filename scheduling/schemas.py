@@ -45,7 +45,7 @@ def find_problem() -> str | None:
         return None
     if not exists:
         return (
-            f"There is no schema {wanted}, DATABASE_SCHEMA. Have it made: CREATE SCHEMA {wanted}"
+            f'There is no schema {wanted}, DATABASE_SCHEMA. Have it made: CREATE SCHEMA "{wanted}"'
             f' AUTHORIZATION "{role}";'
         )
     return (
@@ -68,7 +68,7 @@ def create(using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
         cursor.execute(FOUND, [wanted])
         if not cursor.fetchone()[1]:
             try:
-                cursor.execute(f"CREATE SCHEMA {wanted}")
+                cursor.execute(f'CREATE SCHEMA "{wanted}"')  # it may be a word of SQL
             except ProgrammingError:
                 raise ImproperlyConfigured(find_problem()) from None
     if problem := find_problem():

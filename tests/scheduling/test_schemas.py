@@ -85,7 +85,7 @@ class TestASession:
 
         assert schemas_before.ok
         assert not missing.ok
-        assert "CREATE SCHEMA news AUTHORIZATION" in missing.text
+        assert 'CREATE SCHEMA "news" AUTHORIZATION' in missing.text
         assert not elsewhere.ok
         assert "the session looks in public. Behind a pooler, run manage.py keepalives --set" in (
             elsewhere.text
@@ -97,14 +97,15 @@ def health_of_sessions() -> health.Check:
 
 
 class TestMigrating:
-    def test_creates_the_schema_once(self, settings: Any) -> None:
-        settings.DATABASE_SCHEMA = "news"
-        select("SELECT set_config('search_path', 'news', true)")
+    @pytest.mark.parametrize("name", ["news", "user", "order"])
+    def test_creates_the_schema_once(self, settings: Any, name: str) -> None:
+        settings.DATABASE_SCHEMA = name
+        select(f"SELECT set_config('search_path', '{name}', true)")
 
         for _ in range(2):
             schemas.create()
 
-        assert select("SELECT current_schema()") == "news"
+        assert select("SELECT current_schema()") == name
 
     def test_creates_nothing_without_one(self) -> None:
         schemas.create()
@@ -126,7 +127,7 @@ class TestMigrating:
             cursor.execute("SET ROLE nobody_here")
         try:
             with pytest.raises(
-                ImproperlyConfigured, match='CREATE SCHEMA news AUTHORIZATION "nobody_here"'
+                ImproperlyConfigured, match='CREATE SCHEMA "news" AUTHORIZATION "nobody_here"'
             ):
                 schemas.create()
         finally:
