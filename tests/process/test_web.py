@@ -11,10 +11,15 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 
+from armo.common import request_counts
 from tests.process.web import serving
 
 CORES = "os.cpu_count"
-NAMES = ("PORT", "WEB_CONCURRENCY", "WEB_THREADS")
+# The last two are set by the file.
+NAMES = (
+    *("PORT", "WEB_CONCURRENCY", "WEB_THREADS"),
+    *(request_counts.FOLDER, request_counts.MADE_BY),
+)
 
 
 @pytest.fixture
