@@ -81,7 +81,12 @@ CYCLE_SECONDS = 0.5
 SILENT_SECONDS = 20.0
 # How long a new connection may take to be made, to each host, and to be answered.
 ANSWER_SECONDS = 2
-COMMITS_WAIT = b"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')"
+# Whether commits wait for a standby that is away, as the pusher's then has for long. Where one is
+# synchronous, each commit waits for a moment.
+COMMITS_WAIT = (
+    b"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    b" AND query_start < clock_timestamp() - interval '10 s')"
+)
 # If the sentinel did not look for so long, the worker stood still: a frozen container or a stopped
 # process.
 STOOD_STILL_SECONDS = 5.0

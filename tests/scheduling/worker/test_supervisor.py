@@ -26,7 +26,9 @@ from scheduling.models.clock import database_now
 from scheduling.queue.broker import CONNECTING_SECONDS, TimedBroker
 from scheduling.worker import heartbeat, supervisor
 from scheduling.worker.supervisor import SILENT_SECONDS, Lane, Sentinel, Supervisor
+from tests.process.server import execute, wait_for
 
+ASLEEP = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 OF_A_LANE = ("CLUSTER_NAME", "WORKERS", "QUEUE_LIMIT", "TIMEOUT", "RETRY")
 
 
@@ -174,6 +176,23 @@ class TestAPusherWithoutAnAnswer:
         monkeypatch.setattr(supervisor, "COMMITS_WAIT", b"SELECT true")
 
         assert not sentinel._is_silent()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_not_left_alone_for_commits_that_wait_for_a_moment(
+        self, sentinel: Sentinel, other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        TimedBroker.asking_since.value = monotonic() - SILENT_SECONDS - 1
+        # As each commit does where a standby is synchronous.
+        waits = supervisor.COMMITS_WAIT.replace(b"SyncRep", b"PgSleep")
+        monkeypatch.setattr(supervisor, "COMMITS_WAIT", waits)
+        other.ensure_connection()
+        other.connection.pgconn.send_query(b"SELECT pg_sleep(10)")
+        assert wait_for(lambda: bool(execute(ASLEEP)), 5)
+
+        is_silent = sentinel._is_silent()
+
+        other.connection.cancel_safe()
+        assert is_silent
 
     @pytest.mark.parametrize("accepts", [True, False])
     def test_is_left_alone_while_a_new_connection_is_not_answered_either(
