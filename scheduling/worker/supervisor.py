@@ -234,9 +234,14 @@ def _is_answered() -> bool:
     # Not by Django's connection: what it asks when it is made has to be answered too.
     params = {**connections[Conf.ORM].get_connection_params(), "connect_timeout": ANSWER_SECONDS}
     with suppress(psycopg.Error), closing(psycopg.connect(**params)) as connection:
-        connection.pgconn.send_query(COMMITS_WAIT)
-        if wait([connection.pgconn.socket], ANSWER_SECONDS):
-            answer = connection.pgconn.get_result()
+        asked = connection.pgconn
+        asked.send_query(COMMITS_WAIT)
+        deadline = monotonic() + ANSWER_SECONDS
+        # What can be read may also be a pooler's notice that the query waits.
+        while asked.is_busy() and wait([asked.socket], max(deadline - monotonic(), 0)):
+            asked.consume_input()
+        if not asked.is_busy():
+            answer = asked.get_result()
             return answer is not None and answer.get_value(0, 0) == b"f"
     return False
 

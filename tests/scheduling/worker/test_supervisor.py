@@ -194,6 +194,19 @@ class TestAPusherWithoutAnAnswer:
         other.connection.cancel_safe()
         assert is_silent
 
+    @pytest.mark.django_db(transaction=True)
+    def test_is_left_alone_while_a_new_connection_is_only_asked_to_wait(
+        self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        TimedBroker.asking_since.value = began = monotonic() - SILENT_SECONDS - 1
+        # As PgBouncer notes with `query_wait_notify`; the sentinel has its lane to look after.
+        notice = b"DO $$ BEGIN RAISE WARNING 'Waiting.'; END $$; SELECT pg_sleep(4)"
+        monkeypatch.setattr(supervisor, "COMMITS_WAIT", notice)
+
+        assert not sentinel._is_silent()
+
+        assert monotonic() - began < SILENT_SECONDS + 4
+
     @pytest.mark.parametrize("accepts", [True, False])
     def test_is_left_alone_while_a_new_connection_is_not_answered_either(
         self, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch, *, accepts: bool
