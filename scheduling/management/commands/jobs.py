@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from scheduling import tracing
 from scheduling.management import base
 from scheduling.models import Job, JobEvent, JobQuerySet, State, clock, references
 from scheduling.models.fields import name_for_programs
@@ -56,6 +57,9 @@ class Command(base.ArmoCommand):
             if not jobs.exists():
                 references.find_item(options["item"])  # it has to exist, unless it has been deleted
         if options["request"] is not None:
+            # An empty one has what commands do, which no request has asked for.
+            if not tracing.SANE.fullmatch(options["request"]):
+                raise base.wrong_usage("--request must be 1 to 128 visible ASCII characters.")
             # No index: this is asked rarely, and every event would have to write it.
             events = JobEvent.objects.filter(request_id=options["request"])
             jobs = jobs.filter(pk__in=events.values("job"))

@@ -766,6 +766,8 @@ WRONG: dict[str, tuple[int, list[str]]] = {
     "jobs, unknown state": (2, ["jobs", "--state", "lost"]),
     "jobs, unknown kind": (2, ["jobs", "--kind", "archive"]),
     "jobs, no item": (2, ["jobs", "--item", ""]),
+    "jobs, no request": (2, ["jobs", "--request", ""]),
+    "jobs, no id of a request": (2, ["jobs", "--request", "요청"]),
     "jobs, a blank item": (2, ["jobs", "--item", " "]),
     "jobs, unknown type": (2, ["jobs", "--item", "podcast:1"]),
     "jobs, an argument too many": (2, ["jobs", "S"]),
