@@ -508,13 +508,7 @@ if is_collected and given("OTEL_SDK_DISABLED").lower() != "true":
     from armo import telemetry
 
     telemetry.start_tracing()
-SENTRY_DSN = environment.text(
-    "SENTRY_DSN",
-    default="",
-    must="an address such as https://key@sentry.example.org/1",
-    is_valid=environment.SENTRY.fullmatch,
-)
-if SENTRY_DSN:
+if SENTRY_DSN := given("SENTRY_DSN"):
     from armo import telemetry
 
     telemetry.start_sentry(SENTRY_DSN)

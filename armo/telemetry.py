@@ -4,6 +4,7 @@ Spans for OpenTelemetry, and errors for Sentry: what collectors get, where a sit
 Their packages are not needed otherwise, and nothing imports them then.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase
 
+from armo.common import environment
 from armo.common.logging import without_secrets
 from scheduling import __version__, tracing
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 SECRETS = re.compile(r"(?<=/preview/)[^\s/?'\"]+|(?<=/feeds/schedule/)[^\s/?'\"]+")
 # How many clicks the span of a batch is linked to: one for each of its jobs.
 MOST_LINKS = 1000
+# A process waits a few times as long at its end for a collector that does not answer. The default
+# of OpenTelemetry, 10, would keep gunicorn for as long as it has to stop.
+EXPORT_SECONDS = 3
 
 
 def start_tracing() -> None:
@@ -39,6 +44,7 @@ def start_tracing() -> None:
     except ImportError:
         return
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", str(EXPORT_SECONDS))
         provider = TracerProvider(span_limits=SpanLimits(max_links=MOST_LINKS))
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(provider)
@@ -97,23 +103,25 @@ def start_sentry(dsn: str) -> None:
     """
     try:
         import sentry_sdk
-        from sentry_sdk.utils import BadDsn
+        from sentry_sdk.utils import BadDsn, Dsn
     except ImportError as error:
         raise ImproperlyConfigured(
             "SENTRY_DSN is set, but its package is not installed: pip install sentry-sdk"
         ) from error
     try:
-        sentry_sdk.init(
-            dsn,
-            release=f"armo@{__version__}",
-            # Nothing of people's: neither accounts and addresses nor what they write.
-            send_default_pii=False,
-            include_local_variables=False,
-            max_request_body_size="never",
-            before_send=_without_people,
-        )
-    except BadDsn as error:
-        raise ImproperlyConfigured("SENTRY_DSN is not the address of a project.") from error
+        Dsn(dsn)
+    except (BadDsn, ValueError):  # ValueError: of its port
+        must = "an address such as https://key@sentry.example.org/1"
+        raise environment.refusal("SENTRY_DSN", must) from None
+    sentry_sdk.init(
+        dsn,
+        release=f"armo@{__version__}",
+        # Nothing of people's: neither accounts and addresses nor what they write.
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        before_send=_without_people,
+    )
 
 
 def _without_people(event: Any, hint: Any) -> Any:

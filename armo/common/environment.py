@@ -32,7 +32,6 @@ TRUSTED_ORIGIN = re.compile(rf"https?://(\*\.)?{HOST}{PORT}")
 ORIGIN = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://{HOST}{PORT}|null|file://")
 TOKEN = re.compile(r"[!-~]{16,}")
 MAIL_ADDRESS = re.compile(r"([^<>]*<)?[^\s@,;<>\"]+@[^\s@,;<>\"]+(?(1)>)")
-SENTRY = re.compile(r"https?://[^\s/@]+@[^\s/@]+/[^\s?#]+")
 RATE = re.compile(
     r"([1-9][0-9]{0,6})/([1-9][0-9]{0,4})?((s)(ec(ond)?)?|(m)(in(ute)?)?|(h)(our)?|(d)(ay)?)s?"
 )

@@ -1,7 +1,9 @@
 """What collectors get: spans from the click to the publish, and errors without people's data."""
 
 import json
+import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -221,6 +223,19 @@ class TestACollector:
         assert event["exception"]["values"][0]["value"] == "no /preview/…/ today"
         assert b"s3cret" not in errors
 
+    def test_that_does_not_answer_delays_the_end_by_seconds(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            began = time.monotonic()
+            result = manage(
+                *("shell", "-v", "0", "-c", BREAK),
+                **ENOUGH,
+                OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
+                OTEL_SDK_DISABLED="false",
+            )
+
+        assert "Failed to export spans" in result.stderr
+        assert time.monotonic() - began < 10
+
     def test_that_nobody_has_costs_no_import(self) -> None:
         result = manage("shell", "-v", "0", "-c", LOADED, **ENOUGH)
 
@@ -230,4 +245,6 @@ class TestACollector:
         result = manage("check", **ENOUGH, SENTRY_DSN="sentry.example.org")
 
         assert result.returncode == 1
-        assert result.stderr.splitlines() == ["SENTRY_DSN is not the address of a project."]
+        assert result.stderr.splitlines() == [
+            "SENTRY_DSN must be an address such as https://key@sentry.example.org/1."
+        ]

@@ -50,7 +50,10 @@ BAD_OF = {
     "CSP_REPORT_URI": ["/a; script-src *", "/a,b", "/a\nb", "/가"],
     "METRICS_TOKEN": ["short", "long-but-with a-blank-in-it", "비밀이고열여섯글자가넘는긴토큰이다"],
     "DATABASE_SCHEMA": ["Armo", "a b", "a;b", "pg_x", "information_schema", "1a", "a" * 41, "뉴스"],
-    "SENTRY_DSN": ["nonsense", "https://sentry.example.org/1", "https://key@sentry.example.org"],
+    "SENTRY_DSN": [
+        *("nonsense", "https://sentry.example.org/1", "https://key@sentry.example.org"),
+        *("https://key@sentry.example.org:x/1", "https://key@[sentry/1"),
+    ],
     "REFERRER_POLICY": ["nonsense", "same-origin, nonsense"],
     "DATABASE_URL": [
         *("sqlite:///x", "$OTHER", "nonsense", "postgres://u@h", "postgres://u@h:0/armo"),
