@@ -96,4 +96,7 @@ def when_ready(server: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Keep what a web process has counted that has ended."""
-    request_counts.keep_counts_of(worker.pid)
+    try:
+        request_counts.keep_counts_of(worker.pid)
+    except OSError as error:  # such as a full disk; the server would end by it
+        server.log.warning("The counts of an ended process could not be kept: %s", error)

@@ -8,6 +8,7 @@ by the environment, once, where it counts.
 import atexit
 import os
 import shutil
+import struct
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -61,12 +62,17 @@ def keep_counts_of(pid: int) -> None:
     from prometheus_client.mmap_dict import MmapedDict
 
     for file in Path(os.environ.get(FOLDER, os.devnull)).glob(f"*_{pid}.db"):
+        try:
+            counts = list(MmapedDict.read_all_values_from_file(file))
+        except (ValueError, RuntimeError, struct.error):
+            file.unlink()  # its process ended before it was written whole
+            continue
         kept = file.with_name(f"{file.name.removesuffix(f'_{pid}.db')}_ended.db")
         new = kept.with_suffix(".new")
         if kept.exists():
             shutil.copyfile(kept, new)
         sums = MmapedDict(new)
-        for key, value, timestamp, _ in MmapedDict.read_all_values_from_file(file):
+        for key, value, timestamp, _ in counts:
             sums.write_value(key, sums.read_value(key)[0] + value, timestamp)
         sums.close()
         # Whoever reads just between these two counts them twice, once.

@@ -1,10 +1,12 @@
 """The web server as it is started, with its file of settings."""
 
 import json
+import logging
 import runpy
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,6 +89,22 @@ class TestTheFileOfSettings:
 
         with pytest.raises(SystemExit, match=f"^{name} must be a whole number from 1 to 1000, not"):
             runpy.run_path(str(file_of_settings))
+
+    def test_lets_the_server_go_on_where_counts_cannot_be_kept(
+        self,
+        file_of_settings: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        read = runpy.run_path(str(file_of_settings))
+        monkeypatch.setenv(request_counts.FOLDER, str(tmp_path))
+        (tmp_path / "histogram_7.db").write_bytes(b"\x08" + b"\0" * 7)
+        (tmp_path / "histogram_ended.new").mkdir()
+
+        read["child_exit"](SimpleNamespace(log=logging.getLogger()), SimpleNamespace(pid=7))
+
+        assert "could not be kept: " in caplog.text
 
 
 def status_of(url: str, *headers: str, name: str = "127.0.0.1", method: str = "GET") -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from armo.common import request_counts
+
 PROGRAM = """
 import os, sys
 from armo.common import request_counts
@@ -64,6 +66,17 @@ class TestProcessesThatEnd:
         assert files == "['histogram_ended.db']"
         assert total == "{'h_sum': 6.5, 'h_bucket': 3.0, 'h_count': 3.0}"
         assert not Path(folder).exists()
+
+    @pytest.mark.parametrize("content", [b"", b"\x40\0\0"], ids=["empty", "cut"])
+    def test_are_forgotten_if_their_file_is_not_whole(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+    ) -> None:
+        monkeypatch.setenv(request_counts.FOLDER, str(tmp_path))
+        (tmp_path / "histogram_7.db").write_bytes(content)
+
+        request_counts.keep_counts_of(7)
+
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
