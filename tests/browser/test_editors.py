@@ -296,4 +296,5 @@ class TestAnOperator:
         page.click("form[action$='/resume/'] button[type=submit]")
 
         page.wait_for_selector("text=Publishing goes on.")
-        assert not page.locator("[data-armo-banner] > *").count()
+        # No worker runs here, which the banner may say already.
+        assert not page.locator("[data-armo-banner]:has-text('점검')").count()

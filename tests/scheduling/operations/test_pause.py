@@ -37,12 +37,17 @@ from tests.conftest import InBackground
 from tests.database_rows import everything, row
 from tests.factories import FAR_OFF, LONG_AGO, NoticeFactory, StoryFactory, UserFactory
 from tests.scheduling.management.test_commands import Manage
-from tests.scheduling.operations.test_concurrency import SECONDS, hold, wait_until_blocked
+from tests.scheduling.operations.test_concurrency import SECONDS, wait_until_blocked
 
 pytestmark = pytest.mark.django_db
 
 # How late a wake-up may be on a busy machine, and still not be the next regular look at the queue.
 SOON = 0.6
+
+INSERT_NEXT_EVENT = """
+INSERT INTO scheduling_jobevent (id, job_id, what, at, reason)
+SELECT last_value + 1, %s, 'moved', now(), '' FROM scheduling_jobevent_id_seq
+"""
 
 
 @pytest.fixture
@@ -198,8 +203,9 @@ class TestABatch:
     ) -> None:
         StoryFactory(due=True)
         before = everything()
-        # The last thing that a batch does is to delete the queue rows.
-        hold(other, "django_q_ormq", OrmQ.objects.get().pk)
+        # It waits in the middle of its statement, for the number that its event is to have.
+        with other.cursor() as cursor:
+            cursor.execute(INSERT_NEXT_EVENT, [Job.objects.get().pk])
         running = in_background(run_due_jobs)
         wait_until_blocked()
 
