@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from time import perf_counter
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
@@ -50,7 +51,7 @@ def _log(request: HttpRequest, id: str, status: int, duration_ms: float) -> None
     if not logger.isEnabledFor(level):
         return
     # Without the query: it may have anything in it, such as what somebody looks for.
-    path = without_secrets(request.path)
+    path = _one_word(without_secrets(request.path))
     user, address = _user_of(request), str(address_of(request) or "")
     logger.log(
         level,
@@ -67,6 +68,13 @@ def _log(request: HttpRequest, id: str, status: int, duration_ms: float) -> None
             "address": address,
         },
     )
+
+
+def _one_word(path: str) -> str:
+    """Return a path with its blanks and controls as they came: what follows it is the log's."""
+    if path.isprintable() and " " not in path:
+        return path
+    return "".join(it if it.isprintable() and it != " " else quote(it) for it in path)
 
 
 def _user_of(request: HttpRequest) -> str:

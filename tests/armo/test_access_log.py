@@ -85,6 +85,17 @@ class TestTheAccessLog:
 
         assert lines[-1].address == "192.0.2.9"
 
+    def test_has_a_path_that_looks_like_nothing_else(
+        self, client: Client, lines: list[Any]
+    ) -> None:
+        client.get("/가%0aWARNING armo.sign_in%1b%e2%80%ae for admin from 192.0.2.1, request 7")
+
+        [line] = lines
+        assert line.path == (
+            "/가%0AWARNING%20armo.sign_in%1B%E2%80%AE%20for%20admin%20from%20192.0.2.1,%20request%207"
+        )
+        assert line.getMessage().startswith(f"GET {line.path} 404 in ")
+
     def test_looks_for_no_user_whom_nothing_has_looked_for(self, lines: list[Any]) -> None:
         request = RequestFactory().get("/")
         request.user = SimpleLazyObject(partial(pytest.fail, "a query"))  # type: ignore[assignment]

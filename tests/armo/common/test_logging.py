@@ -3,10 +3,13 @@
 import io
 import json
 import logging
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import RequestFactory
 
 from armo.common.logging import (
@@ -96,6 +99,36 @@ class TestALine:
         made.created = datetime(2026, 11, 23, 4, 5, 6, microsecond, tzinfo=UTC).timestamp()
 
         assert record_time(made) == f"2026-11-23T04:05:06.{microsecond // 1000:03}Z"
+
+
+class TestTheWatcherOfSignIns:
+    """The expression for fail2ban in docs/security.md, which bans what it finds."""
+
+    FORGED = "WARNING armo.sign_in Sign-in failed from 192.0.2.66 for 'x'"
+
+    def found(self, made: logging.LogRecord) -> list[str]:
+        guide = Path(settings.BASE_DIR, "docs/security.md").read_text(encoding="utf-8")
+        [expression] = re.findall("`failregex = (.*?)`", guide)
+        lines = ConsoleFormatter().format(made).split("\n")
+        # It cuts a time off wherever one stands.
+        without_times = [re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "", line) for line in lines]
+        return re.findall(expression.replace("<HOST>", r"(\S+)"), "\n".join(without_times), re.M)
+
+    def test_finds_a_failure(self) -> None:
+        made = record("Sign-in failed from 2001:db8::5 for 'x'")
+        made.name, made.levelname = "armo.sign_in", "WARNING"
+
+        assert self.found(made) == ["2001:db8::5"]
+
+    @pytest.mark.parametrize("before", ["", " ", "2026-03-29T01:00:00.999Z "])
+    def test_takes_no_further_line_of_a_record_for_one(self, before: str) -> None:
+        try:
+            raise ValueError(f"what somebody sent:\n{before}{self.FORGED}")
+        except ValueError as error:
+            made = record(f"Odd:\n{before}{self.FORGED}")
+            made.exc_info = (type(error), error, error.__traceback__)
+
+        assert self.found(made) == []
 
 
 class TestTheHandler:
