@@ -4,8 +4,8 @@ Spans for OpenTelemetry, and errors for Sentry: what collectors get, where a sit
 Their packages are not needed otherwise, and nothing imports them then.
 """
 
+import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -15,24 +15,36 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase
 
 from armo.common import environment
-from armo.common.logging import without_secrets
+from armo.common.logging import without_secrets, without_secrets_in_text
 from scheduling import __version__, tracing
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-# Of links that open something to whoever has them.
-SECRETS = re.compile(r"(?<=/preview/)[^\s/?'\"]+|(?<=/feeds/schedule/)[^\s/?'\"]+")
 # How many clicks the span of a batch is linked to: one for each of its jobs.
 MOST_LINKS = 1000
 # A process waits a few times as long at its end for a collector that does not answer. The default
 # of OpenTelemetry, 10, would keep gunicorn for as long as it has to stop.
 EXPORT_SECONDS = 3
+# What Sentry's integrations collect: nothing of people's.
+OFF = {"mode": "off"}
+COLLECTED: Any = {
+    "user_info": False,
+    "cookies": OFF,
+    "http_headers": {"request": OFF},
+    "http_bodies": [],
+    "url_query_params": OFF,
+    "database_query_data": False,
+    "queues": False,
+    "stack_frame_variables": False,
+}
+
+logger = logging.getLogger(__name__)
 
 
 def start_tracing() -> None:
     """
-    Send spans to where `OTEL_...` says, if the packages are installed.
+    Send spans to where `OTEL_...` says; without the packages, warn that none are sent.
 
     What `opentelemetry-instrument` has set up before is used as it is.
     """
@@ -41,7 +53,13 @@ def start_tracing() -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace import SpanLimits, TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
+    except ImportError as error:
+        # Before there are handlers: Python itself writes the line to standard error.
+        logger.warning(
+            "Variables OTEL_... are set, but %s is not installed, so no spans are sent:"
+            " pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
+            error.name,
+        )
         return
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
         os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", str(EXPORT_SECONDS))
@@ -103,6 +121,7 @@ def start_sentry(dsn: str) -> None:
     """
     try:
         import sentry_sdk
+        from sentry_sdk.integrations.logging import LoggingIntegration
         from sentry_sdk.utils import BadDsn, Dsn
     except ImportError as error:
         raise ImproperlyConfigured(
@@ -117,9 +136,11 @@ def start_sentry(dsn: str) -> None:
         dsn,
         release=f"armo@{__version__}",
         # Nothing of people's: neither accounts and addresses nor what they write.
-        send_default_pii=False,
+        data_collection=COLLECTED,
         include_local_variables=False,
         max_request_body_size="never",
+        # No lines of the log before an error: they name accounts and addresses.
+        integrations=[LoggingIntegration(level=None)],
         before_send=_without_people,
     )
 
@@ -137,7 +158,7 @@ def _without_people(event: Any, hint: Any) -> Any:
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return SECRETS.sub("…", value)
+        return without_secrets_in_text(value)
     if isinstance(value, dict):
         return {key: _cleaned(it) for key, it in value.items()}
     if isinstance(value, list):

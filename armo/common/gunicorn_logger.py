@@ -28,9 +28,11 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         return {**atoms, **cleaned, "q": ""}
 
     def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log it, at INFO where a client has sent something that is no request."""
-        log = self.info if msg.startswith("Invalid request") else super().warning
-        log(msg, *args, **kwargs)
+        """Log it; where a client has sent what is no request, at INFO and without secrets."""
+        if msg.startswith("Invalid request"):
+            self.info(without_secrets(msg), *args, **kwargs)
+        else:
+            super().warning(msg, *args, **kwargs)
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
         """Log it without secrets: the address of the request is in it."""

@@ -11,7 +11,9 @@ from typing import Any, TextIO
 # They join signs of some scripts and of emoji, and do nothing else.
 JOINERS = "\u200c\u200d"
 # Links that open something to whoever has them: what follows is a secret.
-SECRETS = re.compile(r"(?<=/preview/).+|(?<=/feeds/schedule/).+|\?.*", re.DOTALL)
+LINKS = "((?<=/preview/)|(?<=/feeds/schedule/))"
+SECRETS = re.compile(rf"{LINKS}.+|\?.*", re.DOTALL | re.IGNORECASE)
+SECRETS_IN_TEXT = re.compile(rf"{LINKS}[^\s'\"]+", re.IGNORECASE)
 # Set by the publish log on a record that is followed at once by another of the same batch.
 MORE = "more_follow"
 # What every LogRecord carries; whatever else it has was given as `extra`.
@@ -70,6 +72,11 @@ class Refusals(logging.Filter):
 def without_secrets(address: str) -> str:
     """Return a path, or an address, without the secret of a link, and without its query."""
     return SECRETS.sub("", address)
+
+
+def without_secrets_in_text(text: str) -> str:
+    """Return a text, such as an error's, with … in the place of each link's secret."""
+    return SECRETS_IN_TEXT.sub("…", text)
 
 
 def record_time(record: logging.LogRecord) -> str:

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,6 +179,8 @@ from armo import access_log
 
 def broken(request):
     password = "s3cret"
+    logging.getLogger("armo.sign_in").warning(
+        "Sign-in failed from %s for '%s'", "192.0.2.7", "bora", extra={"account": "bora"})
     with tracing.span("inside"):
         try:
             raise RuntimeError("no /preview/s3cret/ today")
@@ -207,6 +210,7 @@ class TestACollector:
             OTEL_SDK_DISABLED="false",
             OTEL_SERVICE_NAME="armo-web",
             SENTRY_DSN=f"http://key@{to}/7",
+            PYTHONWARNINGS="default::DeprecationWarning:sentry_sdk.client",
         )
 
         assert result.returncode == 0, result.stderr
@@ -220,8 +224,10 @@ class TestACollector:
             it for it in map(json.loads, errors.splitlines()) if it.get("level") == "error"
         )
         assert event["tags"]["request_id"] == "click-1"
-        assert event["exception"]["values"][0]["value"] == "no /preview/…/ today"
-        assert b"s3cret" not in errors
+        assert event["exception"]["values"][0]["value"] == "no /preview/… today"
+        assert not [it for it in (b"s3cret", b"192.0.2.7", b"bora") if it in errors]
+        assert "192.0.2.7" in result.stderr
+        assert "deprecated" not in result.stderr
 
     def test_that_does_not_answer_delays_the_end_by_seconds(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -240,6 +246,24 @@ class TestACollector:
         result = manage("shell", "-v", "0", "-c", LOADED, **ENOUGH)
 
         assert result.stdout.strip() == "[]", result.stderr
+
+    def test_whose_packages_are_missing_gets_nothing_and_one_line_says_so(
+        self, tmp_path: Path
+    ) -> None:
+        Path(tmp_path, "opentelemetry.py").write_text("", encoding="utf-8")
+
+        result = manage(
+            *("shell", "-v", "0", "-c", LOADED),
+            **ENOUGH,
+            OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+            OTEL_SDK_DISABLED="false",
+            PYTHONPATH=str(tmp_path),
+        )
+
+        assert result.returncode == 0
+        [line] = result.stderr.splitlines()
+        assert "OTEL_" in line
+        assert "pip install" in line
 
     def test_whose_address_is_none_is_refused_in_one_line(self) -> None:
         result = manage("check", **ENOUGH, SENTRY_DSN="sentry.example.org")

@@ -70,10 +70,12 @@ class TestALineOfTheWebServer:
         log = logger(file)
 
         log.warning("Invalid request from ip=192.0.2.7: Invalid HTTP request line: ''")
+        log.warning("Invalid request from ip=192.0.2.7: 'GET /preview/secret\x01 HTTP/1.1'")
         log.warning("Worker will be ended")
 
         levels = [json.loads(line)["level"] for line in file.read_text().splitlines()]
-        assert levels == ["INFO", "WARNING"]
+        assert levels == ["INFO", "INFO", "WARNING"]
+        assert "secret" not in file.read_text()
 
     def test_is_text_where_all_are(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("LOG_FORMAT")

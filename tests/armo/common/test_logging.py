@@ -20,6 +20,7 @@ from armo.common.logging import (
     StderrHandler,
     record_time,
     without_secrets,
+    without_secrets_in_text,
 )
 
 
@@ -211,6 +212,7 @@ class TestAFailedRequest:
     [
         ("/stories/7/", "/stories/7/"),
         ("/preview/se cr'et/?x=1", "/preview/"),
+        ("/Preview/secret", "/Preview/"),
         ("GET /feeds/schedule/secret.ics HTTP/1.1", "GET /feeds/schedule/"),
         ("https://news.example.org/preview/secret/", "https://news.example.org/preview/"),
         ("/api/v1/stories/?search=%EA%B0%80", "/api/v1/stories/"),
@@ -218,3 +220,11 @@ class TestAFailedRequest:
 )
 def test_an_address_is_logged_without_what_is_secret(address: str, shown: str) -> None:
     assert without_secrets(address) == shown
+
+
+def test_a_text_is_sent_without_the_secrets_of_links() -> None:
+    text = """'/preview/a/b?c' and "https://news.example.org/feeds/schedule/d.ics" failed. Why? x"""
+
+    assert without_secrets_in_text(text) == (
+        """'/preview/…' and "https://news.example.org/feeds/schedule/…" failed. Why? x"""
+    )
