@@ -30,7 +30,9 @@ const PAGE_SIZE = 20;
 const EVERY_SECONDS = 5;
 
 const site = document.documentElement.dataset.site;
-const at = (id) => document.getElementById(id);
+/** The page's own parts, found before a story is shown: that may have the same ids. */
+const parts = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (it) => [it.id, it]));
+const at = (id) => parts[id];
 
 let language = navigator.language.startsWith("ko") ? "ko" : "en";
 let texts = TEXTS[language];
@@ -88,7 +90,9 @@ function showStory(story) {
   body.innerHTML = story.body_html;
   for (const name of ["href", "src"]) {
     for (const element of body.querySelectorAll(`[${name}]`)) {
-      element[name] = new URL(element.getAttribute(name), story.url ?? site).href;
+      const address = [element.getAttribute(name), story.url ?? site];
+      if (URL.canParse(...address)) element[name] = new URL(...address).href;
+      else element.removeAttribute(name);
     }
   }
   article.replaceChildren(make("h2", {}, story.title), timeOf(story), body, backLink());

@@ -114,7 +114,9 @@ class TestTheReader:
     def test_shows_a_story_its_changes_and_its_end(
         self, open_reader: OpenReader, transactional_db: None
     ) -> None:
-        story = live_story(title="봄", body="눈이 **녹는다**. [길](/about/)", language="ko")
+        # With an id of the page's own, and an address that is none.
+        body = '눈이 **녹는다**. [길](/about/)\n\n<p id="list">섬</p>\n\n[끝](//%5B)'
+        story = live_story(title="봄", body=body, language="ko")
         page = open_reader("/", "ko-KR")
         page.click("#rows a")
         article = page.locator("#story")
@@ -125,6 +127,9 @@ class TestTheReader:
         assert link is not None
         assert link.endswith("/about/")
         assert not link.startswith(page.url.split("#")[0])
+        expect(article.get_by_text("끝")).not_to_have_attribute("href", re.compile("."))
+        page.get_by_text("전체 글").click()
+        page.click("ol#rows a")
 
         story.refresh_from_db()
         story.title = "여름"
