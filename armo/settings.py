@@ -501,6 +501,8 @@ LOGGING: dict[str, Any] = {
     },
 }
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "armo.common.error_reports.WithoutAddresses"
+
 # Spans and errors for collectors, where a site has them: docs/logging.md
 
 is_collected = any(name.startswith("OTEL_") and given(name) for name in os.environ)
