@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from armo.common.logging import without_secrets_in_text
+
 MAX_BYTES = 16_384
 LINES_PER_MINUTE = 30
 # As browsers name them (Content Security Policy Level 3, 5.3).
@@ -43,8 +45,8 @@ def report(request: HttpRequest) -> HttpResponse:
 
 
 def _short(value: Any) -> str:
-    """Return it on one line, whatever characters a page has put into it."""
-    return ascii(str(value)[:300])[1:-1]
+    """Return it on one line, whatever a page has put into it, without the secret of a link."""
+    return ascii(without_secrets_in_text(str(value))[:300])[1:-1]
 
 
 def _count_in_this_minute() -> int:

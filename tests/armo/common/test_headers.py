@@ -250,13 +250,15 @@ class TestAReport:
     def test_becomes_a_line_of_the_log(
         self, rf: RequestFactory, caplog: pytest.LogCaptureFixture
     ) -> None:
-        body = json.dumps({"csp-report": {**REPORT, "source-file": "a\nb\x1b[31m" + "x" * 500}})
+        odd = {"blocked-uri": "/preview/s3cret/", "source-file": "a\nb\x1b[31m" + "x" * 500}
+        body = json.dumps({"csp-report": {**REPORT, **odd}})
 
         answer = policy_reports.report(reported(rf, body))
 
         assert answer.status_code == 204
         [line] = caplog.messages
-        assert line.startswith("http://127.0.0.1:8000/stories/x/: script-src-elem forbids inline")
+        page = REPORT["document-uri"]
+        assert line.startswith(f"{page}: script-src-elem forbids /preview/\\u2026 (")
         assert "a\\nb\\x1b[31mxxx" in line
         assert len(line) < 500
 
