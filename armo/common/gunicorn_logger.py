@@ -1,6 +1,7 @@
 """How the web server's own lines look: as all others, so one JSON object each where that is set."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from gunicorn.config import Config
@@ -36,5 +37,12 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
         """Log it without secrets: the address of the request is in it."""
-        cleaned = (without_secrets(it) if isinstance(it, str) else it for it in args)
-        super().exception(msg, *cleaned, **kwargs)
+        super().exception(msg, *_cleaned(args), **kwargs)
+
+    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log it without secrets: at this level each address is logged once more."""
+        super().debug(msg, *_cleaned(args), **kwargs)
+
+
+def _cleaned(args: Iterable[Any]) -> list[Any]:
+    return [without_secrets(it) if isinstance(it, str) else it for it in args]

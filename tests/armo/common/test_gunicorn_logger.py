@@ -66,6 +66,14 @@ class TestALineOfTheWebServer:
         assert "192.0.2.7" in line["message"]
         assert "secret" not in file.read_text()
 
+    def test_at_debug_has_no_secret_either(self, file: Path) -> None:
+        log = logger(file)
+        log.error_log.setLevel(logging.DEBUG)
+
+        log.debug("%s %s", "GET", "/preview/secret/")
+
+        assert json.loads(file.read_text())["message"] == "GET /preview/"
+
     def test_raises_no_alarm_about_what_is_no_request(self, file: Path) -> None:
         log = logger(file)
 
