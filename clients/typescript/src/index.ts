@@ -321,9 +321,10 @@ export class Armo<Paths = paths> {
     const { retries = 2, longestWait = 60, language } = this.#settings;
     const { signal, ifMatch, ifNoneMatch, body } = options;
     const path = String(route).replace(/\{(\w+)\}/g, (_, name: string) => {
-      const value = options.path?.[name];
-      if (value === undefined || value === "") throw new RangeError(`${route} needs ${name}.`);
-      return encodeURIComponent(String(value));
+      const value = String(options.path?.[name] ?? "");
+      // `fetch` takes dots for steps in the path: one token, called `.`, would be all of them.
+      if (["", ".", ".."].includes(value)) throw new RangeError(`${route} needs ${name}.`);
+      return encodeURIComponent(value);
     });
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(options.query ?? {})) {

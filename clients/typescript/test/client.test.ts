@@ -124,6 +124,15 @@ describe("a request", () => {
     assert.equal(asked.length, 0);
   });
 
+  it("for a name that is none is not sent: `.` would be the list above", async () => {
+    answer(json({}));
+    for (const key of ["", ".", ".."]) {
+      const sent = new Armo(site).delete("/auth/tokens/{key}/", { path: { key } });
+      await assert.rejects(sent, RangeError);
+    }
+    assert.equal(asked.length, 0);
+  });
+
   it("leaves out of the query what is undefined", async () => {
     answer(json(PAGE));
     const query = { tag: undefined, language: "ko" } as unknown as { language: string };
