@@ -40,6 +40,18 @@ class TestEveryPage:
         assert max(stretches) <= SCREENFUL_LINES
 
 
+class TestEachDecision:
+    @pytest.mark.parametrize(
+        "page", sorted((PROJECT / "docs" / "adr").glob("0*.md")), ids=lambda page: page.stem
+    )
+    def test_has_the_same_headings(self, page: Path) -> None:
+        title, *headings = re.findall("^#+ .*", page.read_text(), re.MULTILINE)
+
+        assert title.startswith(f"# {int(page.name[:4])}. ")
+        considered = ["## Considered"] if "## Considered" in headings else []
+        assert headings == ["## Context", "## Decision", *considered, "## Consequences"]
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site; a dead link is an error."""
