@@ -2,9 +2,11 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles import finders
+from django.core.management import CommandError
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,32 @@ class HashedFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
         except ValueError:
             return name
         return stored
+
+    def read_manifest(self) -> str | None:
+        """Return the names with hashes as JSON; None if it is not there, or cannot be read."""
+        try:
+            manifest: str | None = super().read_manifest()
+        except OSError:
+            return None
+        return manifest
+
+    def delete(self, name: str) -> None:
+        """Delete a file that `collectstatic` replaces; say in one line if it cannot."""
+        try:
+            super().delete(name)
+        except OSError as error:
+            raise _cannot_write(error) from error
+
+    def _save(self, name: str, content: Any) -> str:
+        try:
+            saved: str = super()._save(name, content)
+        except OSError as error:
+            raise _cannot_write(error) from error
+        return saved
+
+
+def _cannot_write(error: OSError) -> CommandError:
+    return CommandError(f"Static files cannot be written to {settings.STATIC_ROOT}: {error}")
 
 
 def warn_unless_collected() -> None:

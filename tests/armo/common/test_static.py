@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from armo.common import static
 
@@ -38,6 +39,25 @@ class TestHashedFiles:
         settings.DEBUG = True
 
         assert static.HashedFiles(location=collected).url(CSS) == f"/static/{CSS}"
+
+
+class TestCollectstatic:
+    def test_says_in_one_line_where_it_cannot_write(self, tmp_path: Path, settings: Any) -> None:
+        (tmp_path / "file").touch()
+        settings.STATIC_ROOT = tmp_path / "file" / "static"
+
+        with pytest.raises(CommandError) as refusal:
+            call_command("collectstatic", interactive=False, verbosity=0)
+
+        assert f"cannot be written to {settings.STATIC_ROOT}:" in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+    def test_says_in_one_line_what_it_cannot_replace(self, collected: Path) -> None:
+        (collected / CSS).mkdir(parents=True)
+        (collected / CSS / "file").touch()
+
+        with pytest.raises(CommandError, match="cannot be written"):
+            static.HashedFiles(location=collected).delete(CSS)
 
 
 class TestIsCollected:
