@@ -16,13 +16,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from armo.accounts import zones
-from armo.common import database_url, environment, postgres
+from armo.common import database_url, environment, postgres, request_counts
 from armo.common.environment import given, listed, switch, whole_number
 from scheduling.conf import SCHEMA
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 environment.read_file(BASE_DIR / ".env")
+request_counts.ignore_empty_folder()
 
 HOURS = {"least": 1, "most": 10 * 365 * 24}
 SECONDS = {"least": 1, "most": 7 * 24 * 3600}

@@ -6,16 +6,26 @@ by the environment, once, where it counts.
 """
 
 import atexit
+import fcntl
 import os
 import shutil
 import struct
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # The process that has made the folder. A server that replaces another inherits its environment.
 MADE_BY = "ARMO_REQUEST_COUNTS_MADE_BY"
+PREFIX = "armo-request-counts-"
+NEW_SECONDS = 60
+
+
+def ignore_empty_folder() -> None:
+    """Count an empty variable as not set; prometheus_client would write where it was started."""
+    if not os.environ.get(FOLDER, "").strip():
+        os.environ.pop(FOLDER, None)
 
 
 def make_folder() -> None:
@@ -32,12 +42,36 @@ def make_folder() -> None:
         if maker is None and os.environ.get(FOLDER, "").strip():
             Path(os.environ[FOLDER]).mkdir(parents=True, exist_ok=True)
             return
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="armo-request-counts-")
+        _remove_left_folders()
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix=PREFIX)
+        _lock(Path(os.environ[FOLDER]))  # until the last of its processes has ended
     except OSError:
         os.environ.pop(FOLDER, None)
         return
     os.environ[MADE_BY] = str(os.getpid())
     atexit.register(_remove_folder, os.environ[FOLDER], os.getpid())
+
+
+def _lock(folder: Path) -> int:
+    """Return a file descriptor that locks a folder for this process and those that it forks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_left_folders() -> None:
+    """Remove the folders of servers that were killed, which removed nothing."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # somebody else's, or in use
+            if time.time() - folder.stat().st_mtime < NEW_SECONDS:
+                continue  # it may not be locked yet
+            descriptor = _lock(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
 
 
 def _remove_folder(folder: str, maker: int) -> None:

@@ -1,5 +1,6 @@
 """The files in which web processes count requests."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -42,6 +43,13 @@ print(sorted(os.listdir(folder)))
 print(total())
 if len(sys.argv) > 1 and os.fork() == 0:
     sys.exit()  # as gunicorn's processes end
+"""
+
+OF_DJANGO = """
+import django
+django.setup()
+from armo import metrics
+metrics.durations.labels("GET", "/a/", "200").observe(1)
 """
 
 
@@ -98,6 +106,69 @@ class TestTheFolder:
         folder, *_ = run(PROMETHEUS_MULTIPROC_DIR="")
 
         assert Path(folder).name.startswith("armo-request-counts-")
+
+    def test_is_removed_by_the_next_server_if_its_own_was_killed(self, tmp_path: Path) -> None:
+        left, used, new = (tmp_path / f"armo-request-counts-{name}" for name in "abc")
+        for folder in (left, used, new):
+            folder.mkdir()
+            (folder / "histogram_7.db").touch()
+        for folder in (left, used):
+            os.utime(folder, (1_000_000_000, 1_000_000_000))
+        descriptor = os.open(used, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+        run(TMPDIR=str(tmp_path))
+        os.close(descriptor)
+
+        assert sorted(tmp_path.iterdir()) == [used, new]
+
+    def test_is_kept_while_a_process_of_its_server_lives(self, tmp_path: Path) -> None:
+        program = """
+import os, sys, time
+from armo.common import request_counts
+request_counts.make_folder()
+print(os.environ["PROMETHEUS_MULTIPROC_DIR"], flush=True)
+if os.fork():
+    os._exit(0)  # as one that is killed: nothing is removed
+sys.stdin.read()
+"""
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        environment.pop(request_counts.FOLDER, None)
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=settings.BASE_DIR,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        ) as server:
+            assert server.stdout
+            assert server.stdin
+            folder = Path(server.stdout.readline().strip())
+            server.wait()
+            os.utime(folder, (1_000_000_000, 1_000_000_000))
+
+            run(TMPDIR=str(tmp_path))
+
+            assert folder.exists()
+            server.stdin.close()
+
+    def test_is_none_without_gunicorn_where_the_variable_is_empty(self, tmp_path: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", OF_DJANGO],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "armo.settings",
+                "PYTHONPATH": str(settings.BASE_DIR),
+                "PROMETHEUS_MULTIPROC_DIR": "",
+            },
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+
+        assert list(tmp_path.iterdir()) == [], done.stderr
 
     def test_is_not_that_of_the_server_before(self, tmp_path: Path) -> None:
         folder, *_ = run(PROMETHEUS_MULTIPROC_DIR=str(tmp_path), ARMO_REQUEST_COUNTS_MADE_BY="1")
