@@ -43,8 +43,11 @@ def too_wide(page: "Page") -> list[str]:
     return [f"{across} px too wide"] if across > 0 else []
 
 
+# Each screen, each set of colours and each language once: a whole walk takes most of a minute.
 @pytest.mark.parametrize(
-    ("dark", "language"), [(False, "en-US"), (True, "ko-KR")], ids=["light", "dark, Korean"]
+    ("width", "dark", "language"),
+    [("desk", False, "en-US"), ("telephone", True, "ko-KR")],
+    ids=["desk, light", "telephone, dark, Korean"],
 )
 class TestEveryPage:
     def test_has_nothing_wrong(

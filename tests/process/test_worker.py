@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 
 import psutil
 import pytest
@@ -23,7 +24,7 @@ from scheduling.models.clock import database_now
 from scheduling.queue.payload import build_payload
 from scheduling.worker.reconciler import sweep
 from tests.process.conftest import StartWorker
-from tests.process.worker import wait_until
+from tests.process.worker import ON_TIME, wait_until
 
 LOG_LINE = re.compile(
     r"INFO armo\.publish \[publish-worker\] (story:\d+) → published "
@@ -79,7 +80,7 @@ class TestOneStory:
         story.refresh_from_db()
         assert story.status == Status.PUBLISHED
         assert story.published_at is not None
-        assert moment <= story.published_at <= moment + timedelta(seconds=0.5)
+        assert moment <= story.published_at <= moment + ON_TIME
         assert Job.objects.get().state == State.SUCCEEDED
         assert JobEvent.objects.filter(what=JobEvent.What.SUCCEEDED).count() == 1
         wait_until(lambda: not OrmQ.objects.exists(), seconds=5, what="no message left")
@@ -96,8 +97,10 @@ class TestOneStory:
             operations.schedule(item=story, run_at=database_now() + wait, by=None)
 
         wait_until(lambda: published() == 20, seconds=5, what="all live")
-        late = max(job.lateness_ms or 0 for job in Job.objects.all())
-        assert late < 500
+        late = [job.lateness_ms or 0 for job in Job.objects.all()]
+        # One stall of the machine makes some of them late, and not the half.
+        assert median(late) < 200
+        assert max(late) < ON_TIME.total_seconds() * 1000
 
     def test_a_notice_is_taken_down_at_its_end(self, start_worker: StartWorker) -> None:
         start_worker()
@@ -116,7 +119,7 @@ class TestOneStory:
         assert (up.kind, up.run_at, up.state) == (Kind.PUBLISH, start, State.SUCCEEDED)
         assert (down.kind, down.run_at, down.state) == (Kind.UNPUBLISH, end, State.SUCCEEDED)
         assert down.finished_at is not None
-        assert end <= down.finished_at <= end + timedelta(seconds=0.5)
+        assert end <= down.finished_at <= end + ON_TIME
 
 
 class TestManyStories:
@@ -297,7 +300,7 @@ class TestAWrongClock:
         line = worker.wait_for_line("armo.publish", seconds=10)
         story.refresh_from_db()
         assert story.published_at is not None
-        assert moment <= story.published_at <= moment + timedelta(seconds=0.5)
+        assert moment <= story.published_at <= moment + ON_TIME
         written = datetime.strptime(line.split()[0], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
         assert abs((written - moment).total_seconds() - offset) < 5, "its clock was not wrong"
 

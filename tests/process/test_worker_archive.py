@@ -12,7 +12,7 @@ from scheduling.models.clock import database_now
 from tests.archive.transitions import Archive
 from tests.factories import StoryFactory
 from tests.process.conftest import StartWorker
-from tests.process.worker import wait_until
+from tests.process.worker import ON_TIME, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ class TestAnArchive:
         story = Story.objects.get()
         assert (story.status, story.body) == (Status.UNPUBLISHED, "안녕")
         assert job.finished_at is not None
-        assert job.run_at <= job.finished_at <= job.run_at + timedelta(seconds=0.5)
+        assert job.run_at <= job.finished_at <= job.run_at + ON_TIME
         assert job.events.filter(what=JobEvent.What.SUCCEEDED).count() == 1
         wait_until(lambda: not OrmQ.objects.exists(), seconds=5, what="no message left")
 

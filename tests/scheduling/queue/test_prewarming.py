@@ -24,6 +24,8 @@ from tests.factories import FAR_OFF, LONG_AGO, StoryFactory
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 SECONDS = 10
+# So far off that a busy machine gets from the write to the claim before it is due.
+AHEAD = 1.0
 
 
 def soon(seconds: float) -> timedelta:
@@ -123,18 +125,18 @@ class TestTheBroker:
 
     def test_calls_a_worker_just_before_a_message_is_due(self, broker: TimedBroker) -> None:
         before = monotonic()
-        self.put(0.5)
+        self.put(AHEAD)
         after = monotonic()
 
         task = self.task(broker)
 
         assert task["func"] == "scheduling.tasks.stand_by"
         [called_for] = task["args"]
-        assert before + 0.495 < called_for < after + 0.7
+        assert before + AHEAD - 0.005 < called_for < after + AHEAD + 0.2
         assert called_for - LEAD_SECONDS <= monotonic()
 
     def test_leaves_the_message_until_it_is_due(self, broker: TimedBroker) -> None:
-        self.put(0.5)
+        self.put(AHEAD)
 
         assert self.function(broker) == "stand_by"
 
@@ -145,12 +147,12 @@ class TestTheBroker:
         assert lock > database_now() - soon(SECONDS)
 
     def test_claims_the_message_if_the_call_came_to_nothing(self, broker: TimedBroker) -> None:
-        self.put(0.5)
+        self.put(AHEAD)
 
         assert [self.function(broker) for _ in range(2)] == ["stand_by", "run_job"]
 
     def test_claims_nothing_if_the_worker_was_there(self, broker: TimedBroker) -> None:
-        self.put(0.5, SECONDS * 2)
+        self.put(AHEAD, SECONDS * 2)
 
         assert self.function(broker) == "stand_by"
         OrmQ.objects.order_by("lock")[:1].get().delete()
@@ -166,14 +168,14 @@ class TestTheBroker:
         assert broker.dequeue() is None
 
     def test_calls_once_for_one_moment(self, broker: TimedBroker) -> None:
-        self.put(0.5, 0.5, 0.5)
+        self.put(AHEAD, AHEAD, AHEAD)
 
         functions = [self.function(broker) for _ in range(4)]
 
         assert functions == ["stand_by", *["run_job"] * 3]
 
     def test_calls_again_for_the_next(self, broker: TimedBroker) -> None:
-        self.put(0.5, 1.1)
+        self.put(AHEAD, AHEAD + 0.6)
 
         functions = [self.function(broker) for _ in range(4)]
 
