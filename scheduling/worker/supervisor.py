@@ -327,6 +327,8 @@ class Lane:
 
     def start(self) -> None:
         """Start a cluster for the lane."""
+        # Before anything can fail: a start that fails has not lasted, whatever the last one did.
+        self.started_at, self.is_up = monotonic(), False
         # Children must not share the parent's connections.
         connections.close_all()
         ours, theirs = stock.multiprocessing.Pipe()
@@ -339,7 +341,7 @@ class Lane:
         )
         self.sentinel.start()
         theirs.close()
-        self.pipe, self.started_at, self.start_at, self.is_up = ours, monotonic(), None, False
+        self.pipe, self.start_at = ours, None
 
     def is_running(self) -> bool:
         """Return whether the lane's cluster runs."""

@@ -18,6 +18,7 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django_q import cluster
 from django_q.conf import Conf
 
 from scheduling import __version__
@@ -143,6 +144,19 @@ class TestALaneThatBreaks:
         lane.note_end()
 
         assert lane.failed_starts == 0
+
+    @pytest.mark.usefixtures("_signals_as_they_were")
+    def test_and_for_which_there_is_no_process_left_waits_and_counts(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lane = broken_lane(started_at=monotonic() - 60, is_up=True)
+        process = Mock(return_value=Mock(start=Mock(side_effect=BlockingIOError)))
+        monkeypatch.setattr(cluster, "get_mp_context", lambda: Mock(Process=process))
+        lane.note_end()
+
+        Supervisor([])._start(lane)
+
+        assert (lane.pause, lane.failed_starts) == (0.05, 1)
 
 
 @pytest.fixture
