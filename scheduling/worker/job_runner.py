@@ -545,7 +545,7 @@ def _can_lock(item: Schedulable) -> bool:
 def _wait(job: Job) -> None:
     """Let a locked job wait, in pauses that grow; its item, or an earlier job, holds it up."""
     until = messages.put_back(job.message_id)
-    if until is None:  # its queue row is lost
+    if until is None:  # its queue row is lost, or locked
         store.wake(job=job, at=clock.database_now())
         return
     job.next_attempt_at, job.attempt_begun_at = until, None
