@@ -118,6 +118,18 @@ class _Begun(NamedTuple):
     traceparent: str = ""
 
 
+class _Asking(NamedTuple):
+    """
+    One run's question whether to begin an attempt, repeated while the connection is lost.
+
+    `since` is when it was asked first, by `monotonic()`. `begun` are the times of attempts that it
+    has begun: the answer to their commit may be lost with the connection.
+    """
+
+    since: float
+    begun: list[datetime]
+
+
 def max_attempts() -> int:
     """Return how many attempts a job has: the first run and its retries."""
     return 1 + len(conf.RETRY_DELAYS)
@@ -164,7 +176,7 @@ def run_alone(job_id: int) -> None:
     """
     begun = None
     try:
-        begun = retry_while_disconnected(partial(_lock_and_begin, job_id, monotonic()))
+        begun = retry_while_disconnected(partial(_lock_and_begin, job_id, _Asking(monotonic(), [])))
         if begun.answer not in (_Answer.BUSY, _Answer.NOTHING):
             asked = tracing.of_request(begun.request_id)
             with asked, tracing.span("attempt", links=[begun.traceparent], job=job_id):
@@ -226,21 +238,19 @@ def charge_attempt(job_id: int, why: str) -> None:
             _retry_or_fail(job, NeverEnded(why), at=clock.database_now())
 
 
-def _lock_and_begin(job_id: int, asked_at: float) -> _Begun:
+def _lock_and_begin(job_id: int, asking: _Asking) -> _Begun:
     """
     Lock the job against other workers, and count the attempt.
 
     The advisory lock belongs to the session, so PostgreSQL releases it when the worker dies or
     loses its connection. Behind a pooler the session is others' too; there `_begin` notes who makes
     the attempt, and whoever comes next looks whether they live.
-
-    :param asked_at: since when this waits for the database, by `monotonic()`.
     """
     if has_session(connection):
         [is_free] = _select("SELECT pg_try_advisory_lock(%s, %s)", _key(job_id))
         if not is_free:
             return _Begun(_Answer.BUSY)
-    return _begin(job_id, asked_at)
+    return _begin(job_id, asking)
 
 
 def _unlock(job_id: int, begun: _Begun | None) -> None:
@@ -265,7 +275,7 @@ def _select(statement: str, params: list[int]) -> tuple[bool]:
 
 
 @transaction.atomic
-def _begin(job_id: int, asked_at: float) -> _Begun:
+def _begin(job_id: int, asking: _Asking) -> _Begun:
     """Count the attempt, if the job is to run now."""
     nothing = _Begun(_Answer.NOTHING)
     if not has_session(connection):
@@ -274,16 +284,16 @@ def _begin(job_id: int, asked_at: float) -> _Begun:
         if not is_free:
             return _Begun(_Answer.BUSY)
     # Before the row is locked: whoever ends the attempt just then would skip it.
-    if _is_being_made(job_id, asked_at):
+    if _is_being_made(job_id, asking):
         return nothing
     job = _lock_due(job_id)
     if job is None:
         return nothing
     with tracing.of_request(job.request_id):
-        return _begin_locked(job)
+        return _begin_locked(job, asking)
 
 
-def _begin_locked(job: Job) -> _Begun:
+def _begin_locked(job: Job, asking: _Asking) -> _Begun:
     nothing = _Begun(_Answer.NOTHING)
     if pausing.current():
         # With its time unchanged: no broker claims it before the resume.
@@ -301,6 +311,10 @@ def _begin_locked(job: Job) -> _Begun:
     if job.find_earlier() is not None:
         _wait(job)
         return nothing
+    has_hook = item is not None and job.transition.has_hook(type(item))
+    answer = _Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT
+    if job.attempt_begun_at in asking.begun:
+        return _Begun(answer, job.attempt_begun_at, job.request_id, job.traceparent)
     if job.attempt_begun_at is not None:
         # An attempt was begun, and its worker died before it ended.
         _retry_or_fail(job, WorkerDied(), at=now)
@@ -317,21 +331,21 @@ def _begin_locked(job: Job) -> _Begun:
     owner = TimedBroker.owner or UNKNOWN_OWNER
     job.attempt_owner = None if has_session(connection) else owner
     job.save(update_fields=["attempts", "attempt_begun_at", "attempt_owner"])
-    has_hook = item is not None and job.transition.has_hook(type(item))
-    answer = _Answer.ATTEMPT_WITH_HOOK if has_hook else _Answer.ATTEMPT
+    asking.begun.append(now)
     return _Begun(answer, now, job.request_id, job.traceparent)
 
 
-def _is_being_made(job_id: int, asked_at: float) -> bool:
+def _is_being_made(job_id: int, asking: _Asking) -> bool:
     """Query whether a worker that lives has begun the job's attempt, without a session's lock."""
     begun = Job.objects.filter(pk=job_id, attempt_begun_at__gt=ClockNow() - longest_attempt())
+    begun = begun.exclude(attempt_begun_at__in=asking.begun)
     owner = begun.values_list("attempt_owner", flat=True).first()
     if owner is None or owner in TimedBroker.dead_owners:
         return False
     if owner == UNKNOWN_OWNER or leases.is_owner_alive(owner):
         return True
     # While this waited for an answer, they could not renew their lease either.
-    return monotonic() - asked_at > leases.RENEW_SECONDS
+    return monotonic() - asking.since > leases.RENEW_SECONDS
 
 
 def _note_end(job_id: int, begun: _Begun | None) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db import DatabaseError, InternalError, OperationalError, connection
+from django.db import DatabaseError, InternalError, OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.signals import post_save
 from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
 from django_q.models import Failure, OrmQ
@@ -22,6 +23,7 @@ from scheduling.models.job import ATTEMPT_LOCK
 from scheduling.models.references import ItemNotFound
 from scheduling.operations import NotPublishable
 from scheduling.queue import leases
+from scheduling.queue.broker import TimedBroker
 from scheduling.worker import child_process, job_runner
 from tests.conftest import InBackground
 from tests.database_rows import (
@@ -648,6 +650,32 @@ class TestAWorkerThatDies:
 
         with pytest.raises(child_process.FailedInChild, match=r"\(1,\) attempts"):
             job_runner.run_alone(Job.objects.get().pk)
+
+
+class TestAnAttemptWhoseBeginIsCommittedWithoutAnAnswer:
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("has_session", [True, False])
+    def test_is_made_and_counted_once(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch, has_session: bool
+    ) -> None:
+        settings.QUEUE_LISTEN = has_session
+        monkeypatch.setattr(TimedBroker, "owner", 7)
+        leases.renew(7)
+        story = StoryFactory(due=True)
+        job = Job.objects.get()
+
+        def lose_the_answer() -> None:
+            raise OperationalError("server closed the connection unexpectedly")
+
+        def begin(**kwargs: Any) -> None:
+            post_save.disconnect(begin, sender=Job)
+            transaction.on_commit(lose_the_answer)
+
+        post_save.connect(begin, sender=Job)
+        job_runner.run_alone(job.pk)
+
+        assert row(story).is_published
+        assert (Job.objects.get().attempts, history(job)) == (1, [What.SCHEDULED, What.SUCCEEDED])
 
 
 class TestAJobThatAnotherWorkerRuns:
