@@ -242,6 +242,13 @@ class TestAJobThatSomeoneHolds:
 
         assert run_due_jobs() == 2
 
+    def test_is_passed_over_by_the_sweep(self, other: BaseDatabaseWrapper) -> None:
+        StoryFactory(scheduled=True)
+        OrmQ.objects.all().delete()
+        hold(other, "scheduling_job", Job.objects.get().pk)
+
+        assert reconciler.sweep().messages == 0
+
     def test_keeps_its_queue_row_when_that_came_meanwhile(self, other: BaseDatabaseWrapper) -> None:
         StoryFactory(due=True)
         job = Job.objects.get()
@@ -270,6 +277,25 @@ class TestAJobThatSomeoneHolds:
         found = find_row(job.message_id)
         assert found is not None
         assert found.waiting_since is not None
+
+
+class TestAQueueRowThatSomeoneHolds:
+    def test_makes_no_editor_wait_and_finds_nothing_to_do_later(
+        self, other: BaseDatabaseWrapper
+    ) -> None:
+        story = StoryFactory(due=True)
+        [held] = messages()
+        hold(other, "django_q_ormq", held)
+
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+            job = operations.schedule(item=story, run_at=FAR_OFF, by=None)
+
+        assert messages() == {held, job.message_id}
+        other.rollback()
+        [(claimed, _)] = TimedBroker("publish").claim()
+        finish(job, claimed)
+        assert (claimed, messages()) == (held, messages_of_jobs())
 
 
 class TestAnAcknowledgement:
@@ -305,13 +331,6 @@ class TestAnAcknowledgement:
         TimedBroker("publish").delete(claimed)
 
         assert (OrmQ.objects.get().pk, OrmQ.objects.get().lock) == (job.message_id, FAR_OFF)
-
-    def test_is_passed_over_by_the_sweep(self, other: BaseDatabaseWrapper) -> None:
-        StoryFactory(scheduled=True)
-        OrmQ.objects.all().delete()
-        hold(other, "scheduling_job", Job.objects.get().pk)
-
-        assert reconciler.sweep().messages == 0
 
 
 class TestAWorkerAndAnEditor:

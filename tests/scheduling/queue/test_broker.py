@@ -591,6 +591,7 @@ class TestAnAcknowledgement:
         other.rollback()
         supervisor.note_end({"func": BEAT})  # as the lane's next heartbeat does
         assert claims() == []
+        connection.close()  # with its setting
 
 
 class TestABeat:

@@ -92,3 +92,17 @@ class TestDelete:
             messages.delete_rows([held, free])
 
         assert list(OrmQ.objects.values_list("pk", flat=True)) == [held]
+
+
+class TestPutBack:
+    @pytest.mark.django_db(transaction=True)
+    def test_leaves_a_row_that_is_locked(self, other: BaseDatabaseWrapper) -> None:
+        message_id = messages.enqueue(job_id=7, at=FAR_OFF, lane="publish", func=RUN_JOB)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM django_q_ormq FOR UPDATE")
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+
+            assert messages.put_back(message_id) is None
+
+        assert OrmQ.objects.get().lock == FAR_OFF

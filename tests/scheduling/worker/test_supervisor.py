@@ -16,17 +16,20 @@ from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 from django_q import cluster
 from django_q.conf import Conf
 
 from scheduling import __version__
-from scheduling.models import Heartbeat
+from scheduling.models import Heartbeat, Lease
 from scheduling.models.clock import database_now
+from scheduling.queue import leases
 from scheduling.queue.broker import CONNECTING_SECONDS, TimedBroker
 from scheduling.worker import heartbeat, supervisor
 from scheduling.worker.supervisor import SILENT_SECONDS, Lane, Sentinel, Supervisor
+from tests.factories import LONG_AGO
 from tests.process.server import execute, wait_for
 
 ASLEEP = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
@@ -465,3 +468,20 @@ class TestABeat:
         heartbeat.delete_heartbeat(7)
 
         assert Heartbeat.objects.get().owner == 8
+
+    @pytest.mark.parametrize("model", [Heartbeat, Lease])
+    def test_ends_though_that_of_a_cluster_that_ended_long_ago_is_locked(
+        self, other: BaseDatabaseWrapper, model: type[Model]
+    ) -> None:
+        Heartbeat.objects.create(owner=8, lane="slow", host="here", pid=1, beat_at=LONG_AGO)
+        Lease.objects.create(owner=8, ends_at=LONG_AGO)
+        leases.renew(7)
+        heartbeat.beat()
+        with other.cursor() as cursor:
+            cursor.execute(f"SELECT FROM {model._meta.db_table} WHERE owner = 8 FOR UPDATE")
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+
+            heartbeat.delete_heartbeat(7)
+
+        assert list(model._base_manager.values_list("pk", flat=True)) == [8]
