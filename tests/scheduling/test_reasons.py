@@ -92,7 +92,7 @@ class TestWhyAJobFailed:
             "/api/v1/jobs/rerun/", body, format="json", headers={"Accept-Language": "ko"}
         )
 
-        assert answer.json()["jobs"][0]["text"] == "다시 실행될 것입니다"
+        assert answer.json()["jobs"][0]["text"] == "다시 실행됩니다"
 
     def test_is_in_the_language_of_an_api_request(self, failed: Job) -> None:
         url, operator = f"/api/v1/jobs/{failed.pk}/", client_of(person(group="Operators"))

@@ -79,7 +79,7 @@ class TestSite:
 
         assert (forbidden.status_code, too_old.status_code) == (403, 403)
         assert "권한이 없습니다" in forbidden.content.decode()
-        assert "쓰신 글은 그대로 있습니다" in too_old.content.decode()
+        assert "입력한 내용은 그대로 있습니다" in too_old.content.decode()
 
     def test_keeps_its_pages_when_applications_are_loaded_again(self) -> None:
         with override_settings(INSTALLED_APPS=list(settings.INSTALLED_APPS)):

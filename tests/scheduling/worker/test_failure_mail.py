@@ -287,7 +287,7 @@ class TestTheMailToAnEditor:
         text = self.mail_to(kim)
 
         assert "본문이 비어 있습니다." in text
-        assert "빠진 내용을 채우고 저장하십시오" in text
+        assert "빠진 내용을 채우고 저장하세요" in text
         assert "KST" in text
 
     def test_says_that_nothing_is_left_to_do_if_the_item_is_gone(self) -> None:
