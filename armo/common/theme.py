@@ -10,6 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import DataError, ProgrammingError
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ThemedModelAdmin
@@ -77,6 +78,16 @@ class ModelAdmin(ThemedModelAdmin):
         """Return the row; none has a NUL in its key."""
         return None if "\0" in object_id else super().get_object(request, object_id, from_field)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name what is deleted with the rows, but no rows of many-to-many tables."""
+        nested, counts, *others = super().get_deleted_objects(objs, request)
+        related = [field.related_model for field in self.opts.get_fields(include_hidden=True)]
+        joins = [it._meta for it in related if isinstance(it, type) and it._meta.auto_created]
+        for each in joins:
+            counts.pop(str(each.verbose_name_plural), None)
+        starts = tuple(f"{capfirst(each.verbose_name)}: " for each in joins)
+        return _without(nested, starts), counts, *others
+
     def response_action(
         self, request: HttpRequest, queryset: Any, *where: Any
     ) -> HttpResponse | None:
@@ -93,3 +104,13 @@ class ModelAdmin(ThemedModelAdmin):
         except ValidationError:
             return False
         return "\0" not in text
+
+
+def _without(nested: list[Any], starts: tuple[str, ...]) -> list[Any]:
+    """Return nested lists of lines without those that start so, and without empty lists."""
+    kept = [
+        _without(line, starts) if isinstance(line, list) else line
+        for line in nested
+        if isinstance(line, list) or not str(line).startswith(starts)
+    ]
+    return [line for line in kept if line != []]

@@ -21,7 +21,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
-from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -335,13 +334,9 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
         return answer
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Name the jobs that are cancelled with the items, but no rows of many-to-many tables."""
-        nested, counts, *others = super().get_deleted_objects(objs, request)
-        joins = [getattr(self.model, field.name).through._meta for field in self.opts.many_to_many]
-        for each in joins:
-            counts.pop(str(each.verbose_name_plural), None)
-        starts = tuple(f"{capfirst(each.verbose_name)}: " for each in joins)
-        return _without(nested, starts) + self._cancelled_with(objs), counts, *others
+        """Name also the jobs that are cancelled with the items."""
+        nested, *others = super().get_deleted_objects(objs, request)
+        return nested + self._cancelled_with(objs), *others
 
     def _cancelled_with(self, items: Any) -> list[str]:
         ids = [item.pk for item in items]
@@ -543,16 +538,6 @@ class SchedulableAdmin(HistoryOfAll, LocalDates):
             raise PermissionDenied
         response: HttpResponse = self.preview_text(request)
         return response
-
-
-def _without(nested: list[Any], starts: tuple[str, ...]) -> list[Any]:
-    """Return nested lists of lines without those that start so, and without empty lists."""
-    kept = [
-        _without(line, starts) if isinstance(line, list) else line
-        for line in nested
-        if isinstance(line, list) or not str(line).startswith(starts)
-    ]
-    return [line for line in kept if line != []]
 
 
 def _read_page(request: HttpRequest) -> Page | None:

@@ -8,6 +8,7 @@ class ApiConfig(AppConfig):
     """Errors, pages, versions, tokens; knows no content."""
 
     name = "armo.common.api"
+    verbose_name = "API"
 
 
 class TokensConfig(AppConfig):

@@ -107,6 +107,20 @@ class TestItemPage:
             assert re.search(r"This is cancelled: 첫눈, publish <time .*>2100-", page)
             assert "Story-category" not in page
 
+    def test_names_no_rows_of_many_to_many_tables_before_a_category_is_deleted(
+        self, admin_client: Client
+    ) -> None:
+        category = Category.objects.create(name="정원")
+        StoryFactory(title="첫눈").categories.add(category)
+        chosen = {"action": "delete_selected", "_selected_action": [str(category.pk)]}
+
+        alone = admin_client.get(reverse("admin:content_category_delete", args=[category.pk]))
+        among_many = admin_client.post(reverse("admin:content_category_changelist"), chosen)
+
+        for page in (alone, among_many):
+            assert "정원" in page.content.decode()
+            assert "Story-category" not in page.content.decode()
+
     def test_has_no_link_to_people_for_whom_their_pages_are_closed(self, scheduler: Client) -> None:
         story = StoryFactory(author=UserFactory(username="whose-it-is"))
 
