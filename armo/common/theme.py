@@ -9,6 +9,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import DataError, ProgrammingError
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
@@ -79,13 +80,13 @@ class ModelAdmin(ThemedModelAdmin):
         return None if "\0" in object_id else super().get_object(request, object_id, from_field)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Name what is deleted with the rows, but no rows of many-to-many tables."""
+        """Name what is deleted with the rows, but nothing that has no name for people."""
         nested, counts, *others = super().get_deleted_objects(objs, request)
         related = [field.related_model for field in self.opts.get_fields(include_hidden=True)]
-        joins = [it._meta for it in related if isinstance(it, type) and it._meta.auto_created]
-        for each in joins:
+        nameless = [it._meta for it in related if isinstance(it, type) and _is_nameless(it)]
+        for each in nameless:
             counts.pop(str(each.verbose_name_plural), None)
-        starts = tuple(f"{capfirst(each.verbose_name)}: " for each in joins)
+        starts = tuple(f"{capfirst(each.verbose_name)}: " for each in nameless)
         return _without(nested, starts), counts, *others
 
     def response_action(
@@ -104,6 +105,14 @@ class ModelAdmin(ThemedModelAdmin):
         except ValidationError:
             return False
         return "\0" not in text
+
+
+def _is_nameless(model: type[Model]) -> bool:
+    """Return whether it is a many-to-many table, or one that nobody sees in the admin."""
+    meta = model._meta
+    # The name that Django makes up of the class is a plain text, never a translated one.
+    is_hidden = not meta.default_permissions and isinstance(meta.verbose_name, str)
+    return bool(meta.auto_created) or is_hidden
 
 
 def _without(nested: list[Any], starts: tuple[str, ...]) -> list[Any]:

@@ -320,6 +320,16 @@ class TestTheButton:
         korean = unescape(editor.get(url, headers={"Accept-Language": "ko"}).content.decode())
         assert "미리 보기 링크" in korean
 
+    def test_is_no_line_of_the_page_that_deletes_its_maker(
+        self, admin_client: Client, maker: User
+    ) -> None:
+        link_to(StoryFactory(), maker)
+
+        page = admin_client.get(f"/admin/auth/user/{maker.pk}/delete/").content.decode().lower()
+
+        assert maker.get_username() in page
+        assert "preview link" not in page
+
     def test_to_end_them_ends_all_of_the_item(self, client: Client, maker: User) -> None:
         story, other, editor = StoryFactory(), StoryFactory(), signed_in("Editors")
         mine = [link_to(story, maker) for _ in range(2)]
