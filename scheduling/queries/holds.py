@@ -301,7 +301,10 @@ def _claim(job: Job, now: datetime) -> Iterator[Hold]:
         return
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, [message.id])
-        owner, host, pid, beat_at, silent, lives = cursor.fetchone()
+        claim = cursor.fetchone()
+    if claim is None:
+        return  # its task has finished just now
+    owner, host, pid, beat_at, silent, lives = claim
     released = f"It is released at {utc(message.lock, 'milliseconds')}"
     who = f"the worker on {host} (process {pid})" if host else "a worker"
     facts = {"owner": owner, "host": host, "pid": pid, "released_at": message.lock}

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 from time import monotonic
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -362,6 +363,17 @@ class TestAClaim:
 
         assert "not heard of since" in finding.text
         assert "or when PostgreSQL has noticed" in finding.text
+
+    def test_that_ends_just_now_holds_nothing(self, story: Story) -> None:
+        claimed(story, owner=7, host="web-2", silent=timedelta(minutes=1))
+
+        def finish(execute: Any, sql: str, *more: Any) -> Any:
+            if "armo_owner, beat.host" in sql:
+                OrmQ.objects.all().delete()
+            return execute(sql, *more)
+
+        with connection.execute_wrapper(finish):
+            assert not found(story, "claim")
 
     def test_of_a_lane_that_is_busy_with_hooks_holds_nothing(
         self, story: Story, other: BaseDatabaseWrapper
