@@ -6,9 +6,10 @@ PostgreSQL releases as soon as the session ends. Behind a pooler no session is i
 a lease, a row that its pusher renews every few seconds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django_q.conf import Conf
 
 from scheduling.queue.sql_files import read_statements
@@ -50,12 +51,25 @@ def count_owners() -> int:
 
 
 def renew(owner: int) -> None:
-    """Give an owner a lease from now on."""
-    with connections[Conf.ORM].cursor() as cursor:
-        cursor.execute(SQL["renew"], {"owner": owner, "seconds": LEASE_SECONDS})
+    """
+    Give an owner a lease from now on.
+
+    :raises django.db.OperationalError: the lease, or the table, is locked.
+    """
+    _change(SQL["renew"], {"owner": owner, "seconds": LEASE_SECONDS})
 
 
 def end(owners: Iterable[int]) -> None:
-    """End the leases of owners that are gone."""
-    with connections[Conf.ORM].cursor() as cursor:
-        cursor.execute(SQL["end"], {"owners": list(owners)})
+    """
+    End the leases of owners that are gone.
+
+    :raises django.db.OperationalError: the table is locked.
+    """
+    _change(SQL["end"], {"owners": list(owners)})
+
+
+def _change(statement: str, params: Mapping[str, Any]) -> None:
+    # The session is others' too, and a setting the transaction's.
+    with transaction.atomic(using=Conf.ORM), connections[Conf.ORM].cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{RENEW_SECONDS}s'")
+        cursor.execute(statement, params)

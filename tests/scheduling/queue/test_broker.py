@@ -460,6 +460,23 @@ class TestAClaimBehindAPooler:
         assert message_id in [message for _ in range(4) for message in ids(broker.dequeue())]
         assert list(Lease.objects.values_list("owner", flat=True)) == [8]
 
+    @pytest.mark.parametrize("lock", ["LOCK TABLE {}", "SELECT FROM {} WHERE owner = 8 FOR UPDATE"])
+    def test_does_not_wait_long_for_its_lease(
+        self, monkeypatch: pytest.MonkeyPatch, other: BaseDatabaseWrapper, lock: str
+    ) -> None:
+        monkeypatch.setattr(TimedBroker, "owner", 8)
+        monkeypatch.setattr(leases, "RENEW_SECONDS", 0.2)
+        leases.renew(8)
+        broker = TimedBroker("publish")
+        with other.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = '30s'")  # or it would hang
+            cursor.execute(lock.format("armo_queue_lease"))
+
+        assert broker.dequeue() is None
+
+        other.rollback()
+        assert broker.dequeue() is not None
+
     def test_of_an_owner_with_a_session_stays(
         self, monkeypatch: pytest.MonkeyPatch, other: BaseDatabaseWrapper
     ) -> None:
