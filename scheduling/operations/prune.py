@@ -58,8 +58,6 @@ def prune(older_than: timedelta) -> Iterator[Pruned]:
     _move_ledger_start(now - older_than)
     for batches in _tables(now, older_than):
         yield from batches
-    heartbeats, _ = _heartbeats(now).delete()
-    yield Pruned(heartbeats=heartbeats)
 
 
 def prune_a_batch(older_than: timedelta) -> Pruned:
@@ -72,8 +70,7 @@ def prune_a_batch(older_than: timedelta) -> Pruned:
     if prunable_jobs(now - older_than).exists():
         _move_ledger_start(now - older_than)
     batches = [next(it) for it in _tables(now, older_than)]
-    heartbeats, _ = _heartbeats(now).delete()
-    return Pruned(*map(sum, zip(*batches, Pruned(heartbeats=heartbeats), strict=True)))
+    return Pruned(*map(sum, zip(*batches, strict=True)))
 
 
 def _tables(now: datetime, older_than: timedelta) -> Iterator[Iterator[Pruned]]:
@@ -83,6 +80,7 @@ def _tables(now: datetime, older_than: timedelta) -> Iterator[Iterator[Pruned]]:
     yield _in_batches(_tasks(before), "stopped", _delete_tasks)
     for rows in _sessions(now):
         yield _in_batches(rows, "expire_date", _delete_sessions)
+    yield _in_batches(_heartbeats(now), "beat_at", _delete_heartbeats)
 
 
 def prunable_jobs(before: datetime) -> JobQuerySet:
@@ -146,6 +144,10 @@ def _delete_tasks(ids: list[str]) -> Pruned:
 
 def _delete_sessions(keys: list[str]) -> Pruned:
     return Pruned(sessions=_delete("django_session", "session_key", keys))
+
+
+def _delete_heartbeats(owners: list[int]) -> Pruned:
+    return Pruned(heartbeats=_delete("scheduling_heartbeat", "owner", owners))
 
 
 def _delete(table: str, column: str, values: list[Any]) -> int:
