@@ -196,6 +196,10 @@ class NamesField(ArrayField):
         """Return them as PostgreSQL takes them."""
         return super().get_db_prep_value(self._once(value), connection, prepared)
 
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """Return what is stored; since Django 6.1 the parent's does not ask for the one above."""
+        return super().get_db_prep_save(self._once(value), connection)
+
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         """Return what is stored; the instance has it from then on, too."""
         value = self._once(super().pre_save(model_instance, add))

@@ -90,14 +90,14 @@ class ModelAdmin(ThemedModelAdmin):
         return _without(nested, starts), counts, *others
 
     def response_action(
-        self, request: HttpRequest, queryset: Any, *where: Any
+        self, request: HttpRequest, queryset: Any, *where: Any, **since_6_1: Any
     ) -> HttpResponse | None:
         """Carry an action out, on those of the chosen rows whose keys can be some."""
         posted = request.POST.copy()
         chosen = [it for it in posted.getlist(ACTION_CHECKBOX_NAME) if self._may_be_key(it)]
         posted.setlist(ACTION_CHECKBOX_NAME, chosen)
         request.POST = posted  # type: ignore[assignment]  # as Django's own is, but for the stubs
-        return super().response_action(request, queryset, *where)
+        return super().response_action(request, queryset, *where, **since_6_1)
 
     def _may_be_key(self, text: str) -> bool:
         try:

@@ -299,7 +299,7 @@ class TestAnOffset:
         ("language", "said"),
         [
             ("en", "America/Vancouver have the offset -07:00, not -08:00. Write it with"),
-            ("ko", "America/Vancouver 시간대는 UTC 오프셋이 -08:00이 아니라 -07:00입니다."),
+            ("ko", "America/Vancouver 시간대는 UTC 오프셋이 -08:00이(가) 아니라 -07:00입니다."),
         ],
     )
     def test_that_the_zone_has_not_is_refused_by_a_command(self, language: str, said: str) -> None:

@@ -227,7 +227,13 @@ class ArmoSchema(AutoSchema):
 
 def component_name(status: int) -> str:
     """Return the name of the component for answers of a status."""
-    return "".join(word.capitalize() for word in HTTPStatus(status).phrase.split())
+    return "".join(word.capitalize() for word in _phrase(status).split())
+
+
+def _phrase(status: int) -> str:
+    """Return a status's name in RFC 9110; before version 3.13 Python has those of RFC 7231."""
+    named = {413: "Content Too Large", 422: "Unprocessable Content"}
+    return named.get(status) or HTTPStatus(status).phrase
 
 
 def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -245,7 +251,7 @@ def problem_response(status: int) -> dict[str, Any]:
     named = " or ".join(f"`{code}`" for code in codes)
     examples = {code: _example(code) for code in codes}
     return {
-        "description": f"{HTTPStatus(status).phrase}: `code` is {named}.",
+        "description": f"{_phrase(status)}: `code` is {named}.",
         "headers": ERROR_HEADERS.get(status, {}),
         "content": {MEDIA_TYPE: {"schema": PROBLEM, "examples": examples}},
     }

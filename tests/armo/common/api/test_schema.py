@@ -16,7 +16,7 @@ from django.utils import translation
 from rest_framework.routers import SimpleRouter
 
 from armo.common.api.problems import CODES
-from armo.common.api.schema import EnglishDocument
+from armo.common.api.schema import EnglishDocument, component_name
 from content.viewsets import NoticeViewSet
 from tests.api_clients import API, client_of
 from tests.scheduling.api.test_api_rights import routes
@@ -196,6 +196,11 @@ class TestATypeOfTheSite:
         assert names["get_press_release"] == "Read a press release"
         assert names["bulk_schedule_press_releases"].startswith("Schedule up to 10,000 press rel")
         assert not [summary for summary in names.values() if "item" in summary]
+
+
+@pytest.mark.parametrize(("status", "name"), [(413, "ContentTooLarge"), (409, "Conflict")])
+def test_a_status_has_one_name_whatever_the_python(status: int, name: str) -> None:
+    assert component_name(status) == name
 
 
 def test_a_korean_reader_does_not_make_it_korean(document: dict[str, Any]) -> None:
