@@ -34,7 +34,7 @@ migrations: .venv/dev | .env ## Whether a model has changed without its migratio
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
 test: .venv/dev | .env ## Every test, on a real database
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 quick: .venv/dev | .env ## The tests to run while writing: no processes, browser, state machine or slow ones
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=0 --durations-min=1 $(addprefix --ignore=tests/,process browser scheduling/state_machine)

@@ -36,7 +36,7 @@ def take(sign_in: NewPage, width: str, language: str) -> None:
         {"width": 390, "height": 844} if is_telephone else {"width": 1280, "height": 860}
     )
     suffix = ".telephone" if is_telephone else ""
-    for name in walk(page):
+    for name in walk(page, has_worker=True):
         if name in ON_A_TELEPHONE or not is_telephone:
             page.wait_for_load_state("networkidle")
             page.screenshot(path=FOLDER / f"{name}{suffix}.{language}.png")
