@@ -38,10 +38,12 @@ def search_path() -> dict[str, str]:
 def find_problem() -> str | None:
     """Query whether this session looks in another schema than `DATABASE_SCHEMA`."""
     wanted = conf.DATABASE_SCHEMA
+    if not wanted:  # PostgreSQL 15 raises for an empty name; newer ones answer NULL
+        return None
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(FOUND, [wanted])
         current, exists, role = cursor.fetchone()
-    if not wanted or current == wanted:
+    if current == wanted:
         return None
     if not exists:
         return (

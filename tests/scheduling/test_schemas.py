@@ -95,6 +95,10 @@ class TestASession:
             elsewhere.text
         )
 
+    def test_is_not_asked_about_without_a_schema(self, django_assert_num_queries: Any) -> None:
+        with django_assert_num_queries(0):
+            assert schemas.find_problem() is None
+
 
 def health_of_sessions() -> health.Check:
     return next(check for check in health.examine() if check.name == "sessions")
