@@ -16,6 +16,14 @@ from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connections
 from scheduling import conf
 
 FOUND = "SELECT current_schema(), to_regnamespace(%s) IS NOT NULL, current_user"
+# Functions of the role in the schema that look for their tables elsewhere: they were moved.
+STRAYS = r"""
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = to_regnamespace(%(schema)s) AND proowner = current_user::regrole
+      AND EXISTS (
+          SELECT FROM unnest(proconfig) AS setting
+          WHERE setting LIKE 'search_path=%%' AND setting !~ ('\m' || %(schema)s || '\M'))
+"""
 
 
 def own_channel(name: str) -> str:
@@ -36,7 +44,7 @@ def search_path() -> dict[str, str]:
 
 
 def find_problem() -> str | None:
-    """Query whether this session looks in another schema than `DATABASE_SCHEMA`."""
+    """Query whether this session, or a function, looks in another schema than `DATABASE_SCHEMA`."""
     wanted = conf.DATABASE_SCHEMA
     if not wanted:  # PostgreSQL 15 raises for an empty name; newer ones answer NULL
         return None
@@ -44,7 +52,7 @@ def find_problem() -> str | None:
         cursor.execute(FOUND, [wanted])
         current, exists, role = cursor.fetchone()
     if current == wanted:
-        return None
+        return f"Functions were moved into {wanted}: run manage.py migrate." if _strays() else None
     if not exists:
         return (
             f'There is no schema {wanted}, DATABASE_SCHEMA. Have it made: CREATE SCHEMA "{wanted}"'
@@ -57,9 +65,15 @@ def find_problem() -> str | None:
     )
 
 
+def _strays() -> list[str]:
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(STRAYS, {"schema": conf.DATABASE_SCHEMA})
+        return [name for [name] in cursor.fetchall()]
+
+
 def create(using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """
-    Create the schema before the first migration, if it is missing.
+    Create the schema before the first migration, if it is missing; else mend what was moved there.
 
     :raises ImproperlyConfigured: tables would be made elsewhere, or the role may not create it.
     """
@@ -73,5 +87,7 @@ def create(using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
                 cursor.execute(f'CREATE SCHEMA "{wanted}"')  # it may be a word of SQL
             except ProgrammingError:
                 raise ImproperlyConfigured(find_problem()) from None
+        for function in _strays():
+            cursor.execute(f'ALTER FUNCTION {function} SET search_path = "{wanted}"')
     if problem := find_problem():
         raise ImproperlyConfigured(problem)

@@ -95,6 +95,24 @@ class TestASession:
             elsewhere.text
         )
 
+    def test_that_was_moved_has_its_functions_mended_by_migrate(self, settings: Any) -> None:
+        for statement in (
+            "CREATE SCHEMA news",
+            "CREATE FUNCTION news.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+            """ SET search_path = "$user", public""",
+            "SET LOCAL search_path = news",
+        ):
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        settings.DATABASE_SCHEMA = "news"
+        assert schemas.find_problem() == "Functions were moved into news: run manage.py migrate."
+
+        schemas.create()
+
+        assert schemas.find_problem() is None
+        found = select("SELECT proconfig FROM pg_proc WHERE oid = 'news.f'::regproc")
+        assert found == ["search_path=news"]
+
     def test_is_not_asked_about_without_a_schema(self, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(0):
             assert schemas.find_problem() is None

@@ -1121,7 +1121,8 @@ class TestItsStatements:
         )
 
         by_index = [step for step in steps if step.get("Index Name") == "armo_ormq_others"]
-        assert sum(step["Actual Rows"] for step in by_index) == 1
+        # PostgreSQL 15 looks for it twice.
+        assert sum(step["Actual Rows"] for step in by_index) <= 2
         assert not [step for step in steps if step.get("Rows Removed by Filter", 0)]
 
     def test_to_find_the_next_reads_one_row_of_the_index(self) -> None:
